@@ -1,0 +1,24 @@
+# Slotway: what to type. Needs Rust, make and a C compiler; .ci/prepare installs the rest, aloud.
+
+.PHONY: help up test check
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make up      a Redis Cluster on this machine with the gateway in front of it"
+	@echo "make test    all tests, against real Redis servers"
+	@echo "make check   format and lints"
+
+# `make up FLAGS="--listen 127.0.0.1:7777 --dir data"` hands flags on; Ctrl-C stops everything.
+# The build folder may be elsewhere (CARGO_TARGET_DIR).
+up:
+	@.ci/prepare server
+	cargo build --release --workspace
+	@exec "$${CARGO_TARGET_DIR:-target}/release/slotway" local $(FLAGS)
+
+test:
+	@.ci/prepare tests
+	cargo test --workspace
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings

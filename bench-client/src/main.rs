@@ -1,0 +1,93 @@
+//! Replays set and get sweeps against a Redis endpoint and reports on them.
+//!
+//! Owns the exit code, standard output and signals. A sweep reads top-down as `options` (what to do),
+//! `sweep` (the order of phases), `phase` (threads and clock), `lane` (one connection's requests),
+//! `connection` and `resp` (bytes), then `tally`, `verdict` and `report` (what came of it). It talks
+//! to its target over the wire alone and shares no code with it.
+
+mod connection;
+mod figures;
+mod host;
+mod keys;
+mod lane;
+mod options;
+mod pace;
+mod payload;
+mod phase;
+mod progress;
+mod report;
+mod resp;
+mod size;
+mod sweep;
+mod tally;
+mod target;
+mod verdict;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::options::{Cli, Command, Plan, SweepArgs};
+use crate::report::Report;
+
+const EXIT_CANNOT_RUN: u8 = 1;
+const EXIT_INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    let Command::Sweep(args) = Cli::parse().command;
+    match sweep(*args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("slotway-bench: {error:#}");
+            ExitCode::from(EXIT_CANNOT_RUN)
+        }
+    }
+}
+
+fn sweep(args: SweepArgs) -> Result<u8> {
+    let plan = Plan::from_args(args)?;
+    report::prepare(&plan.out)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(async {
+        let stop = Arc::new(AtomicBool::new(false));
+        tokio::spawn(stop_on_signal(Arc::clone(&stop)));
+        sweep::run(&plan, stop).await
+    })?;
+    let verdict = verdict::judge(&plan, &result);
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let command_line = &options::shown_command_line(words);
+    report::write(&Report { plan: &plan, result: &result, verdict: &verdict, command_line })?;
+    let (table, path) = (report::terminal_table(&result, &verdict), plan.out.join("report.md"));
+    // The files are written; a reader that closed the pipe changes nothing about the verdict.
+    let _ = writeln!(std::io::stdout(), "{table}Report: {}", path.display());
+    Ok(verdict.exit_code)
+}
+
+/// The first signal ends the sweep with what was measured so far, its keys removed; the second ends
+/// the program.
+async fn stop_on_signal(stop: Arc<AtomicBool>) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers, signals end the program as they always do.
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(EXIT_INTERRUPTED);
+        }
+        eprintln!("stopping: removing keys and writing the report; once more to end at once");
+    }
+}

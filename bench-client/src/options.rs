@@ -1,0 +1,312 @@
+//! The command line, and the checked plan made from it.
+//!
+//! Owns option names, defaults and limits. Knows nothing of how a plan is carried out.
+//! Invariant: a `Plan` can be run as it is; everything that can be refused is refused here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::connection::Target;
+use crate::lane::Op;
+use crate::phase::Timing;
+use crate::size::{KEYS_MAX, Size, Units};
+
+const DURATION_DEFAULT: Duration = Duration::from_secs(60);
+const WARMUP_DEFAULT: Duration = Duration::from_secs(5);
+const QUICK_DURATION: Duration = Duration::from_secs(1);
+const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Measures a Redis endpoint with set and get over a sweep of payload sizes.
+#[derive(Debug, Parser)]
+#[command(name = "slotway-bench", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run set, then get, for payload sizes doubling from 128 bits to 4 Mbits, and report.
+    ///
+    /// Exit codes: 0 good; 1 could not run; 2 more errors, misses or wrong values than
+    /// --max-error-pct; 3 --rate was not held; 130 interrupted.
+    Sweep(Box<SweepArgs>),
+}
+
+/// Which operations to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OpName {
+    Set,
+    Get,
+}
+
+/// Options of `sweep`.
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// Where to send the load.
+    #[arg(long, value_name = "HOST:PORT")]
+    target: String,
+    /// Measured time per size and operation, such as 60s, 500ms or 2m [default: 60s; --quick: 1s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    duration: Option<Duration>,
+    /// Time per size and operation that is run but not counted [default: 5s; --quick: 0s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    warmup: Option<Duration>,
+    /// One second per size and operation and no warm-up: a whole sweep in under a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Connections to the target.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=5000))]
+    connections: u16,
+    /// Requests in flight per connection.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pipeline: u16,
+    /// Threads that drive the connections.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Operations to run, in this order at each size.
+    #[arg(long, value_name = "OP,..", value_delimiter = ',', default_value = "set,get")]
+    ops: Vec<OpName>,
+    /// Smallest size: a number in --units, or with its own unit such as 128b, 16B, 4Mb, 512KiB.
+    #[arg(long, value_name = "SIZE", default_value = "128")]
+    from: String,
+    /// Largest size.
+    #[arg(long, value_name = "SIZE", default_value = "4M")]
+    to: String,
+    /// What sizes and the old result files count. `bytes` repeats the old client's load, whose
+    /// "128 bits" were 128 bytes.
+    #[arg(long, value_name = "UNIT", default_value = "bits")]
+    units: Units,
+    /// Keys per size [default: as many as hold 64 MiB, between 16 and 10,000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
+    keys: Option<u64>,
+    /// Open loop: requests per second over all connections, latency counted from the intended start.
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    rate: Option<u64>,
+    /// Errors, misses and wrong values allowed in any phase, in percent of its requests.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    max_error_pct: f64,
+    /// The N in results-set-clientN.txt.
+    #[arg(long, value_name = "N", default_value = "1")]
+    client_id: String,
+    /// Directory for the result files; files of an earlier run there are replaced.
+    #[arg(long, value_name = "DIR", default_value = "bench-results")]
+    out: PathBuf,
+    /// Chooses the random payload: the same seed sends the same values.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Leave the keys in place at the end.
+    #[arg(long)]
+    keep: bool,
+    /// The longest a connect or a pipeline may take before it counts as failed.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    timeout: Duration,
+    /// User for AUTH; needs a password.
+    #[arg(long, value_name = "USER")]
+    username: Option<String>,
+    /// Password for AUTH. The environment keeps it out of the process list.
+    #[arg(long, value_name = "PASSWORD", env = "SLOTWAY_BENCH_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+}
+
+/// What a sweep is to do.
+pub(crate) struct Plan {
+    /// Where to, as whom.
+    pub(crate) target: Target,
+    /// Payload sizes, ascending.
+    pub(crate) sizes: Vec<Size>,
+    /// Operations per size, in order.
+    pub(crate) ops: Vec<Op>,
+    /// Time per phase, and threads.
+    pub(crate) timing: Timing,
+    /// Connections to the target.
+    pub(crate) connections: usize,
+    /// Requests in flight per connection.
+    pub(crate) pipeline: usize,
+    /// Requests per second; without one, a closed loop.
+    pub(crate) rate: Option<u64>,
+    /// Keys per size, when not the default.
+    pub(crate) keys: Option<u64>,
+    /// What the old result files count.
+    pub(crate) units: Units,
+    /// Errors allowed, in percent of a phase.
+    pub(crate) max_error_pct: f64,
+    /// The N of the old result files.
+    pub(crate) client_id: String,
+    /// Where files go.
+    pub(crate) out: PathBuf,
+    /// Chooses the payload.
+    pub(crate) seed: u64,
+    /// Whether keys stay.
+    pub(crate) keep: bool,
+}
+
+impl Plan {
+    /// Checks what the command line asks for.
+    pub(crate) fn from_args(args: SweepArgs) -> Result<Plan> {
+        let bounds = |text| Size::parse(text, args.units).map_err(anyhow::Error::msg);
+        let (from, to) = (bounds(&args.from)?, bounds(&args.to)?);
+        ensure!(from <= to, "--from {} is larger than --to {}", args.from, args.to);
+        ensure!(
+            (0.0..=100.0).contains(&args.max_error_pct),
+            "--max-error-pct must be between 0 and 100"
+        );
+        let name_ok = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        ensure!(
+            (1..=32).contains(&args.client_id.len()) && args.client_id.bytes().all(name_ok),
+            "--client-id becomes part of file names: 1 to 32 letters, digits, '-' or '_'"
+        );
+        if args.username.is_some() && args.password.is_none() {
+            bail!("--username needs --password or SLOTWAY_BENCH_PASSWORD");
+        }
+        let (duration, warmup) = match args.quick {
+            true => (QUICK_DURATION, Duration::ZERO),
+            false => (DURATION_DEFAULT, WARMUP_DEFAULT),
+        };
+        let duration = args.duration.unwrap_or(duration);
+        ensure!(!duration.is_zero(), "--duration must not be zero");
+        ensure!(!args.timeout.is_zero(), "--timeout must not be zero");
+        let timeout = args.timeout;
+        let (username, password) = (args.username, args.password);
+        Ok(Plan {
+            target: Target { address: args.target, username, password, timeout },
+            sizes: Size::doubling(from, to),
+            ops: ops(&args.ops)?,
+            timing: Timing {
+                warmup: args.warmup.unwrap_or(warmup),
+                duration,
+                threads: usize::from(args.threads),
+            },
+            connections: usize::from(args.connections),
+            pipeline: usize::from(args.pipeline),
+            rate: args.rate,
+            keys: args.keys,
+            units: args.units,
+            max_error_pct: args.max_error_pct,
+            client_id: args.client_id,
+            out: args.out,
+            seed: args.seed,
+            keep: args.keep,
+        })
+    }
+
+    /// How many keys a size gets.
+    pub(crate) fn keys_of(&self, size: Size) -> u64 {
+        self.keys.unwrap_or_else(|| size.default_keys())
+    }
+
+    /// The time all phases take together, connecting and filling aside.
+    pub(crate) fn total_time(&self) -> Duration {
+        let phases = (self.sizes.len() * self.ops.len()) as u32;
+        (self.timing.warmup + self.timing.duration) * phases
+    }
+}
+
+fn ops(names: &[OpName]) -> Result<Vec<Op>> {
+    let ops: Vec<Op> = names
+        .iter()
+        .map(|name| match name {
+            OpName::Set => Op::Set,
+            OpName::Get => Op::Get,
+        })
+        .collect();
+    ensure!(!ops.is_empty() && ops.len() <= 2, "--ops takes set, get, or both");
+    ensure!(ops.len() < 2 || ops[0] != ops[1], "--ops names an operation twice");
+    Ok(ops)
+}
+
+/// `60s`, `500ms`, `2m`, `1h`; a bare number is seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| "must begin with a whole number".to_owned())?;
+    let millis_per_unit = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("the unit is ms, s, m or h".to_owned()),
+    };
+    let time = number.checked_mul(millis_per_unit).map(Duration::from_millis);
+    time.filter(|time| *time <= DURATION_MAX).ok_or_else(|| "24 hours at most".to_owned())
+}
+
+/// The command line as it may be shown: the password's value is hidden.
+pub(crate) fn shown_command_line(words: impl Iterator<Item = String>) -> String {
+    let mut hide_next = false;
+    let shown: Vec<String> = words
+        .map(|word| {
+            if std::mem::replace(&mut hide_next, word == "--password") {
+                "***".to_owned()
+            } else if word.starts_with("--password=") {
+                "--password=***".to_owned()
+            } else if word.contains(char::is_whitespace) || word.is_empty() {
+                format!("'{word}'")
+            } else {
+                word
+            }
+        })
+        .collect();
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(words: &[&str]) -> Result<Plan> {
+        let base = ["slotway-bench", "sweep", "--target", "h:1"];
+        let Command::Sweep(args) = Cli::try_parse_from(base.iter().chain(words))?.command;
+        Plan::from_args(*args)
+    }
+
+    #[test]
+    fn the_default_plan_is_the_old_sweep_in_true_bits() {
+        let plan = plan(&[]).unwrap();
+        assert_eq!((plan.sizes.len(), plan.ops.len()), (16, 2));
+        assert_eq!(plan.total_time(), Duration::from_secs(32 * 65));
+        assert_eq!(plan.keys_of(plan.sizes[15]), 128);
+    }
+
+    #[test]
+    fn quick_is_under_a_minute_and_can_be_overridden() {
+        assert_eq!(plan(&["--quick"]).unwrap().total_time(), Duration::from_secs(32));
+        let plan = plan(&["--quick", "--duration", "100ms", "--warmup", "1"]).unwrap();
+        assert_eq!(plan.timing.duration, Duration::from_millis(100));
+        assert_eq!(plan.timing.warmup, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        for words in [
+            &["--from", "4M", "--to", "128"][..],
+            &["--duration", "0"],
+            &["--duration", "5 minutes"],
+            &["--duration", "25h"],
+            &["--connections", "0"],
+            &["--pipeline", "1001"],
+            &["--ops", "set,set"],
+            &["--ops", "set,get,set"],
+            &["--ops", "del"],
+            &["--client-id", "../1"],
+            &["--client-id", ""],
+            &["--max-error-pct", "101"],
+            &["--max-error-pct", "NaN"],
+            &["--rate", "0"],
+            &["--keys", "0"],
+        ] {
+            assert!(plan(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_password_is_never_shown() {
+        let words = ["b", "sweep", "--password", "s3cret", "--password=s3cret", "--out", "a b"];
+        let shown = shown_command_line(words.iter().map(|word| (*word).to_owned()));
+        assert_eq!(shown, "b sweep --password *** --password=*** --out 'a b'");
+    }
+}

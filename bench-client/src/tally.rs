@@ -1,0 +1,290 @@
+//! What was counted: outcomes, latencies, error texts and the old client's batches.
+//!
+//! Owns the counters and their bounds. Knows nothing of sockets, keys or files.
+//! Invariant: a latency is recorded only for a request that did what it should; every other outcome
+//! has a counter of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::{CreationError, Histogram};
+
+/// Different error texts kept per phase; what comes after is counted together.
+const ERROR_TEXTS_MAX: usize = 20;
+const ERROR_TEXT_LENGTH_MAX: usize = 160;
+const OTHER_ERRORS: &str = "(other errors)";
+
+/// Requests in one batch of the raw result files.
+pub(crate) const BATCH_REQUESTS: u64 = 1000;
+
+/// The most batches kept per phase: a thousand million requests.
+const BATCHES_MAX: usize = 1_000_000;
+
+const LATENCY_MAX_US: u64 = 60_000_000;
+
+/// Latencies in microseconds, 1 µs to 60 s, three significant digits.
+#[derive(Clone)]
+pub(crate) struct Latencies {
+    histogram: Histogram<u32>,
+}
+
+impl Latencies {
+    /// Nothing recorded.
+    pub(crate) fn new() -> Result<Latencies, CreationError> {
+        Ok(Latencies { histogram: Histogram::new_with_bounds(1, LATENCY_MAX_US, 3)? })
+    }
+
+    /// Records one; longer than 60 s counts as 60 s.
+    pub(crate) fn record(&mut self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(LATENCY_MAX_US);
+        self.histogram.saturating_record(micros.clamp(1, LATENCY_MAX_US));
+    }
+
+    /// Adds another's to these. Both have the same bounds, so nothing is lost.
+    pub(crate) fn add(&mut self, other: &Latencies) {
+        let added = self.histogram.add(&other.histogram);
+        debug_assert!(added.is_ok(), "all histograms have the same bounds");
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.histogram.clear();
+    }
+
+    /// How many were recorded.
+    pub(crate) fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The latency at a percentile, in milliseconds.
+    pub(crate) fn percentile_ms(&self, percentile: f64) -> f64 {
+        ms(self.histogram.value_at_percentile(percentile) as f64)
+    }
+
+    /// Smallest, mean and largest, in milliseconds.
+    pub(crate) fn min_mean_max_ms(&self) -> (f64, f64, f64) {
+        let histogram = &self.histogram;
+        (ms(histogram.min() as f64), ms(histogram.mean()), ms(histogram.max() as f64))
+    }
+}
+
+fn ms(micros: f64) -> f64 {
+    micros / 1000.0
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A SET was acknowledged, or a GET returned the value that was written.
+    Good,
+    /// A GET found no key.
+    Miss,
+    /// A GET returned another value than was written.
+    Wrong,
+    /// An error reply, an unexpected reply or a broken connection, with its text.
+    Failed(String),
+}
+
+/// Error texts with how often each was seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ErrorTexts {
+    counts: BTreeMap<String, u64>,
+}
+
+impl ErrorTexts {
+    /// Counts a text `times` over.
+    pub(crate) fn add(&mut self, text: &str, times: u64) {
+        let text = presentable(text);
+        if let Some(count) = self.counts.get_mut(&text) {
+            *count += times;
+        } else if self.counts.len() < ERROR_TEXTS_MAX {
+            self.counts.insert(text, times);
+        } else {
+            *self.counts.entry(OTHER_ERRORS.to_owned()).or_default() += times;
+        }
+    }
+
+    /// Adds another's counts to these.
+    pub(crate) fn merge(&mut self, other: &ErrorTexts) {
+        other.counts.iter().for_each(|(text, times)| self.add(text, *times));
+    }
+
+    /// The texts and their counts.
+    pub(crate) fn counts(&self) -> &BTreeMap<String, u64> {
+        &self.counts
+    }
+}
+
+/// One line of printable characters, cut to a bounded length; redirections lose their address, for
+/// they would otherwise be as many texts as there are slots.
+fn presentable(text: &str) -> String {
+    let word = text.split(' ').next().unwrap_or_default();
+    if word == "MOVED" || word == "ASK" {
+        return format!("{word} (the target is a cluster node; aim at a gateway in front of it)");
+    }
+    let printable = |character: char| if character.is_control() { ' ' } else { character };
+    text.chars().take(ERROR_TEXT_LENGTH_MAX).map(printable).collect()
+}
+
+/// Outcomes by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Requests that did what they should.
+    pub(crate) good: u64,
+    /// GETs that found no key.
+    pub(crate) misses: u64,
+    /// GETs that returned another value.
+    pub(crate) wrong: u64,
+    /// Requests and connection attempts that failed.
+    pub(crate) errors: u64,
+}
+
+impl Counts {
+    /// Counts one outcome.
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Good => self.good += 1,
+            Outcome::Miss => self.misses += 1,
+            Outcome::Wrong => self.wrong += 1,
+            Outcome::Failed(_) => self.errors += 1,
+        }
+    }
+
+    /// Adds another's counts to these.
+    pub(crate) fn merge(&mut self, other: Counts) {
+        self.good += other.good;
+        self.misses += other.misses;
+        self.wrong += other.wrong;
+        self.errors += other.errors;
+    }
+
+    /// Everything tried.
+    pub(crate) fn total(self) -> u64 {
+        self.good + self.bad()
+    }
+
+    /// Everything that did not do what it should.
+    pub(crate) fn bad(self) -> u64 {
+        self.misses + self.wrong + self.errors
+    }
+
+    /// `bad` in percent of `total`; 0 when nothing was tried.
+    pub(crate) fn bad_percent(self) -> f64 {
+        if self.total() == 0 { 0.0 } else { self.bad() as f64 * 100.0 / self.total() as f64 }
+    }
+}
+
+/// One batch of 1000 requests, as the raw result files have it; times count from the phase's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// Requests of the phase so far, this batch included.
+    pub(crate) cumulative: u64,
+    /// How many of this batch failed, missed or were wrong.
+    pub(crate) errors: u64,
+    /// Where the batch began.
+    pub(crate) start: Duration,
+    /// Where its last request ended.
+    pub(crate) end: Duration,
+}
+
+/// Cuts a stream of outcomes into batches.
+#[derive(Debug, Default)]
+pub(crate) struct BatchLog {
+    batches: Vec<Batch>,
+    seen: u64,
+    errors: u64,
+    start: Duration,
+}
+
+impl BatchLog {
+    /// A log whose first batch begins at `start`.
+    pub(crate) fn new(start: Duration) -> BatchLog {
+        BatchLog { start, ..BatchLog::default() }
+    }
+
+    /// Counts one request that ended at `end`.
+    pub(crate) fn add(&mut self, good: bool, end: Duration) {
+        self.seen += 1;
+        self.errors += u64::from(!good);
+        if self.seen.is_multiple_of(BATCH_REQUESTS) {
+            // Several connections end requests; a clock read earlier may be noted later.
+            let end = end.max(self.start);
+            if self.batches.len() < BATCHES_MAX {
+                let (cumulative, errors, start) = (self.seen, self.errors, self.start);
+                self.batches.push(Batch { cumulative, errors, start, end });
+            }
+            self.errors = 0;
+            self.start = end;
+        }
+    }
+
+    /// The complete batches; an incomplete last one is dropped.
+    pub(crate) fn into_batches(self) -> Vec<Batch> {
+        self.batches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_complete_and_follow_each_other() {
+        let mut log = BatchLog::new(Duration::from_secs(5));
+        for number in 0..2_500u64 {
+            log.add(number != 1_200, Duration::from_secs(5) + Duration::from_millis(number + 1));
+        }
+        let batches = log.into_batches();
+        assert_eq!(batches.len(), 2);
+        assert_eq!((batches[0].cumulative, batches[0].errors), (1000, 0));
+        assert_eq!((batches[1].cumulative, batches[1].errors), (2000, 1));
+        assert_eq!(batches[0].start, Duration::from_secs(5));
+        assert_eq!(
+            (batches[0].end, batches[1].end),
+            (Duration::from_secs(6), Duration::from_secs(7))
+        );
+        assert_eq!(batches[1].start, batches[0].end);
+    }
+
+    #[test]
+    fn error_texts_are_bounded_in_number_and_length() {
+        let mut texts = ErrorTexts::default();
+        (0..100).for_each(|number| texts.add(&format!("ERR {number}\r\n{}", "x".repeat(500)), 2));
+        assert_eq!(texts.counts().len(), ERROR_TEXTS_MAX + 1);
+        assert_eq!(texts.counts()[OTHER_ERRORS], 160);
+        assert!(texts.counts().keys().all(|text| text.chars().count() <= ERROR_TEXT_LENGTH_MAX));
+        assert!(texts.counts().keys().all(|text| !text.contains('\r')));
+    }
+
+    #[test]
+    fn redirections_are_one_text() {
+        let mut texts = ErrorTexts::default();
+        texts.add("MOVED 1 10.0.0.1:6379", 1);
+        texts.add("MOVED 2 10.0.0.2:6379", 1);
+        assert_eq!(texts.counts().values().copied().collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn merged_histograms_keep_every_sample() {
+        let (mut one, mut two) = (Latencies::new().unwrap(), Latencies::new().unwrap());
+        one.record(Duration::from_nanos(10));
+        two.record(Duration::from_millis(5));
+        two.record(Duration::from_secs(600));
+        one.add(&two);
+        assert_eq!(one.count(), 3);
+        assert!((one.percentile_ms(50.0) - 5.0).abs() < 0.01);
+        let (min, _, max) = one.min_mean_max_ms();
+        assert!((min - 0.001).abs() < 1e-9 && (max - 60_000.0).abs() < 60.0);
+    }
+
+    #[test]
+    fn counts_add_up() {
+        let mut counts = Counts::default();
+        for outcome in [Outcome::Good, Outcome::Miss, Outcome::Wrong, Outcome::Failed("x".into())] {
+            counts.add(&outcome);
+        }
+        assert_eq!((counts.total(), counts.bad()), (4, 3));
+        assert!((counts.bad_percent() - 75.0).abs() < 1e-9);
+        assert!(Counts::default().bad_percent() < f64::EPSILON);
+    }
+}

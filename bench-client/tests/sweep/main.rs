@@ -1,0 +1,13 @@
+//! The program from outside: real runs against a real Redis and against a peer that misbehaves.
+//!
+//! Nothing here depends on how fast a run is, only on what it leaves.
+
+// A helper that cannot go on fails the test it helps, which is what a panic is for.
+#![allow(clippy::unwrap_used)]
+
+mod faults;
+mod figures;
+mod real_redis;
+mod redis_server;
+mod run;
+mod scripted_server;

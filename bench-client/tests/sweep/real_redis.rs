@@ -1,0 +1,129 @@
+//! Against a real Redis nothing fails, and everything is left as the old client's readers expect.
+
+use crate::figures::{check_raw_file, check_results_file};
+use crate::redis_server::{RedisServer, free_port};
+use crate::run::sweep;
+
+#[test]
+fn a_whole_sweep_leaves_sixteen_sizes_in_every_file_and_no_keys() {
+    let server = RedisServer::start(&[]);
+    let run = sweep(&server.address(), &["--duration", "300ms", "--client-id", "7"]);
+    run.expect_code(0);
+    assert_eq!(
+        run.files(),
+        [
+            "report.md",
+            "results-get-client7.txt",
+            "results-raw-get-client7.txt",
+            "results-raw-set-client7.txt",
+            "results-set-client7.txt",
+            "summary.csv",
+            "summary.json"
+        ]
+    );
+    let labels: Vec<u64> = (7..=22).map(|power| 1 << power).collect();
+    for name in ["set", "get"] {
+        check_results_file(&run.file(&format!("results-{name}-client7.txt")), &labels);
+        check_raw_file(&run.file(&format!("results-raw-{name}-client7.txt")), &labels);
+    }
+    let phases = run.phases();
+    assert_eq!(phases.len(), 32);
+    for (place, phase) in phases.iter().enumerate() {
+        assert_eq!(phase["op"], ["SET", "GET"][place % 2]);
+        assert_eq!(phase["bits"], labels[place / 2]);
+        assert_eq!(phase["bytes"], labels[place / 2] / 8);
+        assert!(phase["ops"].as_u64() > Some(0) && phase["requests"] == phase["ops"], "{phase}");
+        for counter in ["errors", "misses", "wrong"] {
+            assert_eq!(phase[counter], 0, "{phase}");
+        }
+        assert_eq!(phase["latency_ms"]["samples"], phase["ops"]);
+    }
+    let summary = run.json("summary.json");
+    assert_eq!(
+        (&summary["schema_version"], &summary["verdict"]["valid"]),
+        (&1.into(), &true.into())
+    );
+    assert!(summary["target"]["info_at_start"]["redis_version"].is_string());
+    assert_eq!(run.file("summary.csv").lines().count(), 33);
+    assert_eq!(run.stdout().lines().count(), 1 + 32 + 1);
+    assert!(run.stderr().lines().count() >= 32 && run.stderr().contains("ETA"));
+    let report = run.file("report.md");
+    for part in ["**Valid.**", "not corrected for coordinated omission", "Not measured", "4 Mbit"] {
+        assert!(report.contains(part), "{part}");
+    }
+    assert_eq!(server.key_count(), 0);
+}
+
+#[test]
+fn gets_alone_find_every_key_and_keep_leaves_them() {
+    let server = RedisServer::start(&[]);
+    let options = ["--duration", "100ms", "--ops", "get", "--from", "16B", "--to", "32B"];
+    let run = sweep(&server.address(), &[&options[..], &["--keys", "300", "--keep"]].concat());
+    run.expect_code(0);
+    assert_eq!(server.key_count(), 600);
+    assert_eq!(run.json("summary.json")["unmeasured"]["keys_filled"], 600);
+    assert_eq!(run.sum("GET", "misses"), 0);
+    assert!(!run.files().iter().any(|name| name.contains("-set-")));
+}
+
+#[test]
+fn in_bytes_the_old_load_is_sent_under_the_old_labels() {
+    let server = RedisServer::start(&[]);
+    let options = ["--duration", "100ms", "--units", "bytes", "--from", "128", "--to", "256"];
+    let run = sweep(&server.address(), &options);
+    run.expect_code(0);
+    check_results_file(&run.file("results-set-client1.txt"), &[128, 256]);
+    assert_eq!(run.phases()[0]["bytes"], 128);
+}
+
+#[test]
+fn pipelines_and_threads_give_the_same_files() {
+    let server = RedisServer::start(&[]);
+    let load = ["--connections", "7", "--pipeline", "33", "--threads", "3", "--seed", "9"];
+    let sizes = ["--from", "64KiB", "--to", "128KiB", "--duration", "100ms", "--warmup", "50ms"];
+    let run = sweep(&server.address(), &[load, sizes].concat());
+    run.expect_code(0);
+    assert_eq!(run.phases().len(), 4);
+}
+
+#[test]
+fn a_password_is_used_and_never_written_down() {
+    let server = RedisServer::start(&["--requirepass", "s3cret-word"]);
+    let options = ["--duration", "100ms", "--to", "128", "--password", "s3cret-word"];
+    let run = sweep(&server.address(), &options);
+    run.expect_code(0);
+    for name in run.files() {
+        assert!(!run.file(&name).contains("s3cret-word"), "{name}");
+    }
+    let named = sweep(&server.address(), &[&options[..], &["--username", "default"]].concat());
+    named.expect_code(0);
+    let refused = sweep(&server.address(), &["--password", "other"]);
+    refused.expect_code(1);
+    assert!(refused.stderr().contains("AUTH refused"), "{}", refused.stderr());
+}
+
+#[test]
+fn an_open_loop_says_whether_its_rate_was_held() {
+    let server = RedisServer::start(&[]);
+    let sizes = ["--duration", "300ms", "--to", "128", "--ops", "set"];
+    let run = sweep(&server.address(), &[&sizes[..], &["--rate", "200"]].concat());
+    let phase = run.phases().remove(0);
+    let held = phase["achieved_pct"].as_f64().unwrap() >= 99.0;
+    // Whether it is held depends on the machine; what is said of it does not.
+    run.expect_code(if held { 0 } else { 3 });
+    assert_eq!(phase["offered_per_s"], 200.0);
+    assert_eq!(phase["service_ms"]["samples"], phase["latency_ms"]["samples"]);
+    assert!(phase["ops"].as_u64() <= Some(60));
+
+    let beyond = sweep(&server.address(), &[&sizes[..], &["--rate", "10000000"]].concat());
+    beyond.expect_code(3);
+    assert!(beyond.stdout().contains("NOT VALID"), "{}", beyond.stdout());
+}
+
+#[test]
+fn without_a_target_nothing_is_measured() {
+    let run = sweep(&format!("127.0.0.1:{}", free_port()), &[]);
+    run.expect_code(1);
+    assert!(run.stderr().contains("no Redis to measure"), "{}", run.stderr());
+    assert!(run.files().is_empty());
+}

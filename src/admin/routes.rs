@@ -1,0 +1,108 @@
+//! The endpoints of the admin port: which path answers what.
+//!
+//! Owns paths, status codes and content types. Must not know how a figure is come by.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use serde::Serialize;
+
+use super::Admin;
+use super::status::Status;
+use crate::metrics::exposition::CONTENT_TYPE;
+use crate::version;
+
+/// Every path, and what is there: the page at `/`.
+pub(super) const ENDPOINTS: [(&str, &str); 7] = [
+    ("/", "this list"),
+    ("/metrics", "figures for Prometheus"),
+    ("/livez", "200 while the process and all its workers run"),
+    ("/healthz", "the same as /livez"),
+    ("/readyz", "200 when clients should be sent here, else 503 with the reason; ?verbose for all"),
+    ("/version", "what runs, as JSON"),
+    ("/api/v1/status", "the gateway, its workers, the cluster and its nodes, as JSON"),
+];
+
+/// The endpoints as a service. HEAD is answered wherever GET is.
+pub(super) fn router(admin: Arc<Admin>) -> axum::Router {
+    axum::Router::new()
+        .route("/", get(list))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(live))
+        .route("/healthz", get(live))
+        .route("/readyz", get(ready))
+        .route("/version", get(versions))
+        .route("/api/v1/status", get(status))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .with_state(admin)
+}
+
+fn text(status: StatusCode, text: impl Into<String>) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text.into()).into_response()
+}
+
+async fn list() -> Response {
+    let mut page = format!("slotway {}\n\n", version::VERSION);
+    for (path, what) in ENDPOINTS {
+        // Writing to a string cannot fail.
+        let _ = writeln!(page, "{path:<16}{what}");
+    }
+    text(StatusCode::OK, page)
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let page = admin.collector().collect(&admin.gateway, Instant::now());
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
+}
+
+async fn live(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.gateway.stuck_worker() {
+        None => text(StatusCode::OK, "ok\n"),
+        Some(problem) => text(StatusCode::SERVICE_UNAVAILABLE, problem + "\n"),
+    }
+}
+
+async fn ready(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {
+    let checks = admin.gateway.checks();
+    let problem = checks.iter().find_map(|check| check.problem.clone());
+    let status = if problem.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let query = query.unwrap_or_default();
+    if !query.split('&').any(|word| word.split('=').next() == Some("verbose")) {
+        return text(status, problem.unwrap_or_else(|| "ok".to_owned()) + "\n");
+    }
+    let lines = checks.into_iter().map(|check| match check.problem {
+        None => format!("[+] {} ok\n", check.name),
+        Some(problem) => format!("[-] {}: {problem}\n", check.name),
+    });
+    text(status, lines.collect::<String>())
+}
+
+/// The answer of `/version`.
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+    commit: &'static str,
+    rustc: &'static str,
+}
+
+async fn versions() -> Json<Version> {
+    Json(Version { version: version::VERSION, commit: version::COMMIT, rustc: version::RUSTC })
+}
+
+async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
+    Json(Status::of(&admin.gateway, Instant::now()))
+}
+
+async fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is\n")
+}
+
+async fn not_allowed() -> Response {
+    text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n")
+}

@@ -1,0 +1,190 @@
+//! One authenticated connection to a node.
+//!
+//! Owns connecting, socket options, AUTH, HELLO and the check that the right node answers; asks
+//! one question at a time. Must not know slots or who asks. The data path takes the socket out of
+//! it after the greeting; topology and keeper talk through it.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::BackendError;
+use crate::resp::{Protocol, Value, reply, write};
+
+/// Longest reply to one of the gateway's own questions; `COMMAND` with many modules is about 1 MiB,
+/// `CLUSTER SLOTS` of a cluster whose every slot is a range of its own some 6 MiB.
+const REPLY_BYTES_MAX: usize = 16 << 20;
+/// A dead peer that sends no RST is given up after this long without an acknowledgement.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
+
+/// Who the gateway is towards a node, and which RESP it speaks there.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// ACL user; `None` is the default user.
+    pub username: Option<String>,
+    /// Its password; `None` sends no AUTH.
+    pub password: Option<String>,
+    /// Protocol version of the connection.
+    pub protocol: Protocol,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.username.as_deref().unwrap_or("default");
+        write!(f, "Identity({name}, {:?})", self.protocol)
+    }
+}
+
+/// A connection that has been greeted.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    patience: Duration,
+}
+
+impl Connection {
+    /// Connects and authenticates. `patience` bounds the connecting and, from then on, the wait
+    /// for each answer.
+    pub async fn open(
+        address: SocketAddr,
+        identity: &Identity,
+        patience: Duration,
+    ) -> Result<Connection, BackendError> {
+        let stream = match timeout(patience, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(BackendError::Connect(error)),
+            Err(_) => return Err(BackendError::Connect(io::ErrorKind::TimedOut.into())),
+        };
+        set_options(&stream).map_err(BackendError::Connect)?;
+        let mut connection = Connection { stream, buffer: Vec::new(), patience };
+        connection.greet(identity).await?;
+        Ok(connection)
+    }
+
+    async fn greet(&mut self, identity: &Identity) -> Result<(), BackendError> {
+        if let Some(password) = &identity.password {
+            let password = password.as_bytes();
+            let reply = match &identity.username {
+                Some(name) => self.ask(&[b"AUTH", name.as_bytes(), password]).await?,
+                None => self.ask(&[b"AUTH", password]).await?,
+            };
+            if let Value::Error(text) = reply {
+                return Err(BackendError::Auth(text));
+            }
+        }
+        self.speak(identity.protocol).await
+    }
+
+    /// Changes to RESP3 when asked to; a connection begins with RESP2.
+    pub async fn speak(&mut self, protocol: Protocol) -> Result<(), BackendError> {
+        if protocol == Protocol::Resp3 {
+            let frame = self.ask_raw(&[b"HELLO", b"3"]).await?;
+            if frame.first() == Some(&b'-') {
+                return Err(BackendError::Refused(String::from_utf8_lossy(&frame).trim().into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the node with this id is the one that answers: addresses are recycled.
+    pub async fn expect_node(&mut self, id: &str) -> Result<(), BackendError> {
+        let frame = self.ask_raw(&[b"CLUSTER", b"MYID"]).await?;
+        let found = frame.split(|byte| *byte == b'\n').nth(1).unwrap_or(&[]);
+        let found = String::from_utf8_lossy(found).trim().to_owned();
+        if found == id {
+            return Ok(());
+        }
+        Err(BackendError::WrongNode { expected: id.to_owned(), found })
+    }
+
+    /// Asks and waits for the answer; an error reply becomes [`BackendError::Refused`].
+    pub async fn call(&mut self, words: &[&[u8]]) -> Result<Value, BackendError> {
+        match self.ask(words).await? {
+            Value::Error(text) => Err(BackendError::Refused(text)),
+            value => Ok(value),
+        }
+    }
+
+    /// Asks and waits for the answer, which may be an error reply. RESP2 connections only.
+    pub async fn ask(&mut self, words: &[&[u8]]) -> Result<Value, BackendError> {
+        let frame = self.ask_raw(words).await?;
+        match Value::decode(&frame) {
+            Ok(Some((value, _))) => Ok(value),
+            Ok(None) => Err(BackendError::Closed),
+            Err(error) => Err(BackendError::Protocol(error)),
+        }
+    }
+
+    async fn ask_raw(&mut self, words: &[&[u8]]) -> Result<Vec<u8>, BackendError> {
+        let mut request = Vec::new();
+        write::request(&mut request, words);
+        let patience = self.patience;
+        within(patience, self.stream.write_all(&request)).await?;
+        self.read_frame().await
+    }
+
+    async fn read_frame(&mut self) -> Result<Vec<u8>, BackendError> {
+        let mut scanner = reply::ReplyScanner::default();
+        let mut walked = 0;
+        loop {
+            let progress =
+                scanner.advance(&self.buffer[walked..]).map_err(BackendError::Protocol)?;
+            walked += progress.used;
+            if progress.whole {
+                return Ok(self.buffer.drain(..walked).collect());
+            }
+            if self.buffer.len() > REPLY_BYTES_MAX {
+                return Err(BackendError::Protocol(crate::resp::ProtocolError::Reply("too long")));
+            }
+            if within(self.patience, self.stream.read_buf(&mut self.buffer)).await? == 0 {
+                return Err(BackendError::Closed);
+            }
+        }
+    }
+
+    /// The greeted socket, for those who pipeline on it.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    /// The address this connection goes to.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
+    }
+
+    /// The address this connection comes from.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, BackendError> {
+    match timeout(patience, work).await {
+        Ok(done) => done.map_err(BackendError::Io),
+        Err(_) => Err(BackendError::Silent),
+    }
+}
+
+/// No delay for small requests, and an end to peers that are gone without a word.
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(15))
+        .with_interval(Duration::from_secs(5))
+        .with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    Ok(())
+}

@@ -1,0 +1,404 @@
+//! One connection to a node, shared by all sessions of a worker, with many requests in flight.
+//!
+//! Owns the batching of writes, the matching of replies to requests, and what happens to both when
+//! the connection ends. Must not know slots, retries or what a reply means beyond "the cluster
+//! redirects or refuses". Invariants: replies come in the order of the requests; every request
+//! ends in its ticket: with a reply or as a trouble.
+
+mod replies;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::ring::Ring;
+use super::{BackendError, Connection, Identity, NodeAddress};
+use crate::clock::Clock;
+use crate::metrics::{NodeStats, WorkerStats};
+use crate::reply::{Outlet, Ticket, Why};
+use crate::resp::ReplyScanner;
+
+/// Most chunks given to the kernel in one write.
+const SLICES: usize = 16;
+/// Requests at least this long keep their buffer instead of being copied.
+pub const OWNED_BYTES_MIN: usize = 32 * 1024;
+/// Wait after a first failed connect, and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Connecting and the whole greeting may take as long as so many connects.
+const GREETING_PATIENCE: u32 = 3;
+/// What precedes a request after `-ASK`.
+const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+
+/// What the pipelines of one worker share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The buffer that sockets are read into; borrowed within one poll only.
+    pub scratch: RefCell<Box<[u8]>>,
+    /// The worker's time.
+    pub clock: Clock,
+    /// The worker's counters.
+    pub stats: Arc<WorkerStats>,
+    /// How long a connect may take.
+    pub connect_patience: Duration,
+    /// How long a reply may take.
+    pub silence_us: u64,
+    /// Bytes kept for one node before its clients are paused.
+    pub queue_bytes_max: usize,
+    /// Command class of each row of the command table, for the latency histograms.
+    pub classes: RefCell<Vec<u8>>,
+}
+
+/// A shared connection to one node.
+#[derive(Debug)]
+pub struct Pipeline {
+    node: NodeAddress,
+    identity: Identity,
+    stats: Arc<NodeStats>,
+    shared: Rc<Shared>,
+    state: RefCell<State>,
+    /// Something waits to be written, or the connection is wanted.
+    dirty: Cell<bool>,
+    task: RefCell<Option<Waker>>,
+    /// Sessions that wait for room, by the address of their outlet.
+    waiting: RefCell<HashMap<usize, Waker>>,
+    retired: Cell<bool>,
+    /// Set from outside the task to end the connection.
+    fault: Cell<bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    phase: Phase,
+    ring: Ring,
+    entries: VecDeque<Entry>,
+    scanner: ReplyScanner,
+    /// Half a header line, until the rest comes.
+    kept: Vec<u8>,
+    /// A push frame is under way; nobody asked for it.
+    in_push: bool,
+    /// Pieces of the reply under way have gone to its ticket.
+    passed_on: bool,
+    /// Failed connects in a row.
+    failures: u32,
+}
+
+/// A request that has no reply yet.
+#[derive(Debug)]
+struct Entry {
+    /// `None`: an ASKING, whose reply nobody reads.
+    ticket: Option<Ticket>,
+    at: u64,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Not connected; the next request connects.
+    #[default]
+    Idle,
+    Connecting,
+    Open,
+    /// The last connect failed; none is tried before this time of the worker's clock.
+    Down(u64),
+}
+
+impl Pipeline {
+    /// A pipeline to `node`; connects with its first request. [`Self::run`] must be spawned.
+    pub fn new(
+        node: NodeAddress,
+        identity: Identity,
+        stats: Arc<NodeStats>,
+        shared: Rc<Shared>,
+    ) -> Rc<Self> {
+        Rc::new(Pipeline {
+            node,
+            identity,
+            stats,
+            shared,
+            state: RefCell::default(),
+            dirty: Cell::new(false),
+            task: RefCell::new(None),
+            waiting: RefCell::default(),
+            retired: Cell::new(false),
+            fault: Cell::new(false),
+        })
+    }
+
+    /// The node it leads to.
+    pub fn node(&self) -> &NodeAddress {
+        &self.node
+    }
+
+    /// Appends a request. Its reply, or its trouble, goes to the ticket.
+    #[inline]
+    pub fn send(&self, ticket: Ticket, request: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        if self.is_down(&state) {
+            drop(state);
+            return ticket.trouble(request.to_vec(), Why::Unsent);
+        }
+        let at = state.ring.append(request);
+        self.enter(&mut state, ticket, at, request.len());
+    }
+
+    /// Appends a request whose buffer may be kept.
+    pub fn send_owned(&self, ticket: Ticket, request: Vec<u8>) {
+        let mut state = self.state.borrow_mut();
+        if self.is_down(&state) {
+            drop(state);
+            return ticket.trouble(request, Why::Unsent);
+        }
+        let len = request.len();
+        let at = state.ring.append_owned(request);
+        self.enter(&mut state, ticket, at, len);
+    }
+
+    /// Appends ASKING and the request, one right behind the other.
+    pub fn send_asking(&self, ticket: Ticket, request: Vec<u8>) {
+        let mut state = self.state.borrow_mut();
+        if !self.is_down(&state) {
+            let at = state.ring.append(ASKING);
+            state.entries.push_back(Entry { ticket: None, at, len: ASKING.len() });
+            self.stats.inflight.add(1);
+        }
+        drop(state);
+        self.send_owned(ticket, request);
+    }
+
+    #[inline]
+    fn enter(&self, state: &mut State, ticket: Ticket, at: u64, len: usize) {
+        state.entries.push_back(Entry { ticket: Some(ticket), at, len });
+        self.stats.inflight.add(1);
+        if !self.dirty.replace(true) {
+            self.wake();
+        }
+    }
+
+    fn is_down(&self, state: &State) -> bool {
+        match state.phase {
+            Phase::Down(until) => self.shared.clock.now_us() < until,
+            _ => false,
+        }
+    }
+
+    /// Whether so much waits for this node that its clients should not be read from.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.state.borrow().ring.bytes() > self.shared.queue_bytes_max
+    }
+
+    /// Wakes the session of this client once there is room again.
+    pub fn wake_when_room(&self, outlet: &Rc<Outlet>, waker: &Waker) {
+        self.waiting.borrow_mut().insert(Rc::as_ptr(outlet).addr(), waker.clone());
+    }
+
+    /// The node left the map: ends when everything sent has been answered.
+    pub fn retire(&self) {
+        self.retired.set(true);
+        self.wake();
+    }
+
+    /// Ends the connection when its oldest request has waited too long; called now and then.
+    pub fn check_silence(&self, now_us: u64) {
+        let state = self.state.borrow();
+        let oldest = state.entries.iter().find_map(|entry| entry.ticket.as_ref());
+        let sent_us = |ticket: &Ticket| ticket.begun_us.max(ticket.retry.sent_us);
+        let waited = oldest.map_or(0, |ticket| now_us.saturating_sub(sent_us(ticket)));
+        if state.phase == Phase::Open && waited > self.shared.silence_us {
+            self.fault.set(true);
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(task) = self.task.borrow().as_ref() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Connects when there is something to send, serves, and starts again; ends when retired.
+    pub async fn run(self: Rc<Self>) {
+        loop {
+            if !self.wait_for_demand().await {
+                return;
+            }
+            self.state.borrow_mut().phase = Phase::Connecting;
+            let error = match self.connect_in_time().await {
+                Ok(connection) => {
+                    self.opened();
+                    let (reader, writer) = connection.into_stream().into_split();
+                    let error = self.serve(reader, writer).await;
+                    self.stats.connections.sub(1);
+                    error
+                }
+                Err(error) => error,
+            };
+            self.ended(&error);
+        }
+    }
+
+    /// Waits until a request wants a connection; `false` when the pipeline is to end.
+    async fn wait_for_demand(&self) -> bool {
+        std::future::poll_fn(|cx| {
+            self.set_task(cx);
+            if !self.state.borrow().entries.is_empty() {
+                return Poll::Ready(true);
+            }
+            self.dirty.set(false);
+            if self.retired.get() { Poll::Ready(false) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    fn set_task(&self, cx: &Context<'_>) {
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+    }
+
+    /// Each answer of the greeting has its own patience; a node that trickles them must not use
+    /// it up again and again.
+    async fn connect_in_time(&self) -> Result<Connection, BackendError> {
+        let patience = self.shared.connect_patience * GREETING_PATIENCE;
+        match tokio::time::timeout(patience, self.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(BackendError::Silent),
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, BackendError> {
+        let patience = self.shared.connect_patience;
+        let plain = Identity { protocol: crate::resp::Protocol::Resp2, ..self.identity.clone() };
+        let mut connection = Connection::open(self.node.address, &plain, patience).await?;
+        if !self.node.id.is_empty() {
+            connection.expect_node(&self.node.id).await?;
+        }
+        connection.speak(self.identity.protocol).await?;
+        Ok(connection)
+    }
+
+    fn opened(&self) {
+        let mut state = self.state.borrow_mut();
+        state.phase = Phase::Open;
+        state.failures = 0;
+        self.stats.connections.add(1);
+        self.stats.connects.add(1);
+        self.dirty.set(true);
+        self.fault.set(false);
+    }
+
+    /// The connection is gone, or never came: every request goes back to its session.
+    fn ended(&self, error: &BackendError) {
+        let mut state = self.state.borrow_mut();
+        if !self.retired.get() {
+            let unanswered = state.entries.len();
+            self.stats.error(error.kind());
+            tracing::info!(node = %self.node.name, %error, unanswered, "lost a node connection");
+        }
+        let was_open = state.phase == Phase::Open;
+        if !was_open || matches!(error, BackendError::WrongNode { .. } | BackendError::Auth(_)) {
+            state.failures += 1;
+            let wait = BACKOFF.0 * 2u32.saturating_pow(state.failures.min(10) - 1);
+            let wait = wait.min(BACKOFF.1).as_micros() as u64;
+            state.phase = Phase::Down(self.shared.clock.tick() + wait);
+        } else {
+            state.phase = Phase::Idle;
+        }
+        let passed_on = std::mem::take(&mut state.passed_on);
+        let entries = std::mem::take(&mut state.entries);
+        let ring = std::mem::take(&mut state.ring);
+        (state.scanner, state.in_push) = (ReplyScanner::default(), false);
+        state.kept.clear();
+        drop(state);
+        self.dirty.set(false);
+        self.stats.inflight.sub(entries.len() as u64);
+        let sent_to = if was_open { ring.sent_to() } else { 0 };
+        for (index, entry) in entries.into_iter().enumerate() {
+            give_back(entry, &ring, sent_to, passed_on && index == 0);
+        }
+        self.wake_waiting();
+    }
+
+    fn wake_waiting(&self) {
+        for (_, waker) in self.waiting.borrow_mut().drain() {
+            waker.wake();
+        }
+    }
+
+    /// Serves until the connection ends; returns why.
+    async fn serve(&self, mut reader: OwnedReadHalf, writer: OwnedWriteHalf) -> BackendError {
+        std::future::poll_fn(|cx| {
+            self.set_task(cx);
+            let served =
+                self.poll_write(cx, &writer).and_then(|()| self.poll_read(cx, &mut reader));
+            match served {
+                Ok(()) if self.fault.get() => Poll::Ready(BackendError::Silent),
+                Ok(()) if self.retired.get() && self.state.borrow().entries.is_empty() => {
+                    Poll::Ready(BackendError::Closed)
+                }
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(error),
+            }
+        })
+        .await
+    }
+
+    /// Writes what sessions have appended since the last turn, until the socket is full.
+    fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        writer: &OwnedWriteHalf,
+    ) -> Result<(), BackendError> {
+        if !self.dirty.get() {
+            return Ok(());
+        }
+        let mut state = self.state.borrow_mut();
+        loop {
+            if state.ring.is_sent() {
+                self.dirty.set(false);
+                return Ok(());
+            }
+            match write_some(writer, &state.ring) {
+                Ok(count) => state.ring.note_sent(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match writer.as_ref().poll_write_ready(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => return Err(BackendError::Io(error)),
+                        Poll::Pending => return Ok(()),
+                    }
+                }
+                Err(error) => return Err(BackendError::Io(error)),
+            }
+        }
+    }
+}
+
+fn write_some(writer: &OwnedWriteHalf, ring: &Ring) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    match ring.unsent(&mut slices) {
+        1 => writer.try_write(&slices[0]),
+        count => writer.try_write_vectored(&slices[..count]),
+    }
+}
+
+/// Gives an unanswered request back to its session: what was written in full may have run.
+fn give_back(entry: Entry, ring: &Ring, sent_to: u64, passed_on: bool) {
+    let Some(mut ticket) = entry.ticket else { return };
+    if passed_on {
+        match ticket.broke_off() {
+            Some(whole_again) => ticket = whole_again,
+            None => return,
+        }
+    }
+    let written = entry.at + entry.len as u64 <= sent_to;
+    let why = if written { Why::Indeterminate } else { Why::Unsent };
+    ticket.trouble(ring.get(entry.at, entry.len).to_vec(), why);
+}

@@ -1,0 +1,152 @@
+//! Matching a node's replies to the requests that wait for them.
+//!
+//! Owns the reading side of a pipeline: which bytes belong to which ticket, and which replies are
+//! troubles. Must not know what becomes of either.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
+
+use super::{Pipeline, State};
+use crate::backend::BackendError;
+use crate::metrics::Outcome;
+use crate::reply::{Answered, Why, trouble};
+use crate::resp::{ProtocolError, ReplyScanner};
+
+/// Reads of one connection in a turn before others get theirs.
+const READS_PER_TURN: usize = 16;
+
+impl Pipeline {
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        reader: &mut OwnedReadHalf,
+    ) -> Result<(), BackendError> {
+        let mut scratch = self.shared.scratch.borrow_mut();
+        for _ in 0..READS_PER_TURN {
+            match self.read_once(cx, reader, &mut scratch) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    fn read_once(
+        &self,
+        cx: &mut Context<'_>,
+        reader: &mut OwnedReadHalf,
+        scratch: &mut [u8],
+    ) -> Poll<Result<(), BackendError>> {
+        let mut state = self.state.borrow_mut();
+        let kept = state.kept.len();
+        let room = scratch.get_mut(kept..).unwrap_or_default();
+        let mut buffer = ReadBuf::new(room);
+        let count = match ready!(Pin::new(reader).poll_read(cx, &mut buffer)) {
+            Ok(()) => buffer.filled().len(),
+            Err(error) => return Poll::Ready(Err(BackendError::Io(error))),
+        };
+        if count == 0 {
+            return Poll::Ready(Err(BackendError::Closed));
+        }
+        if kept > 0 {
+            scratch[..kept].copy_from_slice(&state.kept);
+            state.kept.clear();
+        }
+        let taken = self.take_replies(&mut state, &scratch[..kept + count]);
+        let room = state.ring.bytes() <= self.shared.queue_bytes_max / 2;
+        drop(state);
+        if room && !self.waiting.borrow().is_empty() {
+            self.wake_waiting();
+        }
+        Poll::Ready(taken.map_err(BackendError::Protocol))
+    }
+
+    /// Hands every reply, and every piece of one, in `bytes` to its ticket.
+    fn take_replies(&self, state: &mut State, bytes: &[u8]) -> Result<(), ProtocolError> {
+        let now_us = self.shared.clock.tick();
+        let mut at = 0;
+        while at < bytes.len() {
+            let begins = state.scanner.at_start();
+            let progress = state.scanner.advance(&bytes[at..])?;
+            let piece = &bytes[at..at + progress.used];
+            at += progress.used;
+            if begins && !piece.is_empty() {
+                state.in_push = piece[0] == b'>';
+            }
+            if !state.in_push {
+                if progress.whole {
+                    self.redeem(state, piece, begins, now_us)?;
+                } else if !piece.is_empty() {
+                    self.pass_on(state, piece)?;
+                }
+            }
+            if !progress.whole && at < bytes.len() {
+                if begins && piece.is_empty() {
+                    state.scanner = ReplyScanner::default();
+                }
+                state.kept.extend_from_slice(&bytes[at..]);
+                break;
+            }
+        }
+        let answered_to = state.entries.front().map_or(u64::MAX, |entry| entry.at);
+        state.ring.release_before(answered_to);
+        Ok(())
+    }
+
+    fn pass_on(&self, state: &mut State, piece: &[u8]) -> Result<(), ProtocolError> {
+        let entry =
+            state.entries.front().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
+        state.passed_on = true;
+        if let Some(ticket) = &entry.ticket {
+            ticket.piece(piece);
+        }
+        Ok(())
+    }
+
+    /// `piece` ends the reply to the oldest request; `begins` says it is all of it.
+    #[inline]
+    fn redeem(
+        &self,
+        state: &mut State,
+        piece: &[u8],
+        begins: bool,
+        now_us: u64,
+    ) -> Result<(), ProtocolError> {
+        let entry =
+            state.entries.pop_front().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
+        state.passed_on = false;
+        self.stats.requests.add(1);
+        self.stats.inflight.sub(1);
+        let Some(ticket) = entry.ticket else { return Ok(()) };
+        let is_error = begins && piece.first() == Some(&b'-');
+        if is_error && let Some(mut why) = trouble::classify(piece) {
+            why.said_by(self.node.address.ip());
+            let request = state.ring.get(entry.at, entry.len).to_vec();
+            if let Why::NotNow(not_now, _) = &why {
+                self.stats.error(not_now.kind());
+            }
+            ticket.trouble(request, why);
+            return Ok(());
+        }
+        let latency = now_us.saturating_sub(ticket.begun_us);
+        self.stats.latencies.record(latency);
+        let command = ticket.command;
+        let is_error = match ticket.redeem(piece) {
+            Answered::Whole => is_error,
+            Answered::Merged { is_error } => is_error,
+            Answered::NotYet => return Ok(()),
+        };
+        let outcome = if is_error { Outcome::Error } else { Outcome::Ok };
+        self.shared.stats.command(command, outcome);
+        let class = self.shared.classes.borrow().get(usize::from(command)).copied();
+        if let Some(block) = self.shared.stats.latencies.get(usize::from(class.unwrap_or(0))) {
+            block.record(latency);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! The shared pipelines of one worker: one per node and protocol version.
+//!
+//! Owns making and retiring them, and the book in which every worker's counters of a node can be
+//! found by a scrape. Must not know slots.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::pipeline::{Pipeline, Shared};
+use super::{Identity, NodeAddress};
+use crate::metrics::NodeStats;
+use crate::resp::Protocol;
+
+/// Node names that get counters of their own; a map with more is counted under "other".
+const NAMES_MAX: usize = 4096;
+
+/// Where the counters of every node are: one block per worker.
+#[derive(Debug, Default)]
+pub struct NodeBook {
+    blocks: Mutex<BTreeMap<Arc<str>, Vec<Arc<NodeStats>>>>,
+}
+
+impl NodeBook {
+    fn open(&self, name: &Arc<str>) -> Arc<NodeStats> {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = blocks.len() >= NAMES_MAX && !blocks.contains_key(name);
+        let name = if full { Arc::from("other") } else { Arc::clone(name) };
+        let block = Arc::new(NodeStats::default());
+        blocks.entry(name).or_default().push(Arc::clone(&block));
+        block
+    }
+
+    /// Calls `read` with every node's name and its blocks.
+    pub fn for_each(&self, mut read: impl FnMut(&str, &[Arc<NodeStats>])) {
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, blocks) in blocks.iter() {
+            read(name, blocks);
+        }
+    }
+}
+
+/// The pipelines of one worker.
+#[derive(Debug)]
+pub struct Pipelines {
+    shared: Rc<Shared>,
+    identity: Identity,
+    book: Arc<NodeBook>,
+    open: RefCell<HashMap<(NodeAddress, Protocol), Rc<Pipeline>>>,
+    stats: RefCell<HashMap<Arc<str>, Arc<NodeStats>>>,
+}
+
+impl Pipelines {
+    /// No pipelines yet; `identity` is who the gateway is towards every node.
+    pub fn new(shared: Rc<Shared>, identity: Identity, book: Arc<NodeBook>) -> Pipelines {
+        let (open, stats) = (RefCell::default(), RefCell::default());
+        Pipelines { shared, identity, book, open, stats }
+    }
+
+    /// The pipeline to a node; it connects when it is first used.
+    pub fn get(&self, node: &NodeAddress, protocol: Protocol) -> Rc<Pipeline> {
+        let mut open = self.open.borrow_mut();
+        if let Some(known) = open.get(&(node.clone(), protocol)) {
+            return Rc::clone(known);
+        }
+        let mut stats = self.stats.borrow_mut();
+        let stats =
+            stats.entry(Arc::clone(&node.name)).or_insert_with(|| self.book.open(&node.name));
+        let identity = Identity { protocol, ..self.identity.clone() };
+        let shared = Rc::clone(&self.shared);
+        let pipeline = Pipeline::new(node.clone(), identity, Arc::clone(stats), shared);
+        tokio::task::spawn_local(Rc::clone(&pipeline).run());
+        open.insert((node.clone(), protocol), Rc::clone(&pipeline));
+        pipeline
+    }
+
+    /// Retires the pipelines to nodes for which `stays` is false.
+    pub fn retain(&self, stays: impl Fn(&NodeAddress) -> bool) {
+        self.open.borrow_mut().retain(|(node, _), pipeline| {
+            let stays = stays(node);
+            if !stays {
+                pipeline.retire();
+            }
+            stays
+        });
+    }
+
+    /// Ends connections whose oldest request has waited too long.
+    pub fn check_silence(&self) {
+        let now_us = self.shared.clock.tick();
+        for pipeline in self.open.borrow().values() {
+            pipeline.check_silence(now_us);
+        }
+    }
+
+    /// What the pipelines share.
+    pub fn shared(&self) -> &Rc<Shared> {
+        &self.shared
+    }
+}

@@ -1,0 +1,205 @@
+//! The requests of one node connection: written once, kept until answered.
+//!
+//! Owns the bytes between "a session appended them" and "their reply has come". What a redirect or
+//! a safe retry sends again is taken from here, so that no request needs a second copy. Pure: no
+//! socket. Positions count bytes since the connection's first one.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+/// Size of an ordinary chunk. A longer request gets a chunk of its own.
+const CHUNK_BYTES: usize = 32 * 1024;
+/// Ordinary chunks kept for reuse.
+const SPARE_MAX: usize = 2;
+
+/// A queue of bytes in chunks; every request is contiguous in one chunk.
+#[derive(Debug, Default)]
+pub struct Ring {
+    chunks: VecDeque<Chunk>,
+    spare: Vec<Vec<u8>>,
+    /// Position of the end of what has been appended.
+    end: u64,
+    /// Position of the end of what has been written to the socket.
+    sent: u64,
+    /// Index of the chunk that holds position `sent`.
+    sending: usize,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Chunk {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl Ring {
+    /// Appends a request and returns its position.
+    #[inline]
+    pub fn append(&mut self, request: &[u8]) -> u64 {
+        let at = self.end;
+        match self.chunks.back_mut() {
+            Some(chunk) if chunk.bytes.capacity() - chunk.bytes.len() >= request.len() => {
+                chunk.bytes.extend_from_slice(request);
+            }
+            _ => self.append_chunk(request),
+        }
+        self.end += request.len() as u64;
+        at
+    }
+
+    #[cold]
+    fn append_chunk(&mut self, request: &[u8]) {
+        let mut bytes = match self.spare.pop() {
+            Some(spare) if spare.capacity() >= request.len() => spare,
+            _ => Vec::with_capacity(request.len().max(CHUNK_BYTES)),
+        };
+        bytes.extend_from_slice(request);
+        self.chunks.push_back(Chunk { start: self.end, bytes });
+    }
+
+    /// Appends a request by taking over its buffer.
+    pub fn append_owned(&mut self, request: Vec<u8>) -> u64 {
+        if request.len() < CHUNK_BYTES {
+            return self.append(&request);
+        }
+        let at = self.end;
+        self.end += request.len() as u64;
+        self.chunks.push_back(Chunk { start: at, bytes: request });
+        at
+    }
+
+    /// Bytes kept.
+    pub fn bytes(&self) -> usize {
+        self.chunks.front().map_or(0, |first| (self.end - first.start) as usize)
+    }
+
+    /// Whether nothing waits to be written.
+    #[inline]
+    pub fn is_sent(&self) -> bool {
+        self.sent == self.end
+    }
+
+    /// Position up to which bytes have been written to the socket.
+    pub fn sent_to(&self) -> u64 {
+        self.sent
+    }
+
+    /// What waits to be written, as slices; fills `slices` and returns how many.
+    pub fn unsent<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        for (chunk, slot) in self.chunks.iter().skip(self.sending).zip(slices.iter_mut()) {
+            let from = self.sent.saturating_sub(chunk.start) as usize;
+            *slot = IoSlice::new(chunk.bytes.get(from..).unwrap_or(&[]));
+            count += 1;
+        }
+        count
+    }
+
+    /// So many more bytes have been written to the socket.
+    pub fn note_sent(&mut self, count: usize) {
+        self.sent = (self.sent + count as u64).min(self.end);
+        while self.sending + 1 < self.chunks.len() && self.chunks[self.sending].end() <= self.sent {
+            self.sending += 1;
+        }
+    }
+
+    /// Everything before `position` has been answered and can go; past the end means all of it.
+    #[inline]
+    pub fn release_before(&mut self, position: u64) {
+        let position = position.min(self.end);
+        while self.chunks.len() > 1 && self.chunks[0].end() <= position {
+            self.drop_first();
+        }
+        if position == self.end
+            && let Some(only) = self.chunks.front_mut()
+        {
+            if only.bytes.capacity() > CHUNK_BYTES {
+                self.drop_first();
+            } else {
+                only.bytes.clear();
+                only.start = self.end;
+            }
+        }
+    }
+
+    fn drop_first(&mut self) {
+        if let Some(mut chunk) = self.chunks.pop_front() {
+            self.sending = self.sending.saturating_sub(1);
+            if chunk.bytes.capacity() == CHUNK_BYTES && self.spare.len() < SPARE_MAX {
+                chunk.bytes.clear();
+                self.spare.push(chunk.bytes);
+            }
+        }
+    }
+
+    /// The request of `len` bytes at `position`.
+    pub fn get(&self, position: u64, len: usize) -> &[u8] {
+        let found =
+            self.chunks.iter().find(|chunk| position < chunk.end() && position >= chunk.start);
+        found
+            .and_then(|chunk| {
+                let from = (position - chunk.start) as usize;
+                chunk.bytes.get(from..from + len)
+            })
+            .unwrap_or(&[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn take(ring: &mut Ring, most: usize) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 4];
+        let count = ring.unsent(&mut slices);
+        let mut bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+        bytes.truncate(most);
+        ring.note_sent(bytes.len());
+        bytes
+    }
+
+    proptest! {
+        /// Bytes leave as they were appended, requests stay readable until released, and a ring
+        /// that has been emptied keeps at most one ordinary chunk in use.
+        #[test]
+        fn keeps_bytes_in_order(
+            sizes in prop::collection::vec(prop_oneof![1usize..100, 30_000usize..70_000], 1..40),
+            takes in prop::collection::vec(0usize..90_000, 1..40),
+            owned in any::<bool>(),
+        ) {
+            let mut ring = Ring::default();
+            let (mut appended, mut sent) = (Vec::new(), Vec::new());
+            let mut requests = std::collections::VecDeque::new();
+            for (n, (size, most)) in sizes.iter().zip(takes.iter().cycle()).enumerate() {
+                let request: Vec<u8> = (0..*size).map(|i| (i * 7 + n) as u8).collect();
+                appended.extend_from_slice(&request);
+                let at = match owned {
+                    true => ring.append_owned(request.clone()),
+                    false => ring.append(&request),
+                };
+                requests.push_back((at, request));
+                sent.extend(take(&mut ring, *most));
+                for (at, request) in &requests {
+                    prop_assert_eq!(ring.get(*at, request.len()), &request[..]);
+                }
+                while requests.front().is_some_and(|(at, r)| at + r.len() as u64 <= ring.sent_to()) {
+                    requests.pop_front();
+                    ring.release_before(requests.front().map_or(u64::MAX, |(at, _)| *at));
+                }
+            }
+            while !ring.is_sent() {
+                sent.extend(take(&mut ring, usize::MAX));
+            }
+            prop_assert_eq!(sent, appended);
+            ring.release_before(u64::MAX);
+            prop_assert_eq!(ring.bytes(), 0);
+            prop_assert!(ring.chunks.len() <= 1);
+        }
+    }
+}

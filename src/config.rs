@@ -1,0 +1,259 @@
+//! What the gateway is told: plain values, with a default for each.
+//!
+//! Owns the meaning and the default of every option. Must not know who uses a value: each part of
+//! the gateway is handed its section, and there is no global.
+//! `keys.rs` is the list of options, `field.rs` their kinds, `value.rs` their words; `file.rs` and
+//! `environment.rs` read, `load.rs` puts file, environment and flags together, `check.rs` refuses
+//! combinations, `problem.rs` says what is wrong, `report.rs` shows the result, `secret.rs` keeps
+//! passwords from view.
+
+mod check;
+mod environment;
+mod field;
+mod file;
+mod keys;
+mod load;
+mod problem;
+mod report;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+pub use keys::{DocumentedKey, documented_keys};
+pub use load::{FlagValue, Given, Loaded, Purpose, load};
+pub use problem::{ConfigError, Place, Problem};
+pub use secret::Secret;
+pub use value::{DEFAULT_NODE_PORT, HostPort};
+
+/// The whole configuration. `Config::default()` is a gateway without seeds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Worker threads; 0 is one per core.
+    pub workers: usize,
+    /// Where the cluster is.
+    pub topology: TopologyConfig,
+    /// Where clients connect; never empty.
+    pub listeners: Vec<ListenerConfig>,
+    /// The operators' port.
+    pub admin: AdminConfig,
+    /// What nobody may exceed.
+    pub limits: Limits,
+    /// How long anything may take.
+    pub timeouts: Timeouts,
+    /// What is done with commands that do not fit one slot.
+    pub routing: Routing,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// `[topology]`: where the cluster is and how to log in to its nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopologyConfig {
+    /// Nodes that are asked first; one is enough.
+    pub seeds: Vec<HostPort>,
+    /// The ACL user of the nodes; without it, `AUTH password`.
+    pub username: Option<String>,
+    /// The password of the nodes.
+    pub password: Option<Secret>,
+    /// How often the map of slots is read again when nothing happens.
+    pub refresh_interval: Duration,
+}
+
+/// `[[listener]]`: one port for clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerConfig {
+    /// The address and port clients connect to.
+    pub bind: SocketAddr,
+    /// What clients must AUTH with.
+    pub password: Option<Secret>,
+}
+
+/// `[admin]`: metrics, health and the status page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdminConfig {
+    /// The address and port of the HTTP server; without it there is none.
+    pub bind: Option<SocketAddr>,
+}
+
+/// `[limits]`: every bound, in bytes or in pieces.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Clients connected at once.
+    pub clients_max: usize,
+    /// Bytes of one request, like `client-query-buffer-limit`.
+    pub request_bytes_max: usize,
+    /// Bytes of one argument, like `proto-max-bulk-len`.
+    pub bulk_bytes_max: usize,
+    /// Arguments of one request.
+    pub arguments_max: usize,
+    /// Bytes of one inline request.
+    pub inline_bytes_max: usize,
+    /// Bytes of replies waiting for one client.
+    pub client_output_bytes_max: usize,
+    /// Requests of one client that are not answered yet.
+    pub client_inflight_max: usize,
+    /// Bytes waiting for one node on one worker before its clients are paused.
+    pub node_queue_bytes_max: usize,
+    /// Bytes of requests held for slots without a master, in the whole gateway.
+    pub held_bytes_max: usize,
+    /// Redirects that one request follows.
+    pub redirects_max: u32,
+}
+
+/// `[timeouts]`: every wait.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeouts {
+    /// A client that says nothing for so long is disconnected; `None` is never.
+    pub idle: Option<Duration>,
+    /// For a connection to a node.
+    pub connect: Duration,
+    /// For a master, when a slot has none.
+    pub failover_wait: Duration,
+    /// For the reply of a node.
+    pub node_silence: Duration,
+    /// Between reporting "not ready" and closing the listeners, when shutting down.
+    pub drain_delay: Duration,
+    /// For everything, when shutting down.
+    pub drain: Duration,
+}
+
+/// `[routing]`: choices that change what a client sees.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routing {
+    /// What is done with a command whose keys are in several slots.
+    pub cross_slot: CrossSlot,
+}
+
+/// What is done with a command whose keys are in several slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossSlot {
+    /// It is split where the result is exactly that of one Redis, and refused otherwise.
+    Split,
+    /// It is always refused with `-CROSSSLOT`, as a cluster does.
+    Refuse,
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// The least severe events that are logged.
+    pub level: Level,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// How severe an event must be to be logged. Release builds have nothing below `Debug`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something is broken.
+    Error,
+    /// Something is odd, and the gateway carries on.
+    Warn,
+    /// What an operator wants to read afterwards.
+    Info,
+    /// What a developer wants to read afterwards.
+    Debug,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object per line, for machines.
+    Json,
+}
+
+// === defaults ===
+
+const KB: usize = 1 << 10;
+const MB: usize = 1 << 20;
+const GB: usize = 1 << 30;
+
+const fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            workers: 0,
+            topology: TopologyConfig::default(),
+            listeners: vec![ListenerConfig::default()],
+            admin: AdminConfig::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            routing: Routing::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for TopologyConfig {
+    fn default() -> Self {
+        TopologyConfig {
+            seeds: Vec::new(),
+            username: None,
+            password: None,
+            refresh_interval: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for ListenerConfig {
+    fn default() -> Self {
+        ListenerConfig { bind: local(7010), password: None }
+    }
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        AdminConfig { bind: Some(local(7020)) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            clients_max: 10_000,
+            request_bytes_max: GB,
+            bulk_bytes_max: 512 * MB,
+            arguments_max: MB,
+            inline_bytes_max: 64 * KB,
+            client_output_bytes_max: GB,
+            client_inflight_max: 1024,
+            node_queue_bytes_max: 64 * MB,
+            held_bytes_max: 256 * MB,
+            redirects_max: 16,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            idle: None,
+            connect: Duration::from_secs(1),
+            failover_wait: Duration::from_secs(10),
+            node_silence: Duration::from_secs(60),
+            drain_delay: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Routing { cross_slot: CrossSlot::Split }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig { level: Level::Info, format: LogFormat::Text }
+    }
+}

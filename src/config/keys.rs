@@ -1,0 +1,299 @@
+//! THE LIST of options: what the file, the environment, `check-config` and the README agree on.
+//!
+//! Owns each option's section, name, kind, bounds and meaning; the names of environment variables
+//! derive from it. Knows nothing of where a value came from. Defaults are those of `Config::default`.
+
+use std::time::Duration;
+
+use super::field::Field::{
+    self, Bind, BindOrOff, Count, Password, PasswordFile, Seeds, Size, SmallCount, Text, Time,
+    TimeOrNever,
+};
+use super::problem::Place;
+use super::{Config, ListenerConfig};
+
+/// One option: `C` is what it is an option of, the whole configuration or one listener.
+pub(super) struct Key<C: 'static> {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    pub(super) field: Field<C>,
+    pub(super) meaning: &'static str,
+}
+
+/// What one place says of one option.
+pub(super) struct Setting {
+    pub(super) target: Target,
+    /// None when it could not be read; that is a problem already, and nothing more is said of it.
+    pub(super) words: Option<Vec<String>>,
+    pub(super) place: Place,
+}
+
+/// Which option a setting is for.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    Main(&'static Key<Config>),
+    /// The option of the listener at this index of the file, or of all of them.
+    Listener(&'static Key<ListenerConfig>, Option<usize>),
+}
+
+/// One option as the README tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentedKey {
+    /// The table of the file; empty for the top level.
+    pub section: &'static str,
+    /// The key within the table.
+    pub key: &'static str,
+    /// The environment variable.
+    pub environment: String,
+    /// What is written: "size", "duration", "text" …
+    pub kind: String,
+    /// The default as it would be written in the file; empty when there is none.
+    pub default: String,
+    /// What it does, in one line.
+    pub meaning: &'static str,
+}
+
+const fn key<C>(
+    section: &'static str,
+    name: &'static str,
+    field: Field<C>,
+    meaning: &'static str,
+) -> Key<C> {
+    Key { section, name, field, meaning }
+}
+
+/// Offsets within a request are 32 bits wide.
+const REQUEST_BYTES_MAX: usize = 2 << 30;
+const MS: Duration = Duration::from_millis(1);
+const ANY: std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+
+/// Every option but those of listeners.
+#[rustfmt::skip] // a table: one row, one option
+pub(super) static KEYS: &[Key<Config>] = &[
+    key("", "workers", Count(|c| &mut c.workers, 0..=1024),
+        "Worker threads; 0 is one per core"),
+
+    key("topology", "seeds", Seeds(|c| &mut c.topology.seeds),
+        "Nodes of the cluster that are asked first; one is enough, several are safer"),
+    key("topology", "username", Text(|c| &mut c.topology.username),
+        "ACL user of the nodes; needs the password too"),
+    key("topology", "password", Password(|c| &mut c.topology.password),
+        "Password of the nodes"),
+    key("topology", "password_file", PasswordFile(|c| &mut c.topology.password),
+        "File that holds the password of the nodes"),
+    key("topology", "refresh_interval", Time(|c| &mut c.topology.refresh_interval, Duration::from_millis(100)),
+        "How often the map of slots is read again when nothing happens"),
+
+    key("admin", "bind", BindOrOff(|c| &mut c.admin.bind),
+        "Address of metrics, health and the status page; \"off\" for none"),
+
+    key("limits", "clients_max", Count(|c| &mut c.limits.clients_max, ANY),
+        "Clients connected at once"),
+    key("limits", "request_bytes_max", Size(|c| &mut c.limits.request_bytes_max, 1..=REQUEST_BYTES_MAX),
+        "Bytes of one request, like client-query-buffer-limit"),
+    key("limits", "bulk_bytes_max", Size(|c| &mut c.limits.bulk_bytes_max, 1..=REQUEST_BYTES_MAX),
+        "Bytes of one argument, like proto-max-bulk-len"),
+    key("limits", "arguments_max", Count(|c| &mut c.limits.arguments_max, 1..=i32::MAX as usize),
+        "Arguments of one request"),
+    key("limits", "inline_bytes_max", Size(|c| &mut c.limits.inline_bytes_max, ANY),
+        "Bytes of one inline request"),
+    key("limits", "client_output_bytes_max", Size(|c| &mut c.limits.client_output_bytes_max, ANY),
+        "Bytes of replies waiting for one client"),
+    key("limits", "client_inflight_max", Count(|c| &mut c.limits.client_inflight_max, ANY),
+        "Requests of one client that are not answered yet"),
+    key("limits", "node_queue_bytes_max", Size(|c| &mut c.limits.node_queue_bytes_max, ANY),
+        "Bytes waiting for one node on one worker before its clients are paused"),
+    key("limits", "held_bytes_max", Size(|c| &mut c.limits.held_bytes_max, 0..=usize::MAX),
+        "Bytes of requests held for slots without a master, in the whole gateway; 0 holds none"),
+    key("limits", "redirects_max", SmallCount(|c| &mut c.limits.redirects_max, 1..=1000),
+        "Redirects that one request follows"),
+
+    key("timeouts", "idle", TimeOrNever(|c| &mut c.timeouts.idle),
+        "A client that says nothing for so long is disconnected; 0 is never"),
+    key("timeouts", "connect", Time(|c| &mut c.timeouts.connect, MS),
+        "Longest wait for a connection to a node"),
+    key("timeouts", "failover_wait", Time(|c| &mut c.timeouts.failover_wait, Duration::ZERO),
+        "Longest wait for a master when a slot has none; 0 answers with an error at once"),
+    key("timeouts", "node_silence", Time(|c| &mut c.timeouts.node_silence, MS),
+        "Longest wait for the reply of a node"),
+    key("timeouts", "drain_delay", Time(|c| &mut c.timeouts.drain_delay, Duration::ZERO),
+        "At shutdown: how long clients are still accepted after /readyz says no"),
+    key("timeouts", "drain", Time(|c| &mut c.timeouts.drain, MS),
+        "At shutdown: the deadline for everything, drain_delay included"),
+
+    key("routing", "cross_slot", Field::CrossSlot(|c| &mut c.routing.cross_slot),
+        "Commands whose keys are in several slots: split them where that is exact, or refuse all"),
+
+    key("log", "level", Field::Level(|c| &mut c.log.level),
+        "The least severe events that are logged"),
+    key("log", "format", Field::LogFormat(|c| &mut c.log.format),
+        "Lines for people or objects for machines"),
+];
+
+/// The options of each `[[listener]]`.
+#[rustfmt::skip]
+pub(super) static LISTENER_KEYS: &[Key<ListenerConfig>] = &[
+    key("listener", "bind", Bind(|l| &mut l.bind),
+        "Address clients connect to; in the environment a comma separated list, one listener each"),
+    key("listener", "password", Password(|l| &mut l.password),
+        "What clients must AUTH with"),
+    key("listener", "password_file", PasswordFile(|l| &mut l.password),
+        "File that holds what clients must AUTH with"),
+];
+
+/// Shorter names of environment variables, and the derived ones they stand for.
+pub(super) const ENVIRONMENT_ALIASES: [(&str, &str); 1] =
+    [("SLOTWAY_SEED", "SLOTWAY_TOPOLOGY_SEEDS")];
+
+/// Every option, in the order of the file.
+pub fn documented_keys() -> Vec<DocumentedKey> {
+    let (mut config, mut listener) = (Config::default(), ListenerConfig::default());
+    let main = KEYS.iter().map(|key| key.documented(&mut config));
+    let listener: Vec<_> = LISTENER_KEYS.iter().map(|key| key.documented(&mut listener)).collect();
+    let mut all: Vec<DocumentedKey> = main.collect();
+    let after_topology = all.iter().rposition(|k| k.section == "topology").map_or(0, |at| at + 1);
+    all.splice(after_topology..after_topology, listener);
+    all
+}
+
+/// The tables a file may have, in order.
+pub(super) fn sections() -> Vec<&'static str> {
+    let mut names: Vec<&str> = documented_keys().into_iter().map(|key| key.section).collect();
+    names.retain(|name| !name.is_empty());
+    names.dedup();
+    names
+}
+
+// === impl Key ===
+
+impl<C> Key<C> {
+    /// `section.name`, as messages call it.
+    pub(super) fn path(&self) -> String {
+        if self.section.is_empty() {
+            return self.name.to_owned();
+        }
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// `SLOTWAY_<SECTION>_<KEY>`: the one rule by which variables are named.
+    pub(super) fn environment(&self) -> String {
+        format!("SLOTWAY_{}", self.path().replace('.', "_").to_ascii_uppercase())
+    }
+
+    fn documented(&self, defaults: &mut C) -> DocumentedKey {
+        DocumentedKey {
+            section: self.section,
+            key: self.name,
+            environment: self.environment(),
+            kind: self.field.kind(),
+            default: self.field.show(defaults).unwrap_or_default(),
+            meaning: self.meaning,
+        }
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    /// The option called `section.name`; of all listeners, when it is one of theirs.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        let main = KEYS.iter().find(|key| key.path() == path).map(Target::Main);
+        main.or_else(|| {
+            let key = LISTENER_KEYS.iter().find(|key| key.path() == path)?;
+            Some(Target::Listener(key, None))
+        })
+    }
+
+    /// Whether a list is given outside the file.
+    pub(super) fn takes_list(&self) -> bool {
+        match self {
+            Target::Main(key) => key.field.is_list(),
+            Target::Listener(key, _) => matches!(key.field, Bind(_)),
+        }
+    }
+
+    /// `section.name`, the same for every listener.
+    pub(super) fn path(&self) -> String {
+        match self {
+            Target::Main(key) => key.path(),
+            Target::Listener(key, _) => key.path(),
+        }
+    }
+
+    /// The listener of the file it is for, when it is for one only.
+    pub(super) fn listener(&self) -> Option<usize> {
+        match self {
+            Target::Main(_) => None,
+            Target::Listener(_, index) => *index,
+        }
+    }
+
+    pub(super) fn is_secret(&self) -> bool {
+        match self {
+            Target::Main(key) => key.field.is_secret(),
+            Target::Listener(key, _) => key.field.is_secret(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_the_option_accepts() {
+        let mut config = Config::default();
+        for key in KEYS {
+            let Some(shown) = key.field.show(&mut config) else { continue };
+            let word = shown.trim_matches('"').to_owned();
+            if !key.field.is_list() {
+                key.field
+                    .set(&mut config, &[word])
+                    .unwrap_or_else(|e| panic!("{}: {e}", key.path()));
+            }
+        }
+        assert_eq!(config, Config::default());
+    }
+
+    #[test]
+    fn names_are_unique_and_variables_derive_from_them() {
+        let keys = documented_keys();
+        let variables: std::collections::BTreeSet<_> =
+            keys.iter().map(|k| &k.environment).collect();
+        assert_eq!(variables.len(), keys.len());
+        for (section, key, variable) in [
+            ("", "workers", "SLOTWAY_WORKERS"),
+            ("topology", "seeds", "SLOTWAY_TOPOLOGY_SEEDS"),
+            ("listener", "bind", "SLOTWAY_LISTENER_BIND"),
+            ("limits", "clients_max", "SLOTWAY_LIMITS_CLIENTS_MAX"),
+        ] {
+            let found = keys.iter().find(|k| k.section == section && k.key == key).unwrap();
+            assert_eq!(found.environment, variable);
+        }
+        for (_, stands_for) in ENVIRONMENT_ALIASES {
+            assert!(variables.contains(&stands_for.to_owned()));
+        }
+        assert_eq!(
+            sections(),
+            ["topology", "listener", "admin", "limits", "timeouts", "routing", "log"]
+        );
+    }
+
+    #[test]
+    fn defaults_are_documented_as_they_are_written() {
+        let keys = documented_keys();
+        for (key, kind, default) in [
+            ("request_bytes_max", "size", "\"1gb\""),
+            ("clients_max", "number", "10000"),
+            ("node_silence", "duration", "\"1m\""),
+            ("idle", "duration", "\"0s\""),
+            ("cross_slot", "\"split\" or \"refuse\"", "\"split\""),
+            ("level", "\"error\", \"warn\", \"info\" or \"debug\"", "\"info\""),
+            ("username", "text", ""),
+        ] {
+            let found = keys.iter().find(|k| k.key == key).unwrap();
+            assert_eq!((found.kind.as_str(), found.default.as_str()), (kind, default));
+            assert!(!found.meaning.is_empty());
+        }
+    }
+}

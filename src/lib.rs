@@ -1,0 +1,170 @@
+//! Slotway: one TCP port in front of a Redis Cluster. Any plain Redis client connects and sees a
+//! single, very large Redis.
+//!
+//! # The map of the house
+//!
+//! Layers; a module uses only modules of lower layers (`tests/tidy.rs` checks it).
+//!
+//! ```text
+//! 7  main, cli          the command line           lib.rs       run(): everything put together
+//!    topology_report    `slotway topology`
+//! 6  server             accept, place, drain       worker       one core: its clients, its connections
+//!    admin              metrics, health            keeper       forms a cluster    local   one on this machine
+//! 5  session            one client: read -> classify -> step -> write
+//! 4  router             request + map -> plan; a plan carried out; the one redirect and retry loop
+//! 3  topology           slots -> shards -> nodes, and how that is kept true
+//! 2  backend            connection, ring, pipeline: the sockets towards nodes
+//! 1  command            THE TABLE, where keys are  reply        order, merging, the way out to a client
+//! 0  resp               scanners and frames        slot, clock, config, metrics, version
+//! ```
+//!
+//! # The life of a request
+//!
+//! [`session`] reads bytes into the worker's scratch buffer; [`resp::RequestScanner`] finds the
+//! request in it; [`command::CommandTable`] says what it is; [`router::plan()`] decides where it goes;
+//! [`router::Router`] appends it to the node's [`backend::Pipeline`], which writes once for all
+//! sessions of this turn. The reply is found by [`resp::ReplyScanner`], goes to its
+//! [`reply::Ticket`], waits in the client's [`reply::ReplyQueue`] for its turn, and is written by
+//! the [`reply::Flusher`] when the turn ends. What comes back as a redirect or with a lost
+//! connection goes through [`router::Recovery`].
+
+pub mod admin;
+pub mod backend;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod healthcheck;
+pub mod keeper;
+pub mod local;
+pub mod metrics;
+pub mod reply;
+pub mod resp;
+pub mod router;
+pub mod server;
+pub mod session;
+pub mod slot;
+pub mod topology;
+pub mod topology_report;
+pub mod version;
+pub mod worker;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use backend::NodeBook;
+use config::Config;
+use metrics::WorkerStats;
+use server::{Gateway, Stop};
+use session::clients::Clients;
+use topology::{Refresher, Topology};
+use worker::{Parts, Worker};
+
+/// File descriptors that are not clients: listeners, node connections, logs.
+const DESCRIPTORS_KEPT: u64 = 256;
+
+/// Why the gateway could not start.
+#[derive(Debug)]
+pub enum RunError {
+    /// An address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// A worker thread cannot be started.
+    Worker(io::Error),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Runs the gateway on the current runtime, which becomes its control thread's, until told to
+/// stop. `started` is called with the gateway once it listens.
+pub async fn run(
+    config: Config,
+    mut stop: watch::Receiver<Stop>,
+    started: impl FnOnce(&Arc<Gateway>),
+) -> Result<(), RunError> {
+    let mut config = config;
+    config.limits.clients_max = clients_that_fit(config.limits.clients_max);
+    let gateway = build(config)?;
+    let config = &gateway.config;
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut accepting = tokio::task::JoinSet::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let socket = server::listen(listener.bind)
+            .map_err(|error| RunError::Listen(listener.bind, error))?;
+        accepting.spawn(Arc::clone(&gateway).accept(index, socket));
+        tracing::info!(address = %listener.bind, "accepting clients");
+    }
+    if let Some(address) = config.admin.bind {
+        let socket = server::listen(address).map_err(|error| RunError::Listen(address, error))?;
+        tasks.spawn(admin::serve(Arc::clone(&gateway), socket));
+        tracing::info!(%address, "metrics and health are served");
+    }
+    tasks.spawn(Arc::clone(&gateway).end_idle());
+    let refresher = Refresher::new(
+        Arc::clone(&gateway.topology),
+        config.topology.seeds.clone(),
+        worker::identity(config),
+        config.topology.refresh_interval,
+        config.timeouts.connect,
+    );
+    tasks.spawn(refresher.run());
+    started(&gateway);
+    // An error means that nobody can ask for a stop any more, which is one.
+    let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+    gateway.drain(&mut stop, || accepting.abort_all()).await;
+    Ok(())
+}
+
+fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let count = if config.workers == 0 { cores } else { config.workers };
+    let config = Arc::new(config);
+    let topology = Arc::new(Topology::default());
+    let clients = Arc::new(Clients::new(config.limits.clients_max));
+    let book = Arc::new(NodeBook::default());
+    // Rows that a live server adds to the table later are counted as "other".
+    let rows = topology.table().load().len();
+    let stats = || Arc::new(WorkerStats::new(rows));
+    let parts = Parts {
+        config: Arc::clone(&config),
+        topology: Arc::clone(&topology),
+        clients: Arc::clone(&clients),
+        book: Arc::clone(&book),
+        stats: (0..count).map(|_| stats()).collect(),
+    };
+    let start = |index| Worker::start(index, parts.clone()).map_err(RunError::Worker);
+    let workers = (0..count).map(start).collect::<Result<Vec<_>, _>>()?;
+    tracing::info!(workers = count, version = version::VERSION, "slotway starts");
+    Ok(Arc::new(Gateway::new(config, topology, clients, book, workers)))
+}
+
+/// Raises the limit on open files as far as allowed, and lowers the number of clients to what it
+/// lets in, as Redis does.
+fn clients_that_fit(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let room = files.map_or(usize::MAX, |files| {
+        usize::try_from(files.saturating_sub(DESCRIPTORS_KEPT).max(1)).unwrap_or(usize::MAX)
+    });
+    if room < wanted {
+        tracing::warn!(wanted, room, "fewer open files are allowed than clients are configured");
+    }
+    wanted.min(room)
+}

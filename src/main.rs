@@ -1,0 +1,150 @@
+//! The `slotway` program: reads the command line, sets up logging, does what was asked.
+//!
+//! Owns exit codes and what is printed: 0 done, 1 it did not work, 2 it was not asked properly.
+//! Knows nothing of Redis.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use slotway::cli::{self, CliError, Invocation};
+use slotway::config::{Config, Level, LogConfig, LogFormat};
+use slotway::server::Stop;
+use slotway::{healthcheck, local, topology_report};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const FAILED: u8 = 1;
+const MISUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let invocation = match cli::parse(std::env::args_os(), std::env::vars_os().collect()) {
+        Ok(invocation) => invocation,
+        Err(error) => return refuse(error),
+    };
+    match carry_out(invocation) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slotway: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn refuse(error: CliError) -> ExitCode {
+    match error {
+        // Help and the version are errors to clap, and go to stdout with code 0.
+        CliError::Usage(error) => {
+            // Nobody is left to be told that stdout is closed.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(MISUSED))
+        }
+        CliError::Unaskable(_) => {
+            eprintln!("{error}");
+            ExitCode::from(FAILED)
+        }
+        CliError::Config(_) | CliError::Nodes(_) => {
+            eprintln!("{error}");
+            ExitCode::from(MISUSED)
+        }
+    }
+}
+
+fn carry_out(invocation: Invocation) -> Result<()> {
+    match invocation {
+        Invocation::Run(config) => {
+            let _flushed_at_end = start_logging(&config.log);
+            block_on(serve_until_signal(config))
+        }
+        Invocation::Local(options, config) => {
+            let _flushed_at_end = start_logging(&config.log);
+            let announce = |guide: &str| {
+                // Nobody is left to be told that stdout is closed.
+                let _ = print(guide);
+            };
+            block_on(async { Ok(local::run(options, config, serve, announce).await?) })
+        }
+        Invocation::Topology { config, json } => block_on(show_topology(config, json)),
+        Invocation::CheckConfig(page) => print(&page),
+        Invocation::Healthcheck { admin, ready } => Ok(healthcheck::ask(admin, ready)?),
+    }
+}
+
+/// What goes wrong on the way is in the one error; events are for those who ask for them.
+async fn show_topology(config: Config, json: bool) -> Result<()> {
+    let _flushed_at_end = (config.log.level == Level::Debug).then(|| start_logging(&config.log));
+    let report = topology_report::ask(&config).await?;
+    let page =
+        if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
+    print(&page)
+}
+
+/// Serves until `shutdown` is cancelled, and all is finished then.
+async fn serve(config: Config, shutdown: CancellationToken) -> Result<()> {
+    let (stop, stopped) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        shutdown.cancelled().await;
+        stop.send_replace(Stop::Drain);
+        // As long as the gateway runs, there is somebody who may ask for more.
+        stop.closed().await;
+    });
+    Ok(slotway::run(config, stopped, |_| ()).await?)
+}
+
+/// Serves until a signal: the first one drains, a second one ends it at once.
+async fn serve_until_signal(config: Config) -> Result<()> {
+    let (stop, stopped) = watch::channel(Stop::No);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        for next in [Stop::Drain, Stop::Now] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.send_replace(next);
+        }
+    });
+    Ok(slotway::run(config, stopped, |_| ()).await?)
+}
+
+/// The main thread does not serve: one small runtime is enough for it.
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Prints to stdout. A reader that has gone away (`slotway … | head`) is no failure.
+fn print(page: &str) -> Result<()> {
+    match std::io::stdout().write_all(page.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Events go to stderr through a thread of their own, and are dropped when it cannot keep up: a
+/// terminal that is not read must not stop a worker. Dropping the guard writes what is left.
+fn start_logging(log: &LogConfig) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
+    let level = match log.level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+    };
+    let events = tracing_subscriber::fmt().with_max_level(level).with_writer(writer);
+    match log.format {
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            events.with_ansi(colours).init();
+        }
+        LogFormat::Json => events.json().flatten_event(true).init(),
+    }
+    guard
+}

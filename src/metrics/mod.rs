@@ -1,0 +1,15 @@
+//! What the gateway counts and under which names it tells.
+//!
+//! Owns the counters ([`stats`]), the list of metrics ([`names`]) and their text
+//! ([`exposition`]). Must not know the parts that count: whoever has figures brings them.
+
+pub mod exposition;
+#[cfg(test)]
+#[path = "../../tests/admin/format_check.rs"]
+pub(crate) mod format_check;
+pub mod names;
+pub mod stats;
+
+pub use exposition::{Exposition, Scrape};
+pub use names::{Kind, Metric, Unit, documented};
+pub use stats::{NodeStats, Outcome, WorkerStats};

@@ -1,0 +1,213 @@
+//! Every metric the gateway has: its name, what it is, its labels, and what it means.
+//!
+//! Owns the one list; whoever counts, renders or documents refers to it. Must not know where a
+//! figure comes from.
+//!
+//! Labels stay few: `cmd` is from the command table, `node` from the cluster's map, all others
+//! from fixed lists. A key, a client's address, a slot or a client's text is never a label.
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, from 0 at the start.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts per bucket, their sum and number.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of the exposition format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// What a metric is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Pieces, or yes (1) and no (0).
+    Number,
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// What it is counted in.
+    pub unit: Unit,
+    /// The names of its labels, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// What it means, in one line.
+    pub help: &'static str,
+}
+
+/// Every metric, for documentation.
+pub fn documented() -> &'static [Metric] {
+    ALL
+}
+
+macro_rules! metrics {
+    ($($constant:ident $kind:ident $unit:ident $name:literal [$($label:literal)*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Metric = Metric {
+                name: $name,
+                kind: Kind::$kind,
+                unit: Unit::$unit,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )*
+        const ALL: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    // The gateway.
+    BUILD_INFO Gauge Number "slotway_build_info" ["version" "commit" "rustc"]
+        "What runs; always 1.";
+    READY Gauge Number "slotway_ready" []
+        "1 when the gateway should get clients, as /readyz says.";
+    DRAINING Gauge Number "slotway_draining" []
+        "1 while the gateway is about to stop.";
+
+    // Clients and their commands.
+    COMMANDS Counter Number "slotway_commands_total" ["cmd" "result"]
+        "Commands answered: ok, error (a node's) or slotway_error (the gateway's own). A command has series of its own once it is used; beyond 150 commands, and for unknown ones, cmd is other.";
+    COMMAND_DURATION Histogram Seconds "slotway_command_duration_seconds" ["class"]
+        "From reading a request to having its whole reply; those that the gateway answers itself do not count.";
+    INFLIGHT_COMMANDS Gauge Number "slotway_inflight_commands" []
+        "Commands read from clients and not answered yet; looked at once a second.";
+    CLIENT_CONNECTIONS Gauge Number "slotway_client_connections" []
+        "Clients connected.";
+    CLIENT_CONNECTIONS_MAX Gauge Number "slotway_client_connections_max" []
+        "Clients that may be connected at once.";
+    CLIENT_CONNECTIONS_TOTAL Counter Number "slotway_client_connections_total" []
+        "Clients accepted.";
+    CLIENT_DISCONNECTS Counter Number "slotway_client_disconnects_total" ["reason"]
+        "Clients gone: by themselves (client), idle, output_limit, protocol, killed, drained, failed (a fault in the gateway) or half_reply (a node was lost within a reply).";
+    REJECTED_CONNECTIONS Counter Number "slotway_rejected_connections_total" []
+        "Clients refused: clients_max reached, or no worker could take them.";
+    CLIENT_RECEIVED_BYTES Counter Bytes "slotway_client_received_bytes_total" []
+        "Bytes read from clients.";
+    CLIENT_SENT_BYTES Counter Bytes "slotway_client_sent_bytes_total" []
+        "Bytes written to clients.";
+    PROTOCOL_ERRORS Counter Number "slotway_protocol_errors_total" []
+        "Requests that were not RESP.";
+    SPLIT_COMMANDS Counter Number "slotway_split_commands_total" []
+        "Requests split over several slots.";
+    CROSSSLOT_REJECTED Counter Number "slotway_crossslot_rejected_total" []
+        "Requests refused because their keys are in several slots.";
+
+    // The nodes.
+    UPSTREAM_REQUESTS Counter Number "slotway_upstream_requests_total" ["node"]
+        "Requests answered by the node.";
+    UPSTREAM_DURATION Histogram Seconds "slotway_upstream_request_duration_seconds" ["node"]
+        "From reading the client's request to having the node's reply.";
+    UPSTREAM_INFLIGHT Gauge Number "slotway_upstream_inflight" ["node"]
+        "Requests sent to the node, or waiting to be, and not answered yet.";
+    UPSTREAM_CONNECTIONS Gauge Number "slotway_upstream_connections" ["node"]
+        "Open connections to the node.";
+    UPSTREAM_CONNECTS Counter Number "slotway_upstream_connects_total" ["node"]
+        "Connections made to the node.";
+    UPSTREAM_ERRORS Counter Number "slotway_upstream_errors_total" ["node" "kind"]
+        "Failures of the node's connections (io, timeout, connect, auth, wrong_node, protocol, refused), and replies by which it declined for the moment (tryagain, clusterdown, loading, readonly, masterdown).";
+    REDIRECTS Counter Number "slotway_redirects_total" ["kind"]
+        "Redirects followed: moved or ask.";
+    RETRIES Counter Number "slotway_retries_total" ["reason"]
+        "Requests sent again: the node declined for the moment (not_now), or the connection was lost.";
+
+    // The cluster.
+    NODE_UP Gauge Number "slotway_node_up" ["node"]
+        "1 when the node answered the last time the gateway asked it for the map, 0 when it did not, or left the map less than 5 minutes ago: the map has no failed nodes.";
+    NODE_INFO Gauge Number "slotway_node_info" ["node" "id" "shard" "role" "addr"]
+        "What the node is at the moment; always 1.";
+    SLOTS_ASSIGNED Gauge Number "slotway_slots_assigned" []
+        "Hash slots that have a master; 16384 is all.";
+    CLUSTER_OK Gauge Number "slotway_cluster_ok" []
+        "1 when the cluster calls itself ok.";
+    SHARD_MASTERS Gauge Number "slotway_shard_masters" []
+        "Masters that serve slots.";
+    SHARD_REPLICAS Gauge Number "slotway_shard_replicas" []
+        "Their replicas.";
+    TOPOLOGY_AGE Gauge Seconds "slotway_topology_age_seconds" []
+        "Since a node last told its map; since the start while none has.";
+    TOPOLOGY_EPOCH Gauge Number "slotway_topology_epoch" []
+        "The cluster's epoch in the map in force.";
+    TOPOLOGY_REFRESHES Counter Number "slotway_topology_refreshes_total" ["trigger" "result"]
+        "Refreshes of the map by what asked for them (timer, moved, node_trouble, no_master): ok or error.";
+    TOPOLOGY_CHANGES Counter Number "slotway_topology_changes_total" []
+        "Maps that differed from the one before.";
+    FAILOVERS Counter Number "slotway_failovers_observed_total" []
+        "Replicas that became master of a shard.";
+
+    // The workers.
+    WORKER_BUSY Counter Seconds "slotway_worker_busy_seconds_total" ["worker"]
+        "Time the worker was not waiting for events; a rate near 1 means that its core is full.";
+    WORKER_CONNECTIONS Gauge Number "slotway_worker_connections" ["worker"]
+        "Clients of the worker.";
+    WORKER_SILENCE Gauge Seconds "slotway_worker_silence_seconds" ["worker"]
+        "Since the worker last gave a sign of life, which it does every second; /livez fails at 30.";
+    LOOP_LAG Gauge Seconds "slotway_loop_lag_seconds" []
+        "The latest that a timer of any worker fired within the last 30 seconds, looked at ten times a second; timers have a grain of 1 ms.";
+    BUFFERED_BYTES Gauge Bytes "slotway_buffered_bytes" ["side"]
+        "Bytes in memory: replies for clients that have not read them (client), requests held for slots without a master (held).";
+    BACKPRESSURE_PAUSES Counter Number "slotway_backpressure_pauses_total" []
+        "Times a client was not read from because something of it was full.";
+
+    // The process; names and meanings are the ones every exporter has.
+    PROCESS_CPU Counter Seconds "process_cpu_seconds_total" []
+        "Total user and system CPU time spent in seconds.";
+    PROCESS_OPEN_FDS Gauge Number "process_open_fds" []
+        "Number of open file descriptors.";
+    PROCESS_MAX_FDS Gauge Number "process_max_fds" []
+        "Maximum number of open file descriptors.";
+    PROCESS_VIRTUAL_MEMORY Gauge Bytes "process_virtual_memory_bytes" []
+        "Virtual memory size in bytes.";
+    PROCESS_VIRTUAL_MEMORY_MAX Gauge Bytes "process_virtual_memory_max_bytes" []
+        "Maximum amount of virtual memory available in bytes.";
+    PROCESS_RESIDENT_MEMORY Gauge Bytes "process_resident_memory_bytes" []
+        "Resident memory size in bytes.";
+    PROCESS_START_TIME Gauge Seconds "process_start_time_seconds" []
+        "Start time of the process since unix epoch in seconds.";
+    PROCESS_THREADS Gauge Number "process_threads" []
+        "Number of OS threads in the process.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules() {
+        let mut names: Vec<&str> = documented().iter().map(|metric| metric.name).collect();
+        for metric in documented() {
+            let Metric { name, kind, unit, labels, help } = *metric;
+            assert!(name.starts_with("slotway_") || name.starts_with("process_"), "{name}");
+            let word = |word: &str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(word(name) && labels.iter().all(|label| word(label)), "{name}");
+            assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name}");
+            let stem = name.trim_end_matches("_total");
+            assert_eq!(stem.ends_with("_seconds"), unit == Unit::Seconds, "{name}");
+            assert_eq!(stem.ends_with("_bytes"), unit == Unit::Bytes, "{name}");
+            assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}");
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "a name is there twice");
+    }
+}

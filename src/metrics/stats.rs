@@ -1,0 +1,260 @@
+//! The counters of the data path: plain blocks of numbers, one writer each.
+//!
+//! Owns the counting itself. Must not know names, labels or scrapes. Invariant: a block is written
+//! by one worker only, so an addition is a load and a store without a lock prefix; a scrape may
+//! read at any time and adds the workers up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Upper bounds of the latency buckets in microseconds; a last one takes the rest.
+pub const BUCKETS_US: [u64; 17] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// A number that only grows, or a gauge, with a single writer.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds to it. Only its owner may.
+    #[inline]
+    pub fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    /// Takes off it; for gauges.
+    #[inline]
+    pub fn sub(&self, less: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).saturating_sub(less), Ordering::Relaxed);
+    }
+
+    /// Sets it; for gauges.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Its value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Latencies, counted in [`BUCKETS_US`].
+#[derive(Debug, Default)]
+pub struct Latencies {
+    buckets: [Count; BUCKETS_US.len() + 1],
+    sum_us: Count,
+}
+
+impl Latencies {
+    /// Counts one latency.
+    #[inline]
+    pub fn record(&self, us: u64) {
+        let bucket = BUCKETS_US.iter().position(|bound| us <= *bound).unwrap_or(BUCKETS_US.len());
+        self.buckets[bucket].add(1);
+        self.sum_us.add(us);
+    }
+
+    /// Adds this block to a sum: counts per bucket, and the sum of all latencies.
+    pub fn add_to(&self, counts: &mut [u64; BUCKETS_US.len() + 1], sum_us: &mut u64) {
+        for (total, bucket) in counts.iter_mut().zip(&self.buckets) {
+            *total += bucket.get();
+        }
+        *sum_us += self.sum_us.get();
+    }
+}
+
+/// Signs of life of one worker.
+#[derive(Debug)]
+pub struct Pulse {
+    start: Instant,
+    last_us: Count,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Pulse { start: Instant::now(), last_us: Count::default() }
+    }
+}
+
+impl Pulse {
+    /// Gives a sign. Only its owner may.
+    pub fn beat(&self) {
+        self.last_us.set(self.start.elapsed().as_micros() as u64);
+    }
+
+    /// How long ago the last sign was; since the beginning before the first.
+    pub fn silence(&self) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_micros(self.last_us.get()))
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With a reply that is no error.
+    Ok = 0,
+    /// With an error that a node gave.
+    Error = 1,
+    /// With an error that the gateway gave.
+    GatewayError = 2,
+}
+
+/// Number of [`Outcome`]s.
+pub const OUTCOMES: usize = 3;
+/// All [`Outcome`]s as label values, in order.
+pub const RESULTS: [&str; OUTCOMES] = ["ok", "error", "slotway_error"];
+/// Number of command classes that have a latency histogram.
+pub const CLASSES: usize = 7;
+
+/// What one worker counts.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct WorkerStats {
+    /// Per row of the command table and outcome.
+    commands: Vec<[Count; OUTCOMES]>,
+    /// From reading a request to having its reply, per command class.
+    pub latencies: [Latencies; CLASSES],
+    /// Clients at the moment.
+    pub connections: Count,
+    /// Bytes read from clients.
+    pub received_bytes: Count,
+    /// Bytes written to clients.
+    pub sent_bytes: Count,
+    /// Bytes that wait for clients to read them, and half-read requests.
+    pub client_buffered_bytes: Count,
+    /// Requests on their way; looked at now and then.
+    pub inflight: Count,
+    /// Protocol errors of clients.
+    pub protocol_errors: Count,
+    /// `-MOVED` replies followed.
+    pub moved: Count,
+    /// `-ASK` replies followed.
+    pub asked: Count,
+    /// Requests sent again because a node could not serve them.
+    pub retried_not_now: Count,
+    /// Requests sent again because a connection was lost.
+    pub retried_lost: Count,
+    /// Requests split over several slots.
+    pub split: Count,
+    /// Requests refused because their keys are in several slots.
+    pub cross_slot: Count,
+    /// Bytes of requests held for a slot without a master.
+    pub held_bytes: Count,
+    /// Times a client was not read from because something of it was full.
+    pub pauses: Count,
+    /// Clients whose connection ended, per reason of [`DISCONNECTS`].
+    pub disconnects: [Count; DISCONNECTS.len()],
+    /// Microseconds this worker was not waiting for events.
+    pub busy_us: Count,
+    /// The latest that a timer fired within the last half minute, in microseconds.
+    pub loop_lag_us: Count,
+    /// That it still runs.
+    pub pulse: Pulse,
+}
+
+/// Why a client's connection ended: the label values of its counter.
+pub const DISCONNECTS: [&str; 8] =
+    ["client", "idle", "output_limit", "protocol", "killed", "drained", "failed", "half_reply"];
+
+impl WorkerStats {
+    /// A block for that many command rows; rows beyond are counted in the last one.
+    pub fn new(command_rows: usize) -> WorkerStats {
+        WorkerStats {
+            commands: (0..=command_rows).map(|_| Default::default()).collect(),
+            latencies: Default::default(),
+            connections: Count::default(),
+            received_bytes: Count::default(),
+            sent_bytes: Count::default(),
+            client_buffered_bytes: Count::default(),
+            inflight: Count::default(),
+            protocol_errors: Count::default(),
+            moved: Count::default(),
+            asked: Count::default(),
+            retried_not_now: Count::default(),
+            retried_lost: Count::default(),
+            split: Count::default(),
+            cross_slot: Count::default(),
+            held_bytes: Count::default(),
+            pauses: Count::default(),
+            disconnects: Default::default(),
+            busy_us: Count::default(),
+            loop_lag_us: Count::default(),
+            pulse: Pulse::default(),
+        }
+    }
+
+    /// Counts one answered command.
+    #[inline]
+    pub fn command(&self, row: u16, outcome: Outcome) {
+        let row = usize::from(row).min(self.commands.len() - 1);
+        self.commands[row][outcome as usize].add(1);
+    }
+
+    /// The counts of every row; the last one is "other".
+    pub fn commands(&self) -> impl Iterator<Item = [u64; OUTCOMES]> + '_ {
+        self.commands.iter().map(|row| [row[0].get(), row[1].get(), row[2].get()])
+    }
+}
+
+/// Why a node's connection failed, and by which replies a node declined for the moment: the label
+/// values of its counter.
+pub const NODE_ERRORS: [&str; 12] = [
+    "io",
+    "timeout",
+    "connect",
+    "auth",
+    "wrong_node",
+    "protocol",
+    "refused",
+    "tryagain",
+    "clusterdown",
+    "loading",
+    "readonly",
+    "masterdown",
+];
+
+/// What one worker counts about one node.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct NodeStats {
+    /// Requests sent.
+    pub requests: Count,
+    /// Requests without an answer yet.
+    pub inflight: Count,
+    /// Open connections.
+    pub connections: Count,
+    /// Connections made.
+    pub connects: Count,
+    /// Failures, by kind.
+    pub errors: [Count; NODE_ERRORS.len()],
+    /// From reading the client's request to having the node's reply.
+    pub latencies: Latencies,
+}
+
+impl NodeStats {
+    /// Counts a failure by its kind.
+    pub fn error(&self, kind: &str) {
+        if let Some(index) = NODE_ERRORS.iter().position(|known| *known == kind) {
+            self.errors[index].add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_grows_until_the_next_beat() {
+        let pulse = Pulse::default();
+        std::thread::sleep(Duration::from_millis(2));
+        let before = pulse.silence();
+        assert!(before >= Duration::from_millis(2));
+        let asked = Instant::now();
+        pulse.beat();
+        assert!(pulse.silence() <= asked.elapsed() + Duration::from_micros(1));
+    }
+}

@@ -1,0 +1,271 @@
+//! Several nodes' replies become the one that a single Redis would have given.
+//!
+//! Owns the response policies of Redis (<https://redis.io/docs/latest/develop/reference/command-tips/>)
+//! over raw frames. Pure: knows no node and no client. Invariant: an error in any part is the
+//! reply, unless the policy says that one success is enough.
+
+use std::fmt;
+
+use crate::resp::number::{Line, integer_line};
+use crate::resp::{reply::frame_len, write};
+
+/// How parts become one reply.
+pub enum Merge {
+    /// Values in the order of the keys: part `order[n]` has the next value (MGET).
+    InKeyOrder(Vec<u16>),
+    /// The sum of integers (DEL, DBSIZE).
+    Sum,
+    /// The smallest integer.
+    Min,
+    /// The largest integer.
+    Max,
+    /// The first reply; an error when any part is one (FLUSHALL).
+    AllSucceeded,
+    /// The first reply that is no error (SCRIPT KILL).
+    OneSucceeded,
+    /// Logical and, of integers or item by item (SCRIPT EXISTS).
+    And,
+    /// Logical or.
+    Or,
+    /// All items of all arrays (KEYS).
+    Concatenate,
+    /// Whatever the caller makes of the parts.
+    With(Box<dyn FnOnce(Vec<Vec<u8>>) -> Vec<u8>>),
+}
+
+impl fmt::Debug for Merge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InKeyOrder(_) => "InKeyOrder",
+            Self::Sum => "Sum",
+            Self::Min => "Min",
+            Self::Max => "Max",
+            Self::AllSucceeded => "AllSucceeded",
+            Self::OneSucceeded => "OneSucceeded",
+            Self::And => "And",
+            Self::Or => "Or",
+            Self::Concatenate => "Concatenate",
+            Self::With(_) => "With",
+        })
+    }
+}
+
+/// What is said when the nodes' replies do not have the shape that can be merged.
+const UNMERGEABLE: &str = "ERR gateway: the nodes' replies cannot be merged into one";
+
+impl Merge {
+    /// The merged reply.
+    pub fn apply(self, parts: Vec<Vec<u8>>) -> Vec<u8> {
+        if let Merge::OneSucceeded = self {
+            let good = parts.iter().position(|part| part.first() != Some(&b'-')).unwrap_or(0);
+            return parts.into_iter().nth(good).unwrap_or_else(unmergeable);
+        }
+        if let Some(error) = parts.iter().position(|part| part.first() == Some(&b'-')) {
+            return parts.into_iter().nth(error).unwrap_or_else(unmergeable);
+        }
+        let merged = match self {
+            Merge::InKeyOrder(order) => in_key_order(&order, &parts),
+            Merge::Sum => integers(&parts, i64::saturating_add),
+            Merge::Min => integers(&parts, i64::min),
+            Merge::Max => integers(&parts, i64::max),
+            Merge::And => logical(&parts, |a, b| a & b),
+            Merge::Or => logical(&parts, |a, b| a | b),
+            Merge::AllSucceeded | Merge::OneSucceeded => parts.into_iter().next(),
+            Merge::Concatenate => concatenate(&parts),
+            Merge::With(make) => Some(make(parts)),
+        };
+        merged.unwrap_or_else(unmergeable)
+    }
+}
+
+fn unmergeable() -> Vec<u8> {
+    let mut out = Vec::new();
+    write::error(&mut out, UNMERGEABLE);
+    out
+}
+
+/// The integer that is the whole of `frame`.
+fn integer(frame: &[u8]) -> Option<i64> {
+    match (frame.first(), integer_line(frame)) {
+        (Some(b':'), Line::Integer { value, .. }) => Some(value),
+        _ => None,
+    }
+}
+
+fn integers(parts: &[Vec<u8>], join: impl Fn(i64, i64) -> i64) -> Option<Vec<u8>> {
+    let mut values = parts.iter().map(|part| integer(part));
+    let first = values.next()??;
+    let total = values.try_fold(first, |total, value| Some(join(total, value?)))?;
+    let mut out = Vec::new();
+    write::integer(&mut out, total);
+    Some(out)
+}
+
+/// Number of items of the array (or set, or push) at the start of `frame`, and what follows.
+pub fn open_array(frame: &[u8]) -> Option<(usize, &[u8])> {
+    match (frame.first(), integer_line(frame)) {
+        (Some(b'*' | b'~' | b'>'), Line::Integer { value, len }) => {
+            Some((usize::try_from(value).ok()?, frame.get(len..)?))
+        }
+        _ => None,
+    }
+}
+
+/// The first frame of `bytes` and what follows it.
+pub fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = match (bytes.first(), integer_line(bytes)) {
+        // A bulk string is what values are: no need for the general walk.
+        (Some(b'$'), Line::Integer { value: 0.., len }) => {
+            let Line::Integer { value, .. } = integer_line(bytes) else { return None };
+            len + usize::try_from(value).ok()? + 2
+        }
+        _ => frame_len(bytes).ok()??,
+    };
+    bytes.split_at_checked(len)
+}
+
+fn in_key_order(order: &[u16], parts: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let mut rests = Vec::with_capacity(parts.len());
+    for part in parts {
+        rests.push(open_array(part)?);
+    }
+    let bytes: usize = parts.iter().map(Vec::len).sum();
+    let mut out = Vec::with_capacity(bytes + 16);
+    write::array_len(&mut out, order.len());
+    for &part in order {
+        let (left, rest) = rests.get_mut(usize::from(part))?;
+        *left = left.checked_sub(1)?;
+        let (value, after) = split_frame(rest)?;
+        out.extend_from_slice(value);
+        *rest = after;
+    }
+    rests.iter().all(|(left, _)| *left == 0).then_some(out)
+}
+
+fn concatenate(parts: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let mut count = 0;
+    let mut items = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    for part in parts {
+        let (len, rest) = open_array(part)?;
+        count += len;
+        items.extend_from_slice(rest);
+    }
+    let mut out = Vec::with_capacity(items.len() + 16);
+    // Keep the kind of aggregate that the nodes used.
+    let kind = parts.first()?.first()?;
+    write::array_len(&mut out, count);
+    out[0] = *kind;
+    out.extend_from_slice(&items);
+    Some(out)
+}
+
+fn logical(parts: &[Vec<u8>], join: impl Fn(i64, i64) -> i64 + Copy) -> Option<Vec<u8>> {
+    if integer(parts.first()?).is_some() {
+        return integers(parts, join);
+    }
+    let mut totals: Option<Vec<i64>> = None;
+    for part in parts {
+        let (len, mut rest) = open_array(part)?;
+        let mut row = Vec::with_capacity(len.min(1024));
+        for _ in 0..len {
+            let (item, after) = split_frame(rest)?;
+            row.push(integer(item)?);
+            rest = after;
+        }
+        totals = match totals {
+            None => Some(row),
+            Some(total) if total.len() == row.len() => {
+                Some(total.iter().zip(&row).map(|(a, b)| join(*a, *b)).collect())
+            }
+            Some(_) => return None,
+        };
+    }
+    let totals = totals?;
+    let mut out = Vec::new();
+    write::array_len(&mut out, totals.len());
+    for total in totals {
+        write::integer(&mut out, total);
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn apply(merge: Merge, parts: &[&str]) -> String {
+        let merged = merge.apply(parts.iter().map(|part| part.as_bytes().to_vec()).collect());
+        String::from_utf8(merged).expect("text")
+    }
+
+    #[test]
+    fn policies() {
+        let ints = [":3\r\n", ":1\r\n", ":2\r\n"];
+        assert_eq!(apply(Merge::Sum, &ints), ":6\r\n");
+        assert_eq!(apply(Merge::Min, &ints), ":1\r\n");
+        assert_eq!(apply(Merge::Max, &ints), ":3\r\n");
+        assert_eq!(apply(Merge::And, &[":1\r\n", ":0\r\n"]), ":0\r\n");
+        let rows = ["*2\r\n:1\r\n:0\r\n", "*2\r\n:1\r\n:1\r\n"];
+        assert_eq!(apply(Merge::And, &rows), "*2\r\n:1\r\n:0\r\n");
+        assert_eq!(apply(Merge::Or, &rows), "*2\r\n:1\r\n:1\r\n");
+        assert_eq!(apply(Merge::AllSucceeded, &["+OK\r\n", "+OK\r\n"]), "+OK\r\n");
+        assert_eq!(apply(Merge::AllSucceeded, &["+OK\r\n", "-ERR a\r\n"]), "-ERR a\r\n");
+        assert_eq!(apply(Merge::OneSucceeded, &["-ERR a\r\n", "+OK\r\n"]), "+OK\r\n");
+        assert_eq!(apply(Merge::OneSucceeded, &["-ERR a\r\n", "-ERR b\r\n"]), "-ERR a\r\n");
+        let lists = ["*1\r\n$1\r\na\r\n", "*0\r\n", "*2\r\n$1\r\nb\r\n$1\r\nc\r\n"];
+        let want = "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n";
+        assert_eq!(apply(Merge::Concatenate, &lists), want);
+        let parts = ["*2\r\n$1\r\na\r\n$-1\r\n", "*1\r\n_\r\n"];
+        let want = "*3\r\n$1\r\na\r\n_\r\n$-1\r\n";
+        assert_eq!(apply(Merge::InKeyOrder(vec![0, 1, 0]), &parts), want);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let cases = [
+            (Merge::Sum, vec![":1\r\n", "+OK\r\n"]),
+            (Merge::Sum, vec![]),
+            (Merge::AllSucceeded, vec![]),
+            (Merge::OneSucceeded, vec![]),
+            (Merge::Concatenate, vec!["*1\r\n$1\r\na\r\n", ":1\r\n"]),
+            (Merge::InKeyOrder(vec![0, 0]), vec!["*1\r\n$1\r\na\r\n"]),
+            (Merge::InKeyOrder(vec![0]), vec!["*2\r\n$1\r\na\r\n$1\r\na\r\n"]),
+            (Merge::InKeyOrder(vec![1]), vec!["*1\r\n$1\r\na\r\n"]),
+            (Merge::InKeyOrder(vec![0]), vec!["*1\r\n$9\r\na\r\n"]),
+            (Merge::And, vec!["*1\r\n:1\r\n", "*2\r\n:1\r\n:1\r\n"]),
+        ];
+        for (merge, parts) in cases {
+            assert_eq!(apply(merge, &parts), format!("-{UNMERGEABLE}\r\n"), "{parts:?}");
+        }
+    }
+
+    proptest! {
+        /// Splitting an MGET over parts and merging the parts gives what one node would say.
+        #[test]
+        fn merge_undoes_split(
+            values in prop::collection::vec((0u16..5, prop::option::of("[a-z]{0,9}")), 1..60),
+        ) {
+            let encode = |value: &Option<String>, out: &mut Vec<u8>| match value {
+                Some(text) => write::bulk(out, text.as_bytes()),
+                None => write::null(out, crate::resp::Protocol::Resp2),
+            };
+            let mut parts = vec![(0usize, Vec::new()); 5];
+            let mut want = Vec::new();
+            write::array_len(&mut want, values.len());
+            for (part, value) in &values {
+                encode(value, &mut want);
+                let (count, body) = &mut parts[usize::from(*part)];
+                *count += 1;
+                encode(value, body);
+            }
+            let parts = parts.into_iter().map(|(count, body)| {
+                let mut frame = Vec::new();
+                write::array_len(&mut frame, count);
+                [frame, body].concat()
+            }).collect();
+            let order = values.iter().map(|(part, _)| *part).collect();
+            prop_assert_eq!(Merge::InKeyOrder(order).apply(parts), want);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! One client's way out: its reply queue and the writing half of its socket.
+//!
+//! Owns when bytes are written to a client, and the marks by which its session is woken. A node's
+//! pipeline delivers here directly; the session itself need not wake for it. Must not know where
+//! replies come from. Invariant: bytes held for a client stay below `output_bytes_max`, or the
+//! client is cut off.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::{ReplyQueue, Trouble};
+use crate::metrics::WorkerStats;
+use crate::slot::Slot;
+
+/// Pieces at least this long are written straight from the buffer they were read into.
+const THROUGH_BYTES_MIN: usize = 16 * 1024;
+
+/// Why a client is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Its connection is gone.
+    Gone,
+    /// More waits for it than its output limit allows.
+    OutputLimit,
+    /// It has read part of a reply whose rest will never come.
+    HalfReply,
+    /// Its session has ended.
+    Ended,
+}
+
+/// The side of a client that replies go to. Belongs to one worker.
+#[derive(Debug)]
+pub struct Outlet {
+    queue: RefCell<ReplyQueue>,
+    socket: OwnedWriteHalf,
+    flusher: Rc<Flusher>,
+    output_bytes_max: usize,
+    /// In the flusher's list already.
+    listed: Cell<bool>,
+    /// The socket takes no more at the moment; the session waits until it does.
+    stuck: Cell<bool>,
+    /// Set once: the client is to be dropped, and why.
+    end: Cell<Option<Cut>>,
+    troubles: RefCell<Vec<Trouble>>,
+    /// While something is in trouble: what has been answered meanwhile, slot and sequence number.
+    answered: RefCell<Option<Vec<(Slot, u64)>>>,
+    /// Bytes in gatherings under way.
+    gathered: Cell<usize>,
+    /// The session wants to wake when at most so many requests are unanswered.
+    wake_at: Cell<Option<usize>>,
+    session: RefCell<Option<Waker>>,
+    bytes_written: Cell<u64>,
+    /// Replies finished since the average was last taken, and the bytes written then.
+    replies: Cell<(u64, u64)>,
+}
+
+impl Outlet {
+    /// A way out through `socket`.
+    pub fn new(socket: OwnedWriteHalf, flusher: Rc<Flusher>, output_bytes_max: usize) -> Rc<Self> {
+        Rc::new(Outlet {
+            queue: RefCell::default(),
+            socket,
+            flusher,
+            output_bytes_max,
+            listed: Cell::new(false),
+            stuck: Cell::new(false),
+            end: Cell::new(None),
+            troubles: RefCell::default(),
+            answered: RefCell::default(),
+            gathered: Cell::new(0),
+            wake_at: Cell::new(None),
+            session: RefCell::new(None),
+            bytes_written: Cell::new(0),
+            replies: Cell::new((0, 0)),
+        })
+    }
+
+    /// Takes the next place in the client's line.
+    #[inline]
+    pub fn ticket(&self) -> u64 {
+        self.queue.borrow_mut().ticket()
+    }
+
+    /// Takes a place whose reply nobody will read.
+    pub fn muted_ticket(&self) -> u64 {
+        self.queue.borrow_mut().muted_ticket()
+    }
+
+    /// Takes a piece of reply `seq`.
+    #[inline]
+    pub fn deliver(self: &Rc<Self>, seq: u64, bytes: &[u8], whole: bool) {
+        if self.end.get().is_some() {
+            return;
+        }
+        if whole {
+            let (count, before) = self.replies.get();
+            self.replies.set((count + 1, before));
+        }
+        let mut queue = self.queue.borrow_mut();
+        if bytes.len() >= THROUGH_BYTES_MIN && queue.is_next_to_write(seq) {
+            let count = self.write_through(bytes);
+            queue.deliver(seq, &bytes[count..], whole);
+        } else {
+            queue.deliver(seq, bytes, whole);
+        }
+        let ready = !queue.ready().is_empty();
+        let (buffered, unanswered) = (queue.buffered(), queue.unanswered());
+        drop(queue);
+        if buffered + self.gathered.get() > self.output_bytes_max {
+            return self.cut(Cut::OutputLimit);
+        }
+        if ready && !self.stuck.get() {
+            self.flush_later();
+        }
+        if whole && self.wake_at.get().is_some_and(|at| unanswered <= at) {
+            self.wake_session();
+        }
+    }
+
+    fn write_through(&self, bytes: &[u8]) -> usize {
+        match self.socket.try_write(bytes) {
+            Ok(count) => {
+                self.note_written(count);
+                count
+            }
+            // A real error shows again when the rest is flushed.
+            Err(_) => 0,
+        }
+    }
+
+    fn note_written(&self, count: usize) {
+        self.bytes_written.set(self.bytes_written.get() + count as u64);
+        self.flusher.stats.sent_bytes.add(count as u64);
+    }
+
+    /// Puts this client into the list that is flushed at the end of the worker's turn.
+    #[inline]
+    pub fn flush_later(self: &Rc<Self>) {
+        if !self.listed.replace(true) {
+            self.flusher.add(Rc::clone(self));
+        }
+    }
+
+    /// Writes what is ready until the socket takes no more.
+    pub fn flush(&self) {
+        let mut queue = self.queue.borrow_mut();
+        loop {
+            let ready = queue.ready();
+            if ready.is_empty() {
+                self.stuck.set(false);
+                return;
+            }
+            match self.socket.try_write(ready) {
+                Ok(count) => {
+                    self.note_written(count);
+                    queue.written(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    drop(queue);
+                    return self.cut(Cut::Gone);
+                }
+            }
+        }
+        drop(queue);
+        if !self.stuck.replace(true) {
+            self.wake_session();
+        }
+    }
+
+    /// While the socket is full: flushes once it takes bytes again. Ready when nothing is stuck.
+    pub fn poll_flush(&self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        while self.stuck.get() && self.end.get().is_none() {
+            match self.socket.as_ref().poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => self.flush(),
+                Poll::Ready(Err(_)) => self.cut(Cut::Gone),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Ends the client: nothing more is written, its session wakes and closes.
+    pub fn cut(&self, why: Cut) {
+        if self.end.get().is_none() {
+            self.end.set(Some(why));
+            self.wake_session();
+            // Each holds this outlet: kept any longer, they would keep it, and its socket, for ever.
+            drop(self.take_troubles());
+        }
+    }
+
+    /// Why the client was cut off, when it was.
+    #[inline]
+    pub fn cut_reason(&self) -> Option<Cut> {
+        self.end.get()
+    }
+
+    /// Whether nobody reads replies any more.
+    pub fn is_closed(&self) -> bool {
+        self.end.get().is_some()
+    }
+
+    /// Takes a request that came back unanswered and wakes the session for it. When the client has
+    /// gone there is none, and the request goes too.
+    pub fn add_trouble(&self, trouble: Trouble) {
+        if self.is_closed() {
+            return;
+        }
+        self.answered.borrow_mut().get_or_insert_default();
+        self.troubles.borrow_mut().push(trouble);
+        self.wake_session();
+    }
+
+    /// A request was answered; noted while an earlier one is in trouble.
+    #[inline]
+    pub fn note_answered(&self, slot: Slot, seq: u64) {
+        if let Some(answered) = self.answered.borrow_mut().as_mut() {
+            answered.push((slot, seq));
+        }
+    }
+
+    /// Whether a later request on the same slot has been answered since something was in trouble.
+    pub fn was_overtaken(&self, slot: Slot, seq: u64) -> bool {
+        let later = |&(other, after): &(Slot, u64)| other == slot && after > seq;
+        self.answered.borrow().as_ref().is_some_and(|answered| answered.iter().any(later))
+    }
+
+    /// Nothing is in trouble any more.
+    pub fn forget_answered(&self) {
+        *self.answered.borrow_mut() = None;
+    }
+
+    /// The requests that came back since the last call.
+    pub fn take_troubles(&self) -> Vec<Trouble> {
+        std::mem::take(&mut self.troubles.borrow_mut())
+    }
+
+    /// Whether a request came back.
+    #[inline]
+    pub fn has_troubles(&self) -> bool {
+        !self.troubles.borrow().is_empty()
+    }
+
+    /// How many requests have not been answered, each in its turn.
+    #[inline]
+    pub fn unanswered(&self) -> usize {
+        self.queue.borrow().unanswered()
+    }
+
+    /// How many requests have no full answer yet, whether or not its turn has come.
+    pub fn under_way(&self) -> usize {
+        self.queue.borrow().under_way()
+    }
+
+    /// Whether this request has been answered in full.
+    pub fn is_answered(&self, seq: u64) -> bool {
+        self.queue.borrow().is_answered(seq)
+    }
+
+    /// Bytes held for this client.
+    #[inline]
+    pub fn buffered(&self) -> usize {
+        self.queue.borrow().buffered() + self.gathered.get()
+    }
+
+    /// Whether everything that could be written has been.
+    pub fn is_flushed(&self) -> bool {
+        self.queue.borrow().ready().is_empty()
+    }
+
+    /// Bytes written to the client so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written.get()
+    }
+
+    /// Average bytes of the replies written since the last call.
+    pub fn take_reply_average(&self) -> u64 {
+        let (count, before) = self.replies.replace((0, self.bytes_written.get()));
+        (self.bytes_written.get() - before) / count.max(1)
+    }
+
+    /// A part of a gathering has grown.
+    pub fn note_gathered(&self, count: usize) {
+        self.gathered.set(self.gathered.get() + count);
+        if self.gathered.get() > self.output_bytes_max {
+            self.cut(Cut::OutputLimit);
+        }
+    }
+
+    /// A gathering of that many bytes has been merged.
+    pub fn note_merged(&self, count: usize) {
+        self.gathered.set(self.gathered.get().saturating_sub(count));
+    }
+
+    /// From now on the session wakes when at most `count` requests are unanswered.
+    pub fn wake_when_unanswered(&self, count: Option<usize>) {
+        self.wake_at.set(count);
+    }
+
+    /// The session's waker, kept as long as its task lives.
+    pub fn set_session(&self, waker: &Waker) {
+        let mut session = self.session.borrow_mut();
+        if !session.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *session = Some(waker.clone());
+        }
+    }
+
+    fn wake_session(&self) {
+        if let Some(waker) = self.session.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// The clients of one worker that have something to be written at the end of this turn.
+///
+/// Pipelines run one after the other in a turn; a client whose replies come from several nodes is
+/// written to once, after all of them.
+#[derive(Debug)]
+pub struct Flusher {
+    list: RefCell<Vec<Rc<Outlet>>>,
+    task: RefCell<Option<Waker>>,
+    stats: Arc<WorkerStats>,
+}
+
+impl Flusher {
+    /// A worker's flusher; [`Self::run`] must be spawned.
+    pub fn new(stats: Arc<WorkerStats>) -> Rc<Self> {
+        Rc::new(Flusher { list: RefCell::default(), task: RefCell::default(), stats })
+    }
+
+    #[inline]
+    fn add(&self, outlet: Rc<Outlet>) {
+        let mut list = self.list.borrow_mut();
+        list.push(outlet);
+        if list.len() == 1
+            && let Some(task) = self.task.borrow().as_ref()
+        {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Flushes the listed clients whenever there are some; never ends.
+    pub async fn run(self: Rc<Self>) {
+        let mut turn = Vec::new();
+        std::future::poll_fn(|cx| {
+            let mut task = self.task.borrow_mut();
+            if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *task = Some(cx.waker().clone());
+            }
+            drop(task);
+            std::mem::swap(&mut turn, &mut self.list.borrow_mut());
+            for outlet in turn.drain(..) {
+                outlet.listed.set(false);
+                outlet.flush();
+            }
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+}

@@ -1,0 +1,336 @@
+//! Replies leave a client's connection in the order its requests came.
+//!
+//! Owns the order, and the bytes that wait for their turn or for the socket. Knows nothing of what
+//! a reply means or where it comes from. Invariant: a reply's bytes reach `out` only when every
+//! earlier request has been answered in full.
+
+use std::collections::VecDeque;
+
+/// A reply up to this size that comes before its turn waits in the common side buffer.
+const SIDE_BYTES_MAX: usize = 4096;
+/// Buffers larger than this are given back when they are empty.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// The replies of one client that are still to come or still to be written.
+#[derive(Debug, Default)]
+pub struct ReplyQueue {
+    /// Sequence number of the oldest request that is not answered in full.
+    front: u64,
+    /// One place per unanswered request, the oldest first.
+    places: VecDeque<Place>,
+    /// Small replies that came before their turn, one behind the other.
+    side: Vec<u8>,
+    /// How many places point into `side`, and to how many of its bytes.
+    in_side: usize,
+    side_live: usize,
+    /// How many places have been answered in full before their turn.
+    early: usize,
+    /// Bytes in places of their own.
+    in_places: usize,
+    /// In order and ready to be written, from `written` on.
+    out: Vec<u8>,
+    written: usize,
+}
+
+#[derive(Debug)]
+enum Place {
+    Waiting,
+    /// Nobody will read this reply (`CLIENT REPLY OFF`): its bytes are dropped.
+    Muted,
+    /// Answered in full; the bytes are in the side buffer.
+    Side(usize, usize),
+    /// Answered, in full when `.1` says so.
+    Own(Vec<u8>, bool),
+    /// A muted place that has been answered.
+    Done,
+}
+
+impl ReplyQueue {
+    /// Takes the next place in line and returns its number.
+    #[inline]
+    pub fn ticket(&mut self) -> u64 {
+        self.places.push_back(Place::Waiting);
+        self.front + self.places.len() as u64 - 1
+    }
+
+    /// Takes the next place in line for a reply that nobody will read.
+    pub fn muted_ticket(&mut self) -> u64 {
+        self.places.push_back(Place::Muted);
+        self.front + self.places.len() as u64 - 1
+    }
+
+    /// How many requests are not answered in full.
+    #[inline]
+    pub fn unanswered(&self) -> usize {
+        self.places.len()
+    }
+
+    /// How many requests have no full answer yet, whether or not its turn has come.
+    pub fn under_way(&self) -> usize {
+        self.places.len() - self.early
+    }
+
+    /// Whether this request has been answered in full.
+    pub fn is_answered(&self, seq: u64) -> bool {
+        match seq.checked_sub(self.front) {
+            None => true,
+            Some(behind) => match self.places.get(behind as usize) {
+                None | Some(Place::Waiting | Place::Muted) => false,
+                Some(Place::Own(_, whole)) => *whole,
+                Some(Place::Side(..) | Place::Done) => true,
+            },
+        }
+    }
+
+    /// Whether the bytes of this reply would be the next to be written.
+    #[inline]
+    pub fn is_next_to_write(&self, seq: u64) -> bool {
+        seq == self.front
+            && self.written == self.out.len()
+            && matches!(self.places.front(), Some(Place::Waiting))
+    }
+
+    /// Takes a piece of a reply; `whole` says that the reply ends with it.
+    #[inline]
+    pub fn deliver(&mut self, seq: u64, bytes: &[u8], whole: bool) {
+        if seq == self.front {
+            match self.places.front() {
+                Some(Place::Waiting) => self.out.extend_from_slice(bytes),
+                Some(Place::Own(..)) => self.promote_front(bytes),
+                _ => {}
+            }
+            if whole && self.places.pop_front().is_some() {
+                self.front += 1;
+                self.advance();
+            }
+            return;
+        }
+        self.keep(seq, bytes, whole);
+    }
+
+    /// The front place has collected bytes before its turn came: they go first.
+    fn promote_front(&mut self, bytes: &[u8]) {
+        if let Some(Place::Own(held, false)) = self.places.front_mut() {
+            let held = std::mem::take(held);
+            self.in_places -= held.len();
+            append_owned(&mut self.out, held);
+            self.out.extend_from_slice(bytes);
+            self.places[0] = Place::Waiting;
+        }
+    }
+
+    /// Keeps a piece whose turn has not come.
+    fn keep(&mut self, seq: u64, bytes: &[u8], whole: bool) {
+        let Some(behind) = seq.checked_sub(self.front) else { return };
+        let Some(place) = self.places.get_mut(behind as usize) else { return };
+        match place {
+            Place::Waiting if whole && bytes.len() <= SIDE_BYTES_MAX => {
+                *place = Place::Side(self.side.len(), bytes.len());
+                self.side.extend_from_slice(bytes);
+                self.in_side += 1;
+                self.side_live += bytes.len();
+                if self.side.len() > 2 * self.side_live + KEPT_BYTES_MAX {
+                    self.compact_side();
+                }
+            }
+            Place::Waiting => {
+                self.in_places += bytes.len();
+                *place = Place::Own(bytes.to_vec(), whole);
+            }
+            Place::Own(held, done @ false) => {
+                self.in_places += bytes.len();
+                held.extend_from_slice(bytes);
+                *done = whole;
+            }
+            Place::Muted if whole => *place = Place::Done,
+            Place::Muted | Place::Own(..) | Place::Side(..) | Place::Done => return,
+        }
+        self.early += usize::from(whole);
+    }
+
+    /// A stream that never runs dry never empties the side buffer: its dead part is cut out here.
+    fn compact_side(&mut self) {
+        let mut live = Vec::with_capacity(self.side_live);
+        for place in &mut self.places {
+            if let Place::Side(start, len) = place {
+                let moved = live.len();
+                live.extend_from_slice(&self.side[*start..*start + *len]);
+                *start = moved;
+            }
+        }
+        self.side = live;
+    }
+
+    /// Moves what now has its turn to `out`.
+    #[inline]
+    fn advance(&mut self) {
+        loop {
+            match self.places.front_mut() {
+                Some(Place::Side(start, len)) => {
+                    let (start, end) = (*start, *start + *len);
+                    self.out.extend_from_slice(&self.side[start..end]);
+                    self.in_side -= 1;
+                    self.side_live -= end - start;
+                    if self.in_side == 0 {
+                        empty(&mut self.side);
+                    }
+                }
+                Some(Place::Own(held, whole)) => {
+                    let (held, whole) = (std::mem::take(held), *whole);
+                    self.in_places -= held.len();
+                    append_owned(&mut self.out, held);
+                    if !whole {
+                        self.places[0] = Place::Waiting;
+                        return;
+                    }
+                }
+                Some(Place::Done) => {}
+                Some(Place::Waiting | Place::Muted) | None => return,
+            }
+            self.places.pop_front();
+            self.early -= 1;
+            self.front += 1;
+        }
+    }
+
+    /// What is ready to be written.
+    #[inline]
+    pub fn ready(&self) -> &[u8] {
+        &self.out[self.written..]
+    }
+
+    /// The first `count` bytes of [`Self::ready`] have been written.
+    #[inline]
+    pub fn written(&mut self, count: usize) {
+        self.written = (self.written + count).min(self.out.len());
+        if self.written == self.out.len() {
+            self.written = 0;
+            empty(&mut self.out);
+        } else if self.written > KEPT_BYTES_MAX && self.written > self.out.len() / 2 {
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
+    /// Bytes held for this client, in order and out of order.
+    #[inline]
+    pub fn buffered(&self) -> usize {
+        self.out.len() - self.written + self.side.len() + self.in_places
+    }
+}
+
+#[inline]
+fn empty(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() > KEPT_BYTES_MAX {
+        *buffer = Vec::new();
+    }
+}
+
+/// Appends, by taking over the whole buffer when there is nothing before it.
+fn append_owned(out: &mut Vec<u8>, bytes: Vec<u8>) {
+    if out.is_empty() && bytes.len() > SIDE_BYTES_MAX {
+        *out = bytes;
+    } else {
+        out.extend_from_slice(&bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn drain(queue: &mut ReplyQueue) -> Vec<u8> {
+        let ready = queue.ready().to_vec();
+        queue.written(ready.len());
+        ready
+    }
+
+    #[test]
+    fn a_reply_waits_for_those_before_it() {
+        let mut queue = ReplyQueue::default();
+        let (a, b, c) = (queue.ticket(), queue.ticket(), queue.ticket());
+        queue.deliver(c, b"c", true);
+        queue.deliver(b, b"b1", false);
+        assert_eq!(queue.ready(), b"");
+        assert!(queue.is_answered(c) && !queue.is_answered(b) && !queue.is_answered(a));
+        assert_eq!((queue.unanswered(), queue.under_way()), (3, 2));
+        queue.deliver(a, b"a", true);
+        assert_eq!(drain(&mut queue), b"ab1");
+        queue.deliver(b, b"b2", true);
+        assert_eq!(drain(&mut queue), b"b2c");
+        assert_eq!((queue.unanswered(), queue.buffered()), (0, 0));
+    }
+
+    #[test]
+    fn muted_replies_leave_nothing() {
+        let mut queue = ReplyQueue::default();
+        let (a, b, c) = (queue.muted_ticket(), queue.muted_ticket(), queue.ticket());
+        queue.deliver(c, b"c", true);
+        queue.deliver(b, b"bb", false);
+        queue.deliver(b, b"bb", true);
+        assert_eq!(queue.ready(), b"");
+        queue.deliver(a, b"a", true);
+        assert_eq!(drain(&mut queue), b"c");
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let mut queue = ReplyQueue::default();
+        let (a, b) = (queue.ticket(), queue.ticket());
+        queue.deliver(b, &vec![1; 1 << 20], true);
+        queue.deliver(a, &vec![2; 1 << 20], true);
+        assert_eq!(queue.buffered(), 2 << 20);
+        queue.written(1 << 20);
+        queue.written(1 << 20);
+        assert_eq!(queue.buffered(), 0);
+        assert_eq!(queue.out.capacity(), 0);
+    }
+
+    #[test]
+    fn an_endless_stream_out_of_order_stays_small() {
+        let mut queue = ReplyQueue::default();
+        let mut oldest = queue.ticket();
+        for _ in 0..10_000 {
+            let (later, latest) = (queue.ticket(), queue.ticket());
+            queue.deliver(latest, &[7; 100], true);
+            queue.deliver(oldest, b"x", true);
+            oldest = later;
+            drain(&mut queue);
+        }
+        assert!(queue.side.capacity() <= 4 * KEPT_BYTES_MAX);
+    }
+
+    proptest! {
+        /// Whatever the order and the pieces in which replies come, they leave as asked.
+        #[test]
+        fn order_is_kept(
+            replies in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..9000), 1..12),
+            picks in prop::collection::vec((any::<prop::sample::Index>(), 1usize..6000), 1..200),
+            takes in prop::collection::vec(0usize..9000, 1..20),
+        ) {
+            let mut queue = ReplyQueue::default();
+            let tickets: Vec<u64> = replies.iter().map(|_| queue.ticket()).collect();
+            let mut given = vec![0; replies.len()];
+            let (mut written, mut takes) = (Vec::new(), takes.into_iter().cycle());
+            let all = (0..replies.len()).map(|n| (n, usize::MAX));
+            let picks = picks.iter().map(|(index, size)| (index.index(replies.len()), *size));
+            for (n, size) in picks.chain(all) {
+                if given[n] == replies[n].len() {
+                    continue;
+                }
+                let end = given[n].saturating_add(size).min(replies[n].len());
+                queue.deliver(tickets[n], &replies[n][given[n]..end], end == replies[n].len());
+                given[n] = end;
+                let take = takes.next().unwrap_or(0).min(queue.ready().len());
+                written.extend_from_slice(&queue.ready()[..take]);
+                queue.written(take);
+            }
+            written.extend_from_slice(&drain(&mut queue));
+            prop_assert_eq!(written, replies.concat());
+            prop_assert_eq!((queue.unanswered(), queue.buffered()), (0, 0));
+            prop_assert_eq!(queue.under_way(), 0);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Every error text that the gateway itself says to a client, but for the protocol's and the
+//! command table's own.
+//!
+//! Owns the wording. An error begins with its code word; where Redis has a word for the case, that
+//! is the one, so that client libraries react as they would to Redis.
+
+/// What a dropped ticket answers; a whole frame, because nothing may fail on that path.
+pub const LOST_INSIDE: &[u8] =
+    b"-INDETERMINATE the request was lost inside the gateway; it may or may not have been executed\r\n";
+
+/// Keys in several slots, for a command that cannot be split. As Redis Cluster says it.
+pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+
+/// The connection was lost after a write had been sent.
+pub const INDETERMINATE: &str = "INDETERMINATE the connection to the node was lost after the \
+    command had been sent; it may or may not have been executed";
+
+/// No node serves the slot, and none came in time. As Redis Cluster says it.
+pub const NOT_SERVED: &str = "CLUSTERDOWN Hash slot not served";
+
+/// The master of the slot could not be reached in time.
+pub const UNREACHABLE: &str =
+    "CLUSTERDOWN The node that serves this slot cannot be reached through the gateway";
+
+/// A command over the whole keyspace while part of it is not served.
+pub const NOT_COMPLETE: &str = "CLUSTERDOWN The cluster is down: some hash slots are not served, \
+    so a command over all keys would leave some out";
+
+/// Too much is held for slots without a master already.
+pub const HOLD_FULL: &str =
+    "CLUSTERDOWN Hash slot not served, and the gateway holds as many requests as it may";
+
+/// A request was sent from node to node too often.
+pub const REDIRECTS: &str = "CLUSTERDOWN Too many redirections: the nodes disagree on who serves \
+    this hash slot";
+
+/// A client before AUTH. As Redis says it.
+pub const NO_AUTH: &str = "NOAUTH Authentication required.";
+
+/// One client too many. As Redis says it.
+pub const MAX_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
+
+/// What Redis says to a cursor that is no number.
+pub const SCAN_CURSOR: &str = "ERR invalid cursor";
+
+/// A node answered SCAN with something that has no cursor the gateway could pass on.
+pub const SCAN_REPLY: &str =
+    "ERR gateway: a node's answer to SCAN has a cursor that cannot be told";
+
+/// A client's name, or what it says of its library, is too long to be kept.
+pub const CLIENT_TEXT_LEN: &str =
+    "ERR gateway: a client's name or library text has at most 1024 bytes";
+
+/// CLIENT LIST ID with more ids than are taken.
+pub const TOO_MANY_IDS: &str = "ERR gateway: at most 4096 ids are taken at a time";
+
+/// COMMAND INFO with more names than are taken.
+pub const TOO_MANY_NAMES: &str = "ERR gateway: at most 4096 names are taken at a time";
+
+/// COMMAND LIST FILTERBY PATTERN with a pattern that is too long.
+pub const LONG_PATTERN: &str = "ERR gateway: a pattern of commands has at most 256 bytes";
+
+/// An error as a whole frame.
+pub fn frame(text: &str) -> Vec<u8> {
+    let mut line = Vec::with_capacity(text.len() + 3);
+    crate::resp::write::error(&mut line, text);
+    line
+}
+
+/// A command that the gateway does not take; `reason` is a clause.
+pub fn refused(command: &str, reason: &str) -> String {
+    format!("ERR gateway: {} is refused: {reason}", command.replace('|', " ").to_uppercase())
+}

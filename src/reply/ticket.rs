@@ -1,0 +1,186 @@
+//! The claim of a client on one reply.
+//!
+//! Owns where a reply goes: straight to the client, or into a gathering of several nodes' replies.
+//! It travels with the request through pipelines and retries. Invariant: a ticket is redeemed or,
+//! when dropped, answers with an error: no client waits for a reply that cannot come.
+
+use std::rc::Rc;
+
+use super::{Cut, Gather, Outlet, Trouble, texts};
+use crate::slot::Slot;
+
+/// One awaited reply.
+#[derive(Debug)]
+pub struct Ticket {
+    outlet: Rc<Outlet>,
+    /// Place in the client's line.
+    pub seq: u64,
+    /// Set when the reply is one part of a gathering: which part.
+    part: Option<(Rc<Gather>, u32)>,
+    /// The slot whose shard answers it; one without keys goes to some slot's shard, too.
+    pub slot: Slot,
+    /// Row of the command table.
+    pub command: u16,
+    /// Whether the request may run twice without harm (it only reads).
+    pub repeatable: bool,
+    /// Whether its reply is made by a client's script, which may return any error text.
+    pub scripted: bool,
+    /// What has been tried so far.
+    pub retry: Retry,
+    /// When it was read from the client, in microseconds of the worker's clock.
+    pub begun_us: u64,
+    redeemed: bool,
+}
+
+/// The story of a request that came back unanswered; times are of the worker's clock, 0 is never.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retry {
+    /// How often it has been sent again.
+    pub tries: u16,
+    /// How many redirects in a row it has followed.
+    pub redirects: u16,
+    /// When it first came back.
+    pub troubled_us: u64,
+    /// When it was last sent again.
+    pub sent_us: u64,
+}
+
+/// What every ticket of a request has in common.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// The slot whose shard answers it.
+    pub slot: Slot,
+    /// Row of the command table.
+    pub command: u16,
+    /// Whether it only reads.
+    pub repeatable: bool,
+    /// Whether it runs a client's script.
+    pub scripted: bool,
+    /// When it was read, in microseconds of the worker's clock.
+    pub begun_us: u64,
+}
+
+/// What a client has after a ticket was redeemed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// Its reply, which is this ticket's.
+    Whole,
+    /// Its reply, made of this ticket's and those of other parts.
+    Merged {
+        /// Whether that is an error.
+        is_error: bool,
+    },
+    /// Nothing yet: other parts are missing.
+    NotYet,
+}
+
+impl Ticket {
+    /// A claim on the whole reply of request `seq`.
+    #[inline]
+    pub fn new(outlet: Rc<Outlet>, seq: u64, about: About) -> Ticket {
+        let About { slot, command, repeatable, scripted, begun_us } = about;
+        Ticket {
+            outlet,
+            seq,
+            part: None,
+            slot,
+            command,
+            repeatable,
+            scripted,
+            retry: Retry::default(),
+            begun_us,
+            redeemed: false,
+        }
+    }
+
+    /// A claim on part `index` of a gathering that answers request `seq`.
+    pub fn part(
+        outlet: Rc<Outlet>,
+        seq: u64,
+        about: About,
+        gather: Rc<Gather>,
+        index: u32,
+    ) -> Ticket {
+        let mut ticket = Ticket::new(outlet, seq, about);
+        ticket.part = Some((gather, index));
+        ticket
+    }
+
+    /// Takes a piece of the reply that is not its last.
+    #[inline]
+    pub fn piece(&self, bytes: &[u8]) {
+        match &self.part {
+            None => self.outlet.deliver(self.seq, bytes, false),
+            Some((gather, index)) => {
+                gather.piece(*index, bytes);
+                self.outlet.note_gathered(bytes.len());
+            }
+        }
+    }
+
+    /// Takes the last piece of the reply.
+    #[inline]
+    pub fn redeem(mut self, bytes: &[u8]) -> Answered {
+        self.finish(bytes)
+    }
+
+    #[inline]
+    fn finish(&mut self, bytes: &[u8]) -> Answered {
+        self.redeemed = true;
+        self.outlet.note_answered(self.slot, self.seq);
+        let Some((gather, index)) = &self.part else {
+            self.outlet.deliver(self.seq, bytes, true);
+            return Answered::Whole;
+        };
+        self.outlet.note_gathered(bytes.len());
+        let Some((merged, gathered)) = gather.finish(*index, bytes) else {
+            return Answered::NotYet;
+        };
+        self.outlet.note_merged(gathered);
+        self.outlet.deliver(self.seq, &merged, true);
+        Answered::Merged { is_error: merged.first() == Some(&b'-') }
+    }
+
+    /// Answers with an error made by the gateway; `text` begins with its code word.
+    pub fn fail(self, text: &str) -> Answered {
+        let mut line = Vec::with_capacity(text.len() + 3);
+        crate::resp::write::error(&mut line, text);
+        self.redeem(&line)
+    }
+
+    /// Hands the request back to the client's session, which decides what becomes of it.
+    pub fn trouble(self, request: Vec<u8>, why: super::Why) {
+        let outlet = Rc::clone(&self.outlet);
+        outlet.add_trouble(Trouble { ticket: self, request, why });
+    }
+
+    /// The client's way out.
+    pub fn outlet(&self) -> &Rc<Outlet> {
+        &self.outlet
+    }
+
+    /// The reply broke off after [`Ticket::piece`]: what came of it cannot be taken back. A client
+    /// that has read half a reply can only be cut off; a gathering forgets the half. Returns the
+    /// ticket when the request can still be answered.
+    pub fn broke_off(mut self) -> Option<Ticket> {
+        match &self.part {
+            None => {
+                self.redeemed = true;
+                self.outlet.cut(Cut::HalfReply);
+                None
+            }
+            Some((gather, index)) => {
+                gather.forget(*index);
+                Some(self)
+            }
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.redeemed {
+            self.finish(texts::LOST_INSIDE);
+        }
+    }
+}

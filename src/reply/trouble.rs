@@ -1,0 +1,181 @@
+//! A request that came back unanswered: a redirect, a node that cannot serve, a lost connection.
+//!
+//! Owns the reading of those error replies that Redis Cluster means for its clients' libraries and
+//! that plain clients must never see. Must not decide what happens next; the router does.
+
+use super::Ticket;
+
+/// A request that has no reply yet and needs a decision.
+#[derive(Debug)]
+pub struct Trouble {
+    /// Whose request it is.
+    pub ticket: Ticket,
+    /// The request, ready to be sent again.
+    pub request: Vec<u8>,
+    /// What happened.
+    pub why: Why,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// `-MOVED`: another node serves the slot now.
+    Moved(Redirect),
+    /// `-ASK`: this once, the node the slot moves to must be asked.
+    Ask(Redirect),
+    /// The node cannot serve it at the moment and did not run it; the text is the node's.
+    NotNow(NotNow, String),
+    /// No connection to the node: the request was never written in full.
+    Unsent,
+    /// The connection was lost after the request had been written: it may have run.
+    Indeterminate,
+    /// The map names no master for the slot.
+    NoMaster,
+}
+
+impl Why {
+    /// A redirect without a host means the node that said it, which is at this address.
+    pub fn said_by(&mut self, address: std::net::IpAddr) {
+        if let Why::Moved(redirect) | Why::Ask(redirect) = self
+            && redirect.host.is_empty()
+        {
+            redirect.host = address.to_string();
+        }
+    }
+}
+
+/// The replies of a node that did not run a command and may run it later, or another node may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotNow {
+    /// `-TRYAGAIN`: some of the keys have moved already.
+    TryAgain,
+    /// `-CLUSTERDOWN`.
+    ClusterDown,
+    /// `-LOADING`: the node reads its data from disk.
+    Loading,
+    /// `-READONLY`: the node is a replica now.
+    ReadOnly,
+    /// `-MASTERDOWN`: a replica without its master.
+    MasterDown,
+}
+
+impl NotNow {
+    /// One word for counters.
+    pub fn kind(self) -> &'static str {
+        match self {
+            NotNow::TryAgain => "tryagain",
+            NotNow::ClusterDown => "clusterdown",
+            NotNow::Loading => "loading",
+            NotNow::ReadOnly => "readonly",
+            NotNow::MasterDown => "masterdown",
+        }
+    }
+}
+
+/// The target of a redirect. An empty host is the node that said so; see [`Why::said_by`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Slot number.
+    pub slot: u16,
+    /// Address or host name; empty for "the one you asked".
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// What an error line (`-…\r\n`) means for a retry; `None` when it is an answer like any other.
+#[inline]
+pub fn classify(line: &[u8]) -> Option<Why> {
+    match line.get(1) {
+        Some(b'M' | b'A' | b'T' | b'C' | b'L' | b'R') => classify_word(line),
+        _ => None,
+    }
+}
+
+#[cold]
+fn classify_word(line: &[u8]) -> Option<Why> {
+    let text = std::str::from_utf8(line.get(1..)?).ok()?.trim_end();
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let not_now = match word {
+        "MOVED" => return Redirect::parse(rest).map(Why::Moved),
+        "ASK" => return Redirect::parse(rest).map(Why::Ask),
+        "TRYAGAIN" => NotNow::TryAgain,
+        "CLUSTERDOWN" => NotNow::ClusterDown,
+        "LOADING" => NotNow::Loading,
+        "READONLY" => NotNow::ReadOnly,
+        "MASTERDOWN" => NotNow::MasterDown,
+        _ => return None,
+    };
+    Some(Why::NotNow(not_now, text.to_owned()))
+}
+
+impl Redirect {
+    /// The redirect as a node says it.
+    pub fn text(&self, word: &str) -> String {
+        format!("{word} {} {}:{}", self.slot, self.host, self.port)
+    }
+
+    /// Reads `3999 127.0.0.1:6381`, also with an IPv6 address, a name, `?` or nothing for a host.
+    pub fn parse(text: &str) -> Option<Redirect> {
+        let (slot, target) = text.split_once(' ')?;
+        let slot =
+            slot.parse::<u16>().ok().filter(|slot| usize::from(*slot) < crate::slot::SLOTS)?;
+        let (host, port) = target.trim().rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = if host == "?" { "" } else { host };
+        Some(Redirect { slot, host: host.to_owned(), port: port.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_in_every_form() {
+        let redirect =
+            |host: &str, port| Some(Redirect { slot: 3999, host: host.to_owned(), port });
+        let cases = [
+            ("3999 127.0.0.1:6381", redirect("127.0.0.1", 6381)),
+            ("3999 redis-1:6379", redirect("redis-1", 6379)),
+            ("3999 ::1:6381", redirect("::1", 6381)),
+            ("3999 [fe80::1]:6381", redirect("fe80::1", 6381)),
+            ("3999 :6381", redirect("", 6381)),
+            ("3999 ?:6381", redirect("", 6381)),
+            ("3999", None),
+            ("16384 a:1", None),
+            ("3999 a:65536", None),
+            ("3999 a", None),
+            ("-1 a:1", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(Redirect::parse(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_clusters_own_errors_are_troubles() {
+        let not_now = |kind, text: &str| Some(Why::NotNow(kind, text.to_owned()));
+        let down = "CLUSTERDOWN Hash slot not served";
+        assert_eq!(
+            classify(b"-CLUSTERDOWN Hash slot not served\r\n"),
+            not_now(NotNow::ClusterDown, down)
+        );
+        assert_eq!(classify(b"-TRYAGAIN x\r\n"), not_now(NotNow::TryAgain, "TRYAGAIN x"));
+        assert!(matches!(classify(b"-MOVED 1 a:1\r\n"), Some(Why::Moved(_))));
+        assert!(matches!(classify(b"-ASK 1 a:1\r\n"), Some(Why::Ask(_))));
+        let answers: [&[u8]; 8] = [
+            b"-ERR no\r\n",
+            b"-CROSSSLOT Keys\r\n",
+            b"-LOADINGX\r\n",
+            b"-MOVED\r\n",
+            b"-MOVED x a:1\r\n",
+            b"-\r\n",
+            b"-\xffM\r\n",
+            b"-MISCONF x\r\n",
+        ];
+        for line in answers {
+            assert_eq!(classify(line), None, "{:?}", String::from_utf8_lossy(line));
+        }
+    }
+}

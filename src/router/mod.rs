@@ -1,0 +1,379 @@
+//! From a plan to the nodes: which pipeline takes a request now.
+//!
+//! Owns one worker's view of the map and the pipelines of its masters, and the carrying out of
+//! plans. What comes back unanswered is [`recovery`]'s. Must not know clients beyond their outlet.
+
+pub mod plan;
+pub mod recovery;
+pub mod scan;
+
+pub use plan::{Plan, plan};
+pub use recovery::Recovery;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+
+use arc_swap::{ArcSwap, Cache};
+
+use crate::backend::{NodeAddress, Pipeline, Pipelines, Shared};
+use crate::command::CommandTable;
+use crate::config::{CrossSlot, Limits, Timeouts};
+use crate::metrics::WorkerStats;
+use crate::reply::merge::Merge;
+use crate::reply::ticket::About;
+use crate::reply::{Gather, Outlet, Ticket, Why, texts};
+use crate::resp::{Args, Protocol};
+use crate::slot::{SLOTS, Slot};
+use crate::topology::{ClusterMap, Topology};
+
+type MapCache = Cache<Arc<ArcSwap<ClusterMap>>, Arc<ClusterMap>>;
+type TableCache = Cache<Arc<ArcSwap<CommandTable>>, Arc<CommandTable>>;
+
+/// What the router is configured with.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// What becomes of keys in several slots.
+    pub cross_slot: CrossSlot,
+    /// How long a request may wait for a slot to be served, in microseconds.
+    pub failover_wait_us: u64,
+    /// How often one request may be sent again because of redirects.
+    pub redirects_max: u16,
+    /// Bytes that this worker may hold for slots without a master.
+    pub held_bytes_max: usize,
+}
+
+impl Rules {
+    /// The share of one of `workers` workers.
+    pub fn new(
+        cross_slot: CrossSlot,
+        limits: &Limits,
+        timeouts: &Timeouts,
+        workers: usize,
+    ) -> Self {
+        Rules {
+            cross_slot,
+            failover_wait_us: timeouts.failover_wait.as_micros() as u64,
+            redirects_max: u16::try_from(limits.redirects_max).unwrap_or(u16::MAX),
+            held_bytes_max: limits.held_bytes_max / workers.max(1),
+        }
+    }
+}
+
+/// Who a request comes from, as far as routing needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// Where replies go.
+    pub outlet: &'a Rc<Outlet>,
+    /// Which RESP it speaks.
+    pub protocol: Protocol,
+    /// The slot to whose shard its requests without keys go, so that they stay in order.
+    pub home: Slot,
+}
+
+/// One worker's way to the nodes.
+#[expect(clippy::redundant_allocation, reason = "an `Rc` is cloned without touching other cores")]
+pub struct Router {
+    topology: Arc<Topology>,
+    map_cache: RefCell<MapCache>,
+    table_cache: RefCell<TableCache>,
+    /// Behind an `Rc`, so that a turn's use of it touches no counter that workers share.
+    map: RefCell<Rc<Arc<ClusterMap>>>,
+    table: RefCell<Rc<Arc<CommandTable>>>,
+    /// The map's version; sessions compare it.
+    version: Cell<u64>,
+    /// Per protocol, the pipeline of each shard's master, made when first needed.
+    masters: [RefCell<Vec<Option<Rc<Pipeline>>>>; 2],
+    pipelines: Pipelines,
+    rules: Rules,
+    held_bytes: Cell<usize>,
+    /// Sessions that wait for the map to change, by the address of their outlet.
+    waiting: RefCell<HashMap<usize, Waker>>,
+}
+
+impl Router {
+    /// A router over the published map.
+    pub fn new(topology: Arc<Topology>, pipelines: Pipelines, rules: Rules) -> Router {
+        let router = Router {
+            map_cache: RefCell::new(Cache::new(Arc::clone(topology.map()))),
+            table_cache: RefCell::new(Cache::new(Arc::clone(topology.table()))),
+            map: RefCell::default(),
+            table: RefCell::new(Rc::new(topology.table().load_full())),
+            version: Cell::new(0),
+            masters: Default::default(),
+            pipelines,
+            rules,
+            held_bytes: Cell::new(0),
+            waiting: RefCell::default(),
+            topology,
+        };
+        router.learn_classes();
+        router.catch_up();
+        router
+    }
+
+    /// Takes a newly published map or command table into use; costs two pointer compares when
+    /// nothing has changed.
+    #[inline]
+    pub fn catch_up(&self) {
+        let mut cache = self.map_cache.borrow_mut();
+        if !Arc::ptr_eq(cache.load(), self.map.borrow().as_ref()) {
+            let map = Arc::clone(cache.load());
+            drop(cache);
+            self.take_map(map);
+        }
+        let mut cache = self.table_cache.borrow_mut();
+        if !Arc::ptr_eq(cache.load(), self.table.borrow().as_ref()) {
+            *self.table.borrow_mut() = Rc::new(Arc::clone(cache.load()));
+            drop(cache);
+            self.learn_classes();
+        }
+    }
+
+    fn take_map(&self, map: Arc<ClusterMap>) {
+        for masters in &self.masters {
+            let mut masters = masters.borrow_mut();
+            masters.clear();
+            masters.resize(map.shards().len(), None);
+        }
+        let nodes: HashSet<&NodeAddress> = map.nodes().map(|(node, ..)| node).collect();
+        self.pipelines.retain(|node| nodes.contains(node));
+        self.version.set(map.version);
+        *self.map.borrow_mut() = Rc::new(Arc::clone(&map));
+        for (_, waker) in self.waiting.borrow_mut().drain() {
+            waker.wake();
+        }
+    }
+
+    fn learn_classes(&self) {
+        let table = self.table.borrow();
+        let classes = table.iter().map(|(_, command)| command.class as u8).collect();
+        *self.shared().classes.borrow_mut() = classes;
+    }
+
+    /// The command table in force.
+    #[inline]
+    pub fn table(&self) -> Rc<Arc<CommandTable>> {
+        Rc::clone(&self.table.borrow())
+    }
+
+    /// The map in use.
+    pub fn map(&self) -> Rc<Arc<ClusterMap>> {
+        Rc::clone(&self.map.borrow())
+    }
+
+    /// Version of the map in use.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.version.get()
+    }
+
+    /// What the pipelines share: buffer, clock, counters.
+    pub fn shared(&self) -> &Rc<Shared> {
+        self.pipelines.shared()
+    }
+
+    /// This worker's counters.
+    pub fn stats(&self) -> &Arc<WorkerStats> {
+        &self.pipelines.shared().stats
+    }
+
+    /// The worker's pipelines.
+    pub fn pipelines(&self) -> &Pipelines {
+        &self.pipelines
+    }
+
+    /// The knowledge shared with the control thread.
+    pub fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// What becomes of keys in several slots.
+    pub fn cross_slot(&self) -> CrossSlot {
+        self.rules.cross_slot
+    }
+
+    /// The pipeline to the master of a slot, when the map names one.
+    #[inline]
+    fn master_of(&self, slot: Slot, protocol: Protocol) -> Option<Rc<Pipeline>> {
+        let map = self.map.borrow();
+        let shard = map.shard_of(slot)?;
+        let mut masters = self.masters[protocol as usize].borrow_mut();
+        let master = masters.get_mut(shard)?;
+        if let Some(pipeline) = master {
+            return Some(Rc::clone(pipeline));
+        }
+        let pipeline = self.pipelines.get(&map.shards()[shard].master, protocol);
+        *master = Some(Rc::clone(&pipeline));
+        Some(pipeline)
+    }
+
+    /// Sends a request to the master of its ticket's slot. Returns the pipeline when it is full:
+    /// the client should not be read from until it has room.
+    #[inline]
+    pub fn send(&self, ticket: Ticket, protocol: Protocol, request: &[u8]) -> Option<Rc<Pipeline>> {
+        match self.master_of(ticket.slot, protocol) {
+            Some(pipeline) => {
+                pipeline.send(ticket, request);
+                pipeline.is_full().then_some(pipeline)
+            }
+            None => {
+                ticket.trouble(request.to_vec(), Why::NoMaster);
+                None
+            }
+        }
+    }
+
+    /// As [`Self::send`], for a request whose buffer may be kept.
+    pub fn send_owned(
+        &self,
+        ticket: Ticket,
+        protocol: Protocol,
+        request: Vec<u8>,
+    ) -> Option<Rc<Pipeline>> {
+        match self.master_of(ticket.slot, protocol) {
+            Some(pipeline) => {
+                pipeline.send_owned(ticket, request);
+                pipeline.is_full().then_some(pipeline)
+            }
+            None => {
+                ticket.trouble(request, Why::NoMaster);
+                None
+            }
+        }
+    }
+
+    /// Sends every part of a split request; their merged reply answers request `seq`.
+    pub fn send_split(
+        &self,
+        client: Client<'_>,
+        seq: u64,
+        about: About,
+        split: plan::Split,
+        args: Args<'_>,
+    ) -> Option<Rc<Pipeline>> {
+        self.stats().split.add(1);
+        let mut part_bytes = Vec::new();
+        let parts: Vec<(Slot, Vec<u8>)> = (0..split.len())
+            .map(|part| {
+                split.write_part(part, args, &mut part_bytes);
+                (split.slot(part), std::mem::take(&mut part_bytes))
+            })
+            .collect();
+        let gather = Rc::new(Gather::new(parts.len(), split.into_merge()));
+        let mut full = None;
+        for (index, (slot, request)) in parts.into_iter().enumerate() {
+            let about = About { slot, ..about };
+            let outlet = Rc::clone(client.outlet);
+            let ticket = Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32);
+            full = self.send_owned(ticket, client.protocol, request).or(full);
+        }
+        full
+    }
+
+    /// Sends the same request to every shard's master, and with `replicas` to those too; the merged
+    /// reply answers request `seq`.
+    pub fn send_to_all(
+        &self,
+        client: Client<'_>,
+        seq: u64,
+        (about, replicas): (About, bool),
+        merge: Merge,
+        request: &[u8],
+    ) -> Option<Rc<Pipeline>> {
+        let map = self.map();
+        if !map.is_complete() {
+            self.fail(client.outlet, seq, about.command, texts::NOT_COMPLETE);
+            return None;
+        }
+        let nodes: Vec<_> = map.nodes().filter(|(.., master)| *master || replicas).collect();
+        let gather = Rc::new(Gather::new(nodes.len(), merge));
+        let mut full = None;
+        for (index, (node, shard, master)) in nodes.into_iter().enumerate() {
+            // Wherever the slot is served when the request is retried, the shard's keys are there.
+            // A replica that cannot be reached has its part answered by its master.
+            let slot = map.first_slot_of(shard).unwrap_or(client.home);
+            let about = About { slot, ..about };
+            let outlet = Rc::clone(client.outlet);
+            let ticket = Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32);
+            if master {
+                full = self.send(ticket, client.protocol, request).or(full);
+            } else {
+                self.pipelines.get(node, client.protocol).send(ticket, request);
+            }
+        }
+        full
+    }
+
+    /// Sends a request to one shard by its place in the map and lets `make` change the reply.
+    pub fn send_to_shard(
+        &self,
+        client: Client<'_>,
+        seq: u64,
+        (about, shard): (About, usize),
+        request: &[u8],
+        make: Box<dyn FnOnce(Vec<Vec<u8>>) -> Vec<u8>>,
+    ) -> Option<Rc<Pipeline>> {
+        let map = self.map();
+        let slot = map.first_slot_of(shard).unwrap_or(client.home);
+        let gather = Rc::new(Gather::new(1, Merge::With(make)));
+        let about = About { slot, ..about };
+        let ticket = Ticket::part(Rc::clone(client.outlet), seq, about, gather, 0);
+        self.send(ticket, client.protocol, request)
+    }
+
+    /// The slot for requests without keys of client number `id`: the same shard for all of them.
+    pub fn home_of(id: u64) -> Slot {
+        // Spread neighbours over the slots.
+        let slot = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        Slot::new(slot % SLOTS as u64).unwrap_or_else(|| Slot::of(b""))
+    }
+
+    /// Answers a request with an error of the gateway.
+    pub fn fail(&self, outlet: &Rc<Outlet>, seq: u64, command: u16, text: &str) {
+        self.stats().command(command, crate::metrics::Outcome::GatewayError);
+        let mut line = Vec::with_capacity(text.len() + 3);
+        crate::resp::write::error(&mut line, text);
+        outlet.deliver(seq, &line, true);
+    }
+
+    /// Wakes the session of this client when the map changes.
+    pub fn wake_on_change(&self, outlet: &Rc<Outlet>, waker: &Waker) {
+        self.waiting.borrow_mut().insert(Rc::as_ptr(outlet).addr(), waker.clone());
+    }
+
+    /// Follows the published map for ever, so that sessions which wait for it wake.
+    pub async fn follow(self: Rc<Self>) {
+        let mut changes = self.topology.changes();
+        loop {
+            self.catch_up();
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn hold(&self, bytes: usize) -> bool {
+        let held = self.held_bytes.get() + bytes;
+        if held > self.rules.held_bytes_max {
+            return false;
+        }
+        self.held_bytes.set(held);
+        self.stats().held_bytes.set(held as u64);
+        true
+    }
+
+    fn let_go(&self, bytes: usize) {
+        let held = self.held_bytes.get().saturating_sub(bytes);
+        self.held_bytes.set(held);
+        self.stats().held_bytes.set(held as u64);
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Router({:?})", self.map.borrow())
+    }
+}

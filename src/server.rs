@@ -1,0 +1,243 @@
+//! Accepting clients, placing them on workers, and the end of it all.
+//!
+//! Owns listeners, the limit on clients, and the order of a shutdown. Must not know RESP beyond the
+//! one line that a client too many is told.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::backend::NodeBook;
+use crate::config::Config;
+use crate::reply::texts;
+use crate::session::clients::Clients;
+use crate::topology::Topology;
+use crate::worker::{Arrival, Worker};
+
+/// Connections the kernel may have waiting for us.
+const BACKLOG: u32 = 4096;
+/// Pause when the process has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A worker gives a sign of life every second; one that has not for so long is stuck.
+pub const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// What the gateway is asked to do next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Go on.
+    #[default]
+    No,
+    /// Finish and end.
+    Drain,
+    /// End now.
+    Now,
+}
+
+/// The gateway as the admin port sees it.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The knowledge of the cluster.
+    pub topology: Arc<Topology>,
+    /// All clients.
+    pub clients: Arc<Clients>,
+    /// Where counters of nodes are found.
+    pub book: Arc<NodeBook>,
+    /// The workers.
+    pub workers: Vec<Worker>,
+    /// When it started.
+    pub started: Instant,
+    /// Whether it is about to end.
+    draining: AtomicBool,
+}
+
+/// One thing that must be well for the gateway to get clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What is looked at.
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+impl Gateway {
+    /// A gateway of these parts.
+    pub fn new(
+        config: Arc<Config>,
+        topology: Arc<Topology>,
+        clients: Arc<Clients>,
+        book: Arc<NodeBook>,
+        workers: Vec<Worker>,
+    ) -> Gateway {
+        Gateway {
+            config,
+            topology,
+            clients,
+            book,
+            workers,
+            started: Instant::now(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Why it should get no clients now; `None` when it is ready.
+    pub fn not_ready(&self) -> Option<String> {
+        self.checks().into_iter().find_map(|check| check.problem)
+    }
+
+    /// All that must be well for it to get clients.
+    pub fn checks(&self) -> [Check; 3] {
+        let draining = self.is_draining().then(|| "draining: the gateway is about to stop".into());
+        [
+            Check { name: "serving", problem: draining },
+            Check { name: "workers", problem: self.stuck_worker() },
+            Check { name: "topology", problem: self.missing_map() },
+        ]
+    }
+
+    /// Which worker has ended or gives no sign of life.
+    pub fn stuck_worker(&self) -> Option<String> {
+        let mut workers = self.workers.iter().enumerate();
+        workers.find_map(|(index, worker)| {
+            let what = what_is_wrong(worker.is_alive(), worker.stats.pulse.silence())?;
+            Some(format!("worker {index} {what}"))
+        })
+    }
+
+    fn missing_map(&self) -> Option<String> {
+        if !self.topology.map().load().shards().is_empty() {
+            return None;
+        }
+        let problem = self.topology.state().problem.clone();
+        let problem = problem.unwrap_or_else(|| "no node has answered yet".into());
+        Some(format!("no map of the cluster: {problem}"))
+    }
+
+    /// Accepts clients until it is told to stop.
+    pub async fn accept(self: Arc<Self>, index: usize, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.take_in(stream, peer, index),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn take_in(&self, stream: TcpStream, peer: SocketAddr, listener: usize) {
+        let local = stream.local_addr().unwrap_or(self.config.listeners[listener].bind);
+        let Some(info) = self.clients.enter(peer, local) else {
+            // The line is short: what the socket does not take at once is not worth waiting for.
+            let _ = stream.into_std().and_then(|mut stream| stream.write(texts::MAX_CLIENTS));
+            return;
+        };
+        let id = info.id;
+        let placed = prepare(stream).and_then(|stream| {
+            let worker = self.workers.iter().min_by_key(|worker| worker.load());
+            let worker = worker.ok_or_else(|| io::Error::other("no worker"))?;
+            let arrival = Arrival { stream, info, listener };
+            worker.place(arrival).map_err(|_| io::Error::other("the worker is behind"))
+        });
+        if let Err(error) = placed {
+            self.clients.leave(id);
+            self.clients.note_rejected();
+            tracing::warn!(%error, "a client could not be placed");
+        }
+    }
+
+    /// Ends idle clients, for ever, when there is a limit.
+    pub async fn end_idle(self: Arc<Self>) {
+        let Some(limit) = self.config.timeouts.idle else { return };
+        loop {
+            sleep(Duration::from_secs(1).min(limit)).await;
+            let ended = self.clients.kill_idle(limit.as_secs());
+            if ended > 0 {
+                tracing::debug!(ended, "closed idle clients");
+            }
+        }
+    }
+
+    /// Not ready, a while of grace, then every client ends at a boundary between requests.
+    /// Returns when all have gone, or the deadline or a second stop has come.
+    pub async fn drain(&self, stop: &mut watch::Receiver<Stop>, stop_accepting: impl FnOnce()) {
+        let deadline = tokio::time::Instant::now() + self.config.timeouts.drain;
+        self.draining.store(true, Ordering::Relaxed);
+        let clients = self.clients.count();
+        tracing::info!(clients, delay = ?self.config.timeouts.drain_delay, "draining");
+        let now = stop.wait_for(|stop| *stop == Stop::Now);
+        let gone = async {
+            sleep(self.config.timeouts.drain_delay).await;
+            stop_accepting();
+            loop {
+                let left = self.clients.list();
+                if left.is_empty() {
+                    return;
+                }
+                left.iter().for_each(|client| client.drain());
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = gone => tracing::info!("drained"),
+            _ = now => tracing::warn!("stopping at once"),
+            () = tokio::time::sleep_until(deadline) => {
+                let left = self.clients.count();
+                tracing::warn!(left, "the deadline has come; remaining clients are cut off");
+            }
+        }
+    }
+}
+
+/// What is wrong with a worker by its signs of life.
+fn what_is_wrong(is_alive: bool, silence: Duration) -> Option<String> {
+    if !is_alive {
+        return Some("has ended".into());
+    }
+    (silence >= SILENCE_MAX).then(|| format!("has been stuck for {} s", silence.as_secs()))
+}
+
+fn prepare(stream: TcpStream) -> io::Result<std::net::TcpStream> {
+    stream.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    stream.into_std()
+}
+
+/// Listens on an address.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_silent_for_too_long_is_stuck() {
+        let second = Duration::from_secs(1);
+        assert_eq!(what_is_wrong(true, SILENCE_MAX - second), None);
+        let stuck = what_is_wrong(true, SILENCE_MAX + second);
+        assert_eq!(stuck.as_deref(), Some("has been stuck for 31 s"));
+        assert_eq!(what_is_wrong(false, second).as_deref(), Some("has ended"));
+    }
+}

@@ -1,0 +1,387 @@
+//! CLIENT …: what clients say and ask of connections, their own and others'.
+//!
+//! Owns the form of CLIENT LIST and the filters of CLIENT KILL. Must not know sockets: a client is
+//! killed by its entry in the register. Nothing blocks here, nobody subscribes and nothing is
+//! tracked, so every client is a normal one.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use super::clients::ClientInfo;
+use super::handshake::USER;
+use super::local::{Answer, Facts, NOT_AN_INTEGER, SYNTAX, help, shown};
+use super::state::{ReplyMode, State};
+use crate::command::Client;
+use crate::reply::texts;
+use crate::resp::number::parse_integer;
+use crate::resp::{Args, Protocol, write};
+
+/// The longest name or library text that is kept of a client.
+const TEXT_LEN_MAX: usize = 1024;
+/// As many ids are taken by one CLIENT LIST.
+const LISTED_IDS_MAX: usize = 4096;
+
+const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
+const NO_SUCH_CLIENT: &str = "ERR No such client";
+
+/// CLIENT HELP, in Redis's words, for what is answered here.
+const HELP: &[&str] = &[
+    "GETREDIR",
+    "    Return the client ID we are redirecting to when tracking is enabled.",
+    "GETNAME",
+    "    Return the name of the current connection.",
+    "ID",
+    "    Return the ID of the current connection.",
+    "INFO",
+    "    Return information about the current client connection.",
+    "KILL <ip:port>",
+    "    Kill connection made from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Kill connections. Options are:",
+    "    * ADDR (<ip:port>|<unixsocket>:0)",
+    "      Kill connections made from the specified address",
+    "    * LADDR (<ip:port>|<unixsocket>:0)",
+    "      Kill connections made to specified local address",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Kill connections by type.",
+    "    * USER <username>",
+    "      Kill connections authenticated by <username>.",
+    "    * SKIPME (YES|NO)",
+    "      Skip killing current connection (default: yes).",
+    "    * ID <client-id>",
+    "      Kill connections by client id.",
+    "    * MAXAGE <maxage>",
+    "      Kill connections older than the specified age.",
+    "LIST [options ...]",
+    "    Return information about client connections. Options:",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Return clients of specified type.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Control the replies sent to the current connection.",
+    "SETNAME <name>",
+    "    Assign the name <name> to the current connection.",
+    "SETINFO <option> <value>",
+    "    Set client meta attr. Options are:",
+    "    * LIB-NAME: the client lib name.",
+    "    * LIB-VER: the client lib version.",
+    "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+    "    Unblock the specified blocked client.",
+    "TRACKINGINFO",
+    "    Report tracking status for the current connection.",
+    "NO-EVICT (ON|OFF)",
+    "    Protect current client connection from eviction.",
+    "NO-TOUCH (ON|OFF)",
+    "    Will not touch LRU/LFU stats when this mode is on.",
+];
+
+/// Carries out a subcommand; see [`super::local::answer`].
+pub(super) fn answer(
+    what: Client,
+    args: Args<'_>,
+    state: &mut State,
+    facts: &Facts<'_>,
+    out: &mut Vec<u8>,
+) -> Answer {
+    let ok = |out: &mut Vec<u8>| out.extend_from_slice(write::OK);
+    match what {
+        Client::Id => write::integer(out, state.info.id as i64),
+        Client::GetName => match state.info.texts().name.as_str() {
+            "" => write::null(out, state.protocol),
+            name => write::bulk(out, name.as_bytes()),
+        },
+        Client::SetName => {
+            name_of(args.get(2))?.clone_into(&mut state.info.texts().name);
+            ok(out);
+        }
+        Client::SetInfo => {
+            set_info(args.get(2), args.get(3), &state.info)?;
+            ok(out);
+        }
+        Client::Info => {
+            let mut text = String::new();
+            describe(&state.info, facts, &mut text);
+            write::verbatim(out, &text, state.protocol);
+        }
+        Client::List => write::verbatim(out, &list(args, facts)?, state.protocol),
+        Client::Kill => return kill(args, state, facts, out),
+        Client::NoEvict | Client::NoTouch => {
+            on_or_off(args.get(2)).ok_or(SYNTAX)?;
+            ok(out);
+        }
+        Client::Reply => return reply(args.get(2), state, out),
+        Client::GetRedir => write::integer(out, -1),
+        Client::TrackingInfo => tracking_info(state.protocol, out),
+        Client::Unblock => return unblock(args, out),
+        Client::Capa => ok(out),
+        Client::Help => help(out, "CLIENT", HELP),
+    }
+    Ok(())
+}
+
+fn on_or_off(word: &[u8]) -> Option<bool> {
+    if word.eq_ignore_ascii_case(b"on") {
+        Some(true)
+    } else {
+        word.eq_ignore_ascii_case(b"off").then_some(false)
+    }
+}
+
+fn reply(mode: &[u8], state: &mut State, out: &mut Vec<u8>) -> Answer {
+    match on_or_off(mode) {
+        Some(true) => {
+            state.replies = ReplyMode::On;
+            out.extend_from_slice(write::OK);
+        }
+        Some(false) => state.replies = ReplyMode::Off,
+        None if !mode.eq_ignore_ascii_case(b"skip") => return Err(SYNTAX.into()),
+        None if state.replies == ReplyMode::Off => {}
+        None => state.replies = ReplyMode::SkipNext,
+    }
+    Ok(())
+}
+
+fn tracking_info(protocol: Protocol, out: &mut Vec<u8>) {
+    write::map_len(out, 3, protocol);
+    write::bulk(out, b"flags");
+    write::set_len(out, 1, protocol);
+    write::bulk(out, b"off");
+    write::bulk(out, b"redirect");
+    write::integer(out, -1);
+    write::bulk(out, b"prefixes");
+    write::array_len(out, 0);
+}
+
+/// CLIENT UNBLOCK id [TIMEOUT|ERROR]: nobody is ever blocked.
+fn unblock(args: Args<'_>, out: &mut Vec<u8>) -> Answer {
+    if args.len() > 4 {
+        return Err(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
+            shown(args.get(1))
+        )
+        .into());
+    }
+    let reason = args.get(3);
+    let known = ["timeout", "error"].iter().any(|r| reason.eq_ignore_ascii_case(r.as_bytes()));
+    if args.len() == 4 && !known {
+        return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into());
+    }
+    parse_integer(args.get(2)).ok_or(NOT_AN_INTEGER)?;
+    write::integer(out, 0);
+    Ok(())
+}
+
+// === names ===
+
+/// A text that CLIENT LIST can show: it must not break the line into other fields.
+fn attribute(text: &[u8]) -> Option<&str> {
+    let plain = text.iter().all(u8::is_ascii_graphic);
+    std::str::from_utf8(text).ok().filter(|_| plain)
+}
+
+fn within_limit(text: &[u8]) -> Answer {
+    if text.len() > TEXT_LEN_MAX { Err(texts::CLIENT_TEXT_LEN.into()) } else { Ok(()) }
+}
+
+/// A client's name as it was asked for; the empty one means none.
+pub(super) fn name_of(word: &[u8]) -> Result<&str, Cow<'static, str>> {
+    within_limit(word)?;
+    Ok(attribute(word).ok_or(BAD_NAME)?)
+}
+
+fn set_info(option: &[u8], value: &[u8], info: &ClientInfo) -> Answer {
+    let mut texts = info.texts();
+    let text = if option.eq_ignore_ascii_case(b"lib-name") {
+        &mut texts.lib_name
+    } else if option.eq_ignore_ascii_case(b"lib-ver") {
+        &mut texts.lib_ver
+    } else {
+        return Err(format!("ERR Unrecognized option '{}'", shown(option)).into());
+    };
+    within_limit(value)?;
+    let Some(value) = attribute(value) else {
+        let option = shown(option);
+        let text = format!("ERR {option} cannot contain spaces, newlines or special characters.");
+        return Err(text.into());
+    };
+    value.clone_into(text);
+    Ok(())
+}
+
+// === the list ===
+
+/// An address in the form that clients compare it in.
+fn shown_address(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Appends a client's line. What the gateway does not count is 0.
+fn describe(client: &ClientInfo, facts: &Facts<'_>, text: &mut String) {
+    let command = facts.table.get(client.last_command.load(std::sync::atomic::Ordering::Relaxed));
+    let command = command.map_or("NULL", |command| &command.name);
+    let texts = client.texts().clone();
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 \
+         multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
+         omem=0 tot-mem=0 events=r cmd={command} user=default redir=-1 resp={} lib-name={} \
+         lib-ver={}",
+        client.id,
+        shown_address(client.peer),
+        shown_address(client.local),
+        texts.name,
+        client.since.elapsed().as_secs(),
+        client.idle_s(facts.clients.now_s()),
+        if client.is_killed() { 'A' } else { 'N' },
+        client.protocol(),
+        texts.lib_name,
+        texts.lib_ver,
+    );
+}
+
+/// Whether a type of clients is the one that the gateway has.
+fn is_normal(word: &[u8]) -> Result<bool, String> {
+    let others: [&[u8]; 4] = [b"slave", b"replica", b"pubsub", b"master"];
+    if word.eq_ignore_ascii_case(b"normal") {
+        Ok(true)
+    } else if others.iter().any(|other| word.eq_ignore_ascii_case(other)) {
+        Ok(false)
+    } else {
+        Err(format!("ERR Unknown client type '{}'", shown(word)))
+    }
+}
+
+fn list(args: Args<'_>, facts: &Facts<'_>) -> Result<String, Cow<'static, str>> {
+    let mut text = String::new();
+    let option = args.get(2);
+    if args.len() == 4 && option.eq_ignore_ascii_case(b"type") {
+        if !is_normal(args.get(3))? {
+            return Ok(text);
+        }
+    } else if args.len() > 3 && option.eq_ignore_ascii_case(b"id") {
+        if args.len() - 3 > LISTED_IDS_MAX {
+            return Err(texts::TOO_MANY_IDS.into());
+        }
+        let clients = facts.clients.list();
+        for word in args.iter().skip(3) {
+            let id = parse_integer(word).ok_or("ERR Invalid client ID")?;
+            let place = clients.binary_search_by_key(&id, |client| client.id as i64);
+            if let Ok(place) = place {
+                describe(&clients[place], facts, &mut text);
+            }
+        }
+        return Ok(text);
+    } else if args.len() != 2 {
+        return Err(SYNTAX.into());
+    }
+    for client in facts.clients.list() {
+        describe(&client, facts, &mut text);
+    }
+    Ok(text)
+}
+
+// === kill ===
+
+/// Which clients to kill. What is not given fits everybody.
+#[derive(Debug)]
+struct Filter<'a> {
+    address: Option<&'a [u8]>,
+    local: Option<&'a [u8]>,
+    id: Option<u64>,
+    /// Whether clients like those of the gateway are meant.
+    normal: bool,
+    age_min_s: u64,
+    skip_me: bool,
+}
+
+impl<'a> Filter<'a> {
+    fn address(address: &'a [u8], skip_me: bool) -> Filter<'a> {
+        let (local, id, age_min_s) = (None, None, 0);
+        Filter { address: Some(address), local, id, normal: true, age_min_s, skip_me }
+    }
+
+    /// Options and values, the last of a kind counting.
+    fn parse(args: Args<'a>) -> Result<Filter<'a>, Cow<'static, str>> {
+        let mut filter = Filter { address: None, ..Filter::address(b"", true) };
+        let mut at = 2;
+        while at < args.len() {
+            if at + 1 == args.len() {
+                return Err(SYNTAX.into());
+            }
+            filter.take(args.get(at), args.get(at + 1))?;
+            at += 2;
+        }
+        Ok(filter)
+    }
+
+    fn take(&mut self, option: &[u8], value: &'a [u8]) -> Answer {
+        let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+        if is("id") {
+            let id = parse_integer(value).and_then(|id| u64::try_from(id).ok());
+            let positive = id.filter(|&id| id > 0);
+            self.id = Some(positive.ok_or("ERR client-id should be greater than 0")?);
+        } else if is("maxage") {
+            let age = parse_integer(value).ok_or("ERR maxage is not an integer or out of range")?;
+            let positive = u64::try_from(age).ok().filter(|&age| age > 0);
+            self.age_min_s = positive.ok_or("ERR maxage should be greater than 0")?;
+        } else if is("type") {
+            self.normal = is_normal(value)?;
+        } else if is("addr") {
+            self.address = Some(value);
+        } else if is("laddr") {
+            self.local = Some(value);
+        } else if is("user") {
+            if value != USER {
+                return Err(format!("ERR No such user '{}'", shown(value)).into());
+            }
+        } else if is("skipme") && value.eq_ignore_ascii_case(b"yes") {
+            self.skip_me = true;
+        } else if is("skipme") && value.eq_ignore_ascii_case(b"no") {
+            self.skip_me = false;
+        } else {
+            return Err(SYNTAX.into());
+        }
+        Ok(())
+    }
+
+    fn fits(&self, client: &ClientInfo) -> bool {
+        let at = |wanted: Option<&[u8]>, address: SocketAddr| {
+            wanted.is_none_or(|wanted| shown_address(address).to_string().as_bytes() == wanted)
+        };
+        self.normal
+            && self.id.is_none_or(|id| id == client.id)
+            && client.since.elapsed().as_secs() >= self.age_min_s
+            && !client.is_killed()
+            && at(self.address, client.peer)
+            && at(self.local, client.local)
+    }
+}
+
+fn kill(args: Args<'_>, state: &mut State, facts: &Facts<'_>, out: &mut Vec<u8>) -> Answer {
+    let old_form = args.len() == 3;
+    let filter = if old_form { Filter::address(args.get(2), false) } else { Filter::parse(args)? };
+    let mut killed = 0;
+    for client in facts.clients.list().iter().filter(|client| filter.fits(client)) {
+        if client.id != state.info.id {
+            client.kill();
+        } else if filter.skip_me {
+            continue;
+        } else {
+            // It still gets its answer.
+            state.closing = true;
+        }
+        killed += 1;
+    }
+    if !old_form {
+        write::integer(out, killed);
+    } else if killed > 0 {
+        out.extend_from_slice(write::OK);
+    } else {
+        return Err(NO_SUCH_CLIENT.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! Who is connected: the list behind CLIENT LIST, CLIENT KILL and the limit on clients.
+//!
+//! Owns the process-wide register of clients. It is locked when a client comes, goes or is asked
+//! about, never for a request. Must not know what clients send.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::resp::Protocol;
+
+/// All clients of the gateway.
+#[derive(Debug)]
+pub struct Clients {
+    next_id: AtomicU64,
+    clients_max: usize,
+    open: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    start: Instant,
+    rejected: AtomicU64,
+}
+
+/// What others may know and change of one client.
+#[derive(Debug)]
+pub struct ClientInfo {
+    /// Its number; grows with every client.
+    pub id: u64,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Where it came in.
+    pub local: SocketAddr,
+    /// When it came.
+    pub since: Instant,
+    /// Seconds since the register began at which it last sent something.
+    last_active_s: AtomicU64,
+    /// Row of its last command; `u16::MAX` before the first.
+    pub last_command: AtomicU16,
+    protocol: AtomicU8,
+    killed: AtomicBool,
+    expired: AtomicBool,
+    draining: AtomicBool,
+    texts: Mutex<Texts>,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// What a client says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: String,
+}
+
+impl Clients {
+    /// A register for at most `clients_max` clients.
+    pub fn new(clients_max: usize) -> Clients {
+        let (next_id, open) = (AtomicU64::new(1), Mutex::default());
+        Clients { next_id, clients_max, open, start: Instant::now(), rejected: AtomicU64::new(0) }
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ClientInfo>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a client; `None` when there are as many as there may be.
+    pub fn enter(&self, peer: SocketAddr, local: SocketAddr) -> Option<Arc<ClientInfo>> {
+        let mut open = self.open();
+        if open.len() >= self.clients_max {
+            self.note_rejected();
+            return None;
+        }
+        let info = Arc::new(ClientInfo {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            peer,
+            local,
+            since: Instant::now(),
+            last_active_s: AtomicU64::new(self.now_s()),
+            last_command: AtomicU16::new(u16::MAX),
+            protocol: AtomicU8::new(2),
+            killed: AtomicBool::new(false),
+            expired: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            texts: Mutex::default(),
+            waker: Mutex::new(None),
+        });
+        open.insert(info.id, Arc::clone(&info));
+        Some(info)
+    }
+
+    /// Removes a client that has gone.
+    pub fn leave(&self, id: u64) {
+        self.open().remove(&id);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.open().len()
+    }
+
+    /// How many there may be.
+    pub fn clients_max(&self) -> usize {
+        self.clients_max
+    }
+
+    /// Notes a client that was turned away.
+    pub fn note_rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many have been accepted, and how many turned away.
+    pub fn totals(&self) -> (u64, u64) {
+        let accepted = self.next_id.load(Ordering::Relaxed) - 1;
+        (accepted, self.rejected.load(Ordering::Relaxed))
+    }
+
+    /// All of them, by number.
+    pub fn list(&self) -> Vec<Arc<ClientInfo>> {
+        self.open().values().cloned().collect()
+    }
+
+    /// Seconds since the register began.
+    pub fn now_s(&self) -> u64 {
+        self.start.elapsed().as_secs()
+    }
+
+    /// Asks every client that has been idle for longer than `seconds` to end; returns how many.
+    pub fn kill_idle(&self, seconds: u64) -> usize {
+        let now_s = self.now_s();
+        let idle = |client: &&Arc<ClientInfo>| client.idle_s(now_s) > seconds;
+        self.list().iter().filter(idle).map(|client| client.expire()).count()
+    }
+}
+
+impl ClientInfo {
+    /// Notes that it has sent something, be it half a request.
+    #[inline]
+    pub fn stir(&self, now_s: u64) {
+        self.last_active_s.store(now_s, Ordering::Relaxed);
+    }
+
+    /// Notes that it has sent a command.
+    #[inline]
+    pub fn touch(&self, now_s: u64, command: u16) {
+        self.stir(now_s);
+        self.last_command.store(command, Ordering::Relaxed);
+    }
+
+    /// For how long it has sent nothing.
+    pub fn idle_s(&self, now_s: u64) -> u64 {
+        now_s.saturating_sub(self.last_active_s.load(Ordering::Relaxed))
+    }
+
+    /// Notes which RESP it speaks.
+    pub fn set_protocol(&self, protocol: Protocol) {
+        self.protocol.store(if protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
+    }
+
+    /// Which RESP it speaks: 2 or 3.
+    pub fn protocol(&self) -> u8 {
+        self.protocol.load(Ordering::Relaxed)
+    }
+
+    /// What it says of itself.
+    pub fn texts(&self) -> MutexGuard<'_, Texts> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks its session to end.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Asks its session to end because it has been idle for too long.
+    fn expire(&self) {
+        self.expired.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// It was not idle after all.
+    pub fn spare(&self, now_s: u64) {
+        self.stir(now_s);
+        self.expired.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it was idle for too long.
+    #[inline]
+    pub fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Asks its session to end at the next boundary between requests.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Whether its session is to end at the next boundary.
+    #[inline]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn wake(&self) {
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waker) = waker.as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether its session is to end.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Relaxed)
+    }
+
+    /// How to wake its session.
+    pub fn set_waker(&self, waker: &Waker) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+}

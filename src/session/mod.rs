@@ -1,0 +1,416 @@
+//! One client: its requests are read, classified and sent on, its replies leave in order.
+//!
+//! Owns the reading side of a client's connection and the question when to read: never more than
+//! its limits allow. What happens to one request is [`step`]'s. Must not know nodes, nor who owns a
+//! slot. Invariants: requests are taken in the order in which they came; none is taken while an
+//! earlier one is in trouble, nor while earlier ones travel by an older map.
+
+mod client_command;
+pub mod clients;
+mod command_command;
+pub mod glob;
+mod handshake;
+pub mod info;
+mod input;
+pub mod local;
+pub mod state;
+mod step;
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::net::tcp::OwnedReadHalf;
+
+use crate::backend::{Pipeline, pipeline::OWNED_BYTES_MIN};
+use crate::command::CommandTable;
+use crate::reply::{Cut, Outlet};
+use crate::resp::request::{RequestLimits, Scan};
+use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
+use crate::router::{Recovery, Router};
+use input::{Input, Read};
+use state::{ReplyMode, State, Surroundings};
+use step::Step;
+
+/// Bytes waiting for a client beyond which no more of its requests are taken.
+const OUTPUT_HIGH_WATER: usize = 1 << 20;
+/// Buffers of requests taken from one client before others have their turn.
+const TURNS_MAX: usize = 8;
+/// Average size of replies, in bytes, up to which the full number of requests may be under way.
+const REPLY_BYTES_PLANNED: u64 = 4096;
+
+/// Why a client's connection ended: an index into [`crate::metrics::stats::DISCONNECTS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It closed, or asked to be closed.
+    Client = 0,
+    /// It was idle for too long.
+    Idle = 1,
+    /// It did not read its replies.
+    OutputLimit = 2,
+    /// It did not speak RESP.
+    Protocol = 3,
+    /// Somebody killed it.
+    Killed = 4,
+    /// The gateway stops.
+    Drained = 5,
+    /// Its task failed.
+    Failed = 6,
+    /// A node's connection was lost within a reply that it had read in part.
+    HalfReply = 7,
+}
+
+/// What a session is limited by.
+#[derive(Clone, Debug)]
+pub struct SessionLimits {
+    /// Limits on one request.
+    pub request: RequestLimits,
+    /// Requests under way at once.
+    pub inflight_max: usize,
+}
+
+/// One client's session.
+#[derive(Debug)]
+pub struct Session {
+    input: Input,
+    outlet: Rc<Outlet>,
+    state: State,
+    around: Rc<Surroundings>,
+    limits: Rc<SessionLimits>,
+    scanner: RequestScanner,
+    recovery: Recovery,
+    /// Version of the map by which the requests under way travel; `None` when the next ones must
+    /// not travel beside them: the client has changed its protocol, so they take other connections.
+    sent_version: Option<u64>,
+    /// A pipeline without room: nothing is read until it has some.
+    full: Option<Rc<Pipeline>>,
+    /// The client closed its side or broke the protocol: nothing more is read.
+    finished: Option<End>,
+    /// Scratch for the places of keys.
+    keys: Vec<u32>,
+    replies_seen: (u64, u64),
+}
+
+impl Session {
+    /// A session over a client's socket.
+    pub fn new(
+        reader: OwnedReadHalf,
+        outlet: Rc<Outlet>,
+        state: State,
+        around: Rc<Surroundings>,
+        limits: Rc<SessionLimits>,
+    ) -> Session {
+        Session {
+            input: Input::new(reader),
+            outlet,
+            state,
+            around,
+            limits,
+            scanner: RequestScanner::default(),
+            recovery: Recovery::default(),
+            sent_version: Some(0),
+            full: None,
+            finished: None,
+            keys: Vec::new(),
+            replies_seen: (0, 0),
+        }
+    }
+
+    /// Serves the client until its connection ends.
+    pub async fn run(mut self) -> End {
+        let info = std::sync::Arc::clone(&self.state.info);
+        std::future::poll_fn(|cx| {
+            info.set_waker(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let end = std::future::poll_fn(|cx| self.poll(cx)).await;
+        self.outlet.cut(Cut::Ended);
+        self.recovery.abandon(&self.around.router);
+        end
+    }
+
+    /// What a session does each time something has happened.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.outlet.set_session(cx.waker());
+        for _ in 0..TURNS_MAX {
+            if let Some(end) = self.cut_off() {
+                return Poll::Ready(end);
+            }
+            let flushed = self.outlet.poll_flush(cx).is_ready();
+            if self.recover(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.state.info.is_draining() && self.input.is_at_boundary() {
+                self.finished.get_or_insert(End::Drained);
+            }
+            if let Some(end) = self.finished {
+                return self.poll_end(end, flushed);
+            }
+            if self.must_wait(cx) {
+                self.around.router.stats().pauses.add(1);
+                return Poll::Pending;
+            }
+            if self.turn(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        // A client that never pauses lets others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn cut_off(&self) -> Option<End> {
+        match self.outlet.cut_reason() {
+            Some(Cut::OutputLimit) => return Some(End::OutputLimit),
+            Some(Cut::HalfReply) => return Some(End::HalfReply),
+            Some(Cut::Gone | Cut::Ended) => return Some(End::Client),
+            None => {}
+        }
+        let info = &self.state.info;
+        if info.is_killed() {
+            return Some(End::Killed);
+        }
+        if info.is_expired() {
+            if self.outlet.unanswered() == 0 {
+                return Some(End::Idle);
+            }
+            // It is the client who waits.
+            info.spare(self.around.router.shared().clock.tick() / 1_000_000);
+        }
+        None
+    }
+
+    /// Goes on with what came back unanswered; ready when nothing is in trouble.
+    #[inline]
+    fn recover(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.recovery.is_idle() && !self.outlet.has_troubles() {
+            return Poll::Ready(());
+        }
+        let (router, protocol) = (&self.around.router, self.state.protocol);
+        self.recovery.poll(cx, router, &self.outlet, protocol)
+    }
+
+    /// Nothing more is read: ends when everything has been answered and written.
+    fn poll_end(&self, end: End, flushed: bool) -> Poll<End> {
+        if self.outlet.unanswered() > 0 {
+            self.outlet.wake_when_unanswered(Some(0));
+            return Poll::Pending;
+        }
+        self.outlet.flush();
+        if flushed && self.outlet.is_flushed() { Poll::Ready(end) } else { Poll::Pending }
+    }
+
+    /// Whether no further request may be taken now. What ends the waiting wakes the session.
+    #[inline]
+    fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
+        self.around.router.catch_up();
+        let unanswered = self.outlet.unanswered();
+        let version = Some(self.around.router.version());
+        if version != self.sent_version {
+            if unanswered > 0 {
+                self.outlet.wake_when_unanswered(Some(0));
+                return true;
+            }
+            self.sent_version = version;
+        }
+        let most = self.inflight_max();
+        if unanswered >= most {
+            self.outlet.wake_when_unanswered(Some(most / 2));
+            return true;
+        }
+        if self.outlet.buffered() > OUTPUT_HIGH_WATER && self.output_is_full(cx) {
+            return true;
+        }
+        if let Some(pipeline) = self.full.take()
+            && pipeline.is_full()
+        {
+            pipeline.wake_when_room(&self.outlet, cx.waker());
+            self.full = Some(pipeline);
+            return true;
+        }
+        self.outlet.wake_when_unanswered(None);
+        false
+    }
+
+    /// Whether too much still waits for the client after writing what its socket takes.
+    #[cold]
+    fn output_is_full(&self, cx: &mut Context<'_>) -> bool {
+        self.outlet.flush();
+        if self.outlet.buffered() <= OUTPUT_HIGH_WATER {
+            return false;
+        }
+        if self.outlet.poll_flush(cx).is_pending() {
+            return true;
+        }
+        // What is left waits for earlier replies: the next one that comes may let it go.
+        let unanswered = self.outlet.unanswered();
+        self.outlet.wake_when_unanswered(Some(unanswered.saturating_sub(1)));
+        unanswered > 0
+    }
+
+    /// How many requests may be under way: fewer for a client whose replies are large, so that
+    /// what is on its way to it stays bounded.
+    #[inline]
+    fn inflight_max(&mut self) -> usize {
+        let most = self.limits.inflight_max;
+        let written = self.outlet.bytes_written();
+        let (seen_bytes, average) = self.replies_seen;
+        if written - seen_bytes > OUTPUT_HIGH_WATER as u64 {
+            let recent = self.outlet.take_reply_average();
+            self.replies_seen = (written, recent);
+        }
+        if average <= REPLY_BYTES_PLANNED {
+            return most;
+        }
+        let planned = REPLY_BYTES_PLANNED * most as u64;
+        usize::try_from(planned / average).unwrap_or(most).clamp(1, most)
+    }
+
+    /// Takes what has been read already, or reads more. Pending when there is nothing.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.input.is_unread() {
+            let kept = self.input.take_kept();
+            let used = self.take_requests(&kept, true);
+            match used {
+                Taken::Bytes(used) => self.input.give_back(kept, used),
+                Taken::Whole(ticket) => {
+                    let (router, protocol) = (&self.around.router, self.state.protocol);
+                    self.full = router.send_owned(ticket, protocol, kept);
+                    self.scanner.next();
+                }
+            }
+            return Poll::Ready(());
+        }
+        let shared = Rc::clone(self.around.router.shared());
+        let mut scratch = shared.scratch.borrow_mut();
+        match self.input.poll_read(cx, &mut scratch) {
+            Poll::Ready(Read::Scratch(count)) => {
+                self.note_received(count);
+                if let Taken::Bytes(used) = self.take_requests(&scratch[..count], false) {
+                    self.input.keep(&scratch[used..count]);
+                }
+            }
+            Poll::Ready(Read::Kept(count)) => self.note_received(count),
+            Poll::Ready(Read::End) => self.finished = Some(End::Client),
+            Poll::Ready(Read::Broken) => self.outlet.cut(Cut::Gone),
+            Poll::Pending => return Poll::Pending,
+        }
+        Poll::Ready(())
+    }
+
+    fn note_received(&self, count: usize) {
+        let router = &self.around.router;
+        router.stats().received_bytes.add(count as u64);
+        self.state.info.stir(router.shared().clock.tick() / 1_000_000);
+    }
+
+    /// Takes requests from `bytes` until there is none in full, or none may be taken. `kept` says
+    /// that `bytes` is a buffer of its own, which a large request may take along.
+    fn take_requests(&mut self, bytes: &[u8], kept: bool) -> Taken {
+        let mut scanner = std::mem::take(&mut self.scanner);
+        let table = self.around.router.table();
+        let most = self.inflight_max().saturating_sub(self.outlet.unanswered());
+        let (mut at, mut taken) = (0, 0);
+        let mut whole = None;
+        while at < bytes.len() && self.finished.is_none() {
+            if taken >= most || self.is_held_up() {
+                self.input.mark_unread();
+                break;
+            }
+            let rest = &bytes[at..];
+            match scanner.scan(rest, &self.limits.request, self.state.authenticated) {
+                Ok(Scan::Request(len)) => {
+                    taken += 1;
+                    let own = kept && at == 0 && len == bytes.len() && len >= OWNED_BYTES_MIN;
+                    let args = scanner.args(&rest[..len]);
+                    if let Step::SendOwned(ticket) = self.step(&table, args, &rest[..len], own) {
+                        whole = Some(ticket);
+                        break;
+                    }
+                    scanner.next();
+                    at += len;
+                }
+                Ok(Scan::Inline(len)) => {
+                    taken += 1;
+                    self.take_inline(&table, &rest[..len]);
+                    at += len;
+                }
+                Ok(Scan::Nothing(len)) => at += len,
+                Ok(Scan::Partial { missing }) => {
+                    self.input.needs(missing);
+                    break;
+                }
+                Err(fault) => self.protocol_error(fault),
+            }
+        }
+        self.scanner = scanner;
+        match whole {
+            Some(ticket) => Taken::Whole(ticket),
+            // After the end nothing more is read: what is left is dropped.
+            None if self.finished.is_some() => Taken::Bytes(bytes.len()),
+            None => Taken::Bytes(at),
+        }
+    }
+
+    /// Whether requests that came with others must wait for something those brought about.
+    #[inline]
+    fn is_held_up(&self) -> bool {
+        self.full.is_some()
+            || self.sent_version.is_none()
+            || self.outlet.has_troubles()
+            || self.outlet.buffered() > OUTPUT_HIGH_WATER
+    }
+
+    /// An inline request becomes an ordinary one.
+    fn take_inline(&mut self, table: &CommandTable, line: &[u8]) {
+        let mut request = Vec::new();
+        if let Err(fault) = inline::to_request(line, &mut request) {
+            return self.protocol_error(fault);
+        }
+        let mut scanner = RequestScanner::default();
+        let limits = self.limits.request;
+        match scanner.scan(&request, &limits, true) {
+            Ok(Scan::Request(len)) => {
+                self.step(table, scanner.args(&request[..len]), &request[..len], false);
+            }
+            Ok(_) => {}
+            Err(fault) => self.protocol_error(fault),
+        }
+    }
+
+    /// Says what is wrong, as Redis does, and closes.
+    fn protocol_error(&mut self, fault: RequestFault) {
+        let stats = self.around.router.stats();
+        stats.protocol_errors.add(1);
+        let seq = self.outlet.ticket();
+        let mut line = Vec::new();
+        write::error(&mut line, &format!("ERR Protocol error: {}", ProtocolError::Request(fault)));
+        self.outlet.deliver(seq, &line, true);
+        self.finished = Some(End::Protocol);
+    }
+
+    /// Takes the next place in line, or a muted one when the client wants no reply.
+    fn ticket(&mut self) -> u64 {
+        match self.state.replies {
+            ReplyMode::On => self.outlet.ticket(),
+            ReplyMode::Off => self.outlet.muted_ticket(),
+            ReplyMode::SkipNext => {
+                self.state.replies = ReplyMode::On;
+                self.outlet.muted_ticket()
+            }
+        }
+    }
+
+    /// The router of this session's worker.
+    fn router(&self) -> &Router {
+        &self.around.router
+    }
+}
+
+/// What came of a buffer of requests.
+enum Taken {
+    /// So many bytes of it have been dealt with.
+    Bytes(usize),
+    /// It is one large request, to be sent with its buffer.
+    Whole(crate::reply::Ticket),
+}

@@ -1,0 +1,85 @@
+//! What a client has said about its connection: protocol, name, password, reply mode.
+//!
+//! Owns the state that commands answered by the gateway change. Must not know sockets or nodes.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::clients::{ClientInfo, Clients};
+use super::info::{self, Own};
+use crate::metrics::WorkerStats;
+use crate::resp::Protocol;
+use crate::router::Router;
+
+/// The state of one client's connection.
+#[derive(Debug)]
+pub struct State {
+    /// Which RESP it speaks.
+    pub protocol: Protocol,
+    /// Whether it may send commands.
+    pub authenticated: bool,
+    /// What becomes of its replies.
+    pub replies: ReplyMode,
+    /// The connection ends when everything sent has been answered.
+    pub closing: bool,
+    /// Its entry in the register.
+    pub info: Arc<ClientInfo>,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Replies are sent.
+    On,
+    /// No reply is sent until `CLIENT REPLY ON`.
+    Off,
+    /// No reply is sent to the next command.
+    SkipNext,
+}
+
+/// What a session needs to know of the rest of the gateway.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The worker's way to the nodes.
+    pub router: Rc<Router>,
+    /// All clients.
+    pub clients: Arc<Clients>,
+    /// The password clients must give on this listener.
+    pub password: Option<String>,
+    /// Where its listener listens.
+    pub port: u16,
+    /// The counters of all workers.
+    pub stats: Arc<[Arc<WorkerStats>]>,
+}
+
+impl Surroundings {
+    /// The gateway's own figures, as INFO tells them.
+    pub fn own_figures(&self) -> Own {
+        let map = self.router.map();
+        let (total_connections, rejected_connections) = self.clients.totals();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let commands = |stats: &Arc<WorkerStats>| {
+            stats.commands().map(|outcomes| outcomes.iter().sum::<u64>()).sum::<u64>()
+        };
+        Own {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            run_id: info::run_id().to_owned(),
+            process_id: std::process::id(),
+            tcp_port: self.port,
+            executable: std::env::current_exe().unwrap_or_default().display().to_string(),
+            config_file: String::new(),
+            uptime_s: self.clients.now_s(),
+            server_time_us: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
+            workers: self.stats.len(),
+            connected_clients: self.clients.count(),
+            clients_max: self.clients.clients_max(),
+            total_connections,
+            rejected_connections,
+            total_commands: self.stats.iter().map(commands).sum(),
+            shards: map.shards().len(),
+            nodes: map.nodes().count(),
+            slots_assigned: map.assigned(),
+        }
+    }
+}

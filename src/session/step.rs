@@ -1,0 +1,229 @@
+//! What happens to one request: looked up, planned, sent on or answered.
+//!
+//! Owns the choice of who answers. After the look-up nobody reads the command's name again.
+
+use std::rc::Rc;
+
+use super::state::ReplyMode;
+use super::{End, Session, info, local};
+use crate::command::{Class, Command, CommandId, CommandTable, Flags, Handling, Local};
+use crate::metrics::Outcome;
+use crate::reply::merge::Merge;
+use crate::reply::ticket::About;
+use crate::reply::{Ticket, texts};
+use crate::resp::{Args, write};
+use crate::router::{self, Client, Plan, Router, scan};
+use crate::slot::Slot;
+
+/// What came of a request.
+pub(super) enum Step {
+    /// It is on its way or answered.
+    Done,
+    /// It is large and alone in its buffer: the caller sends it with this ticket.
+    SendOwned(Ticket),
+}
+
+impl Session {
+    /// Deals with one request, `frame` being its bytes. With `own` it may be sent with its buffer.
+    #[inline]
+    pub(super) fn step(
+        &mut self,
+        table: &CommandTable,
+        args: Args<'_>,
+        frame: &[u8],
+        own: bool,
+    ) -> Step {
+        let (id, command) = match table.lookup(args) {
+            Ok(found) => found,
+            Err(error) => {
+                self.refuse(CommandId::MAX, &error.text(args));
+                return Step::Done;
+            }
+        };
+        self.state.info.touch(self.router().shared().clock.now_us() / 1_000_000, id);
+        if !self.state.authenticated && !command.flags.contains(Flags::NO_AUTH) {
+            self.refuse(id, texts::NO_AUTH);
+            return Step::Done;
+        }
+        match command.handling {
+            Handling::Route | Handling::RouteUnlessBlocking => {
+                return self.route(id, command, args, frame, own);
+            }
+            Handling::Local(what) => self.answer(id, what, args),
+            Handling::Refuse(why) => self.refuse(id, &texts::refused(&command.name, why.text())),
+            Handling::Scan => self.scan(id, args),
+            Handling::Info => self.info(id, args, frame),
+            Handling::RandomKey => self.random_key(id, frame),
+        }
+        Step::Done
+    }
+
+    fn refuse(&mut self, id: CommandId, text: &str) {
+        let seq = self.ticket();
+        self.router().fail(&self.outlet, seq, id, text);
+    }
+
+    fn answer(&mut self, id: CommandId, what: Local, args: Args<'_>) {
+        let protocol = self.state.protocol;
+        let mut out = Vec::new();
+        local::answer(what, args, &mut self.state, &self.around, &mut out);
+        let error = out.first() == Some(&b'-');
+        let outcome = if error { Outcome::GatewayError } else { Outcome::Ok };
+        self.router().stats().command(id, outcome);
+        if self.state.protocol != protocol {
+            self.sent_version = None;
+        }
+        self.deliver_own(&out);
+        if self.state.closing {
+            self.finished = Some(End::Client);
+        }
+    }
+
+    /// Sends the gateway's own answer, when the client wants answers. CLIENT REPLY OFF and SKIP
+    /// have an empty one, which is none.
+    fn deliver_own(&mut self, out: &[u8]) {
+        match self.state.replies {
+            _ if out.is_empty() => {}
+            ReplyMode::On => {
+                let seq = self.outlet.ticket();
+                self.outlet.deliver(seq, out, true);
+            }
+            ReplyMode::Off => {}
+            ReplyMode::SkipNext => self.state.replies = ReplyMode::On,
+        }
+    }
+
+    fn about(&self, id: CommandId, command: &Command, slot: Slot) -> About {
+        About {
+            slot,
+            command: id,
+            repeatable: command.flags.is_readonly(),
+            scripted: command.class == Class::Script,
+            begun_us: self.router().shared().clock.now_us(),
+        }
+    }
+
+    #[inline]
+    fn route(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        args: Args<'_>,
+        frame: &[u8],
+        own: bool,
+    ) -> Step {
+        let home = Router::home_of(self.state.info.id);
+        let plan = router::plan(command, args, self.router().cross_slot(), &mut self.keys);
+        let seq = self.ticket();
+        let slot = match &plan {
+            Plan::Slot(slot) => *slot,
+            _ => home,
+        };
+        let about = self.about(id, command, slot);
+        let router = Rc::clone(&self.around.router);
+        let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
+        let full = match plan {
+            Plan::Slot(_) | Plan::Any => {
+                let ticket = Ticket::new(Rc::clone(&self.outlet), seq, about);
+                if own {
+                    return Step::SendOwned(ticket);
+                }
+                router.send(ticket, client.protocol, frame)
+            }
+            Plan::Split(split) => router.send_split(client, seq, about, split, args),
+            Plan::AllShards(merge) => router.send_to_all(client, seq, (about, false), merge, frame),
+            Plan::AllNodes(merge) => router.send_to_all(client, seq, (about, true), merge, frame),
+            Plan::Refuse(text) => {
+                if text == texts::CROSS_SLOT {
+                    router.stats().cross_slot.add(1);
+                }
+                router.fail(&self.outlet, seq, id, &text);
+                None
+            }
+        };
+        if full.is_some() {
+            self.full = full;
+        }
+        Step::Done
+    }
+
+    /// SCAN: the next page of one shard, with a cursor that says which.
+    fn scan(&mut self, id: CommandId, args: Args<'_>) {
+        let map = self.router().map();
+        let (mark, shards) = (map.mark(), map.shards().len());
+        let position = scan::read(args.get(1), mark, shards);
+        let seq = self.ticket();
+        let text = match position {
+            _ if !map.is_complete() || shards > scan::SHARDS_MAX => texts::NOT_COMPLETE,
+            None => texts::SCAN_CURSOR,
+            Some(position) => {
+                let mut request = Vec::new();
+                write::array_len(&mut request, args.len());
+                write::bulk(&mut request, args.get(0));
+                let cursor = position.cursor.to_string();
+                write::bulk(&mut request, cursor.as_bytes());
+                for word in args.iter().skip(2) {
+                    write::bulk(&mut request, word);
+                }
+                let shard = position.shard;
+                let make = Box::new(move |parts: Vec<Vec<u8>>| {
+                    let reply = parts.into_iter().next().unwrap_or_default();
+                    scan::rewrite(&reply, shard, shards, mark)
+                        .unwrap_or_else(|| texts::frame(texts::SCAN_REPLY))
+                });
+                return self.send_made(id, seq, shard, &request, make);
+            }
+        };
+        self.router().fail(&self.outlet, seq, id, text);
+    }
+
+    fn send_made(
+        &mut self,
+        id: CommandId,
+        seq: u64,
+        shard: usize,
+        request: &[u8],
+        make: Box<dyn FnOnce(Vec<Vec<u8>>) -> Vec<u8>>,
+    ) {
+        let router = Rc::clone(&self.around.router);
+        let home = Router::home_of(self.state.info.id);
+        let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
+        let begun_us = router.shared().clock.now_us();
+        let about = About { slot: home, command: id, repeatable: true, scripted: false, begun_us };
+        self.full = router.send_to_shard(client, seq, (about, shard), request, make);
+    }
+
+    /// Sends to all shards a command that only reads, and makes one reply of theirs.
+    fn ask_all(&mut self, id: CommandId, frame: &[u8], merge: Merge) {
+        let seq = self.ticket();
+        let router = Rc::clone(&self.around.router);
+        let home = Router::home_of(self.state.info.id);
+        let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
+        let begun_us = router.shared().clock.now_us();
+        let about = About { slot: home, command: id, repeatable: true, scripted: false, begun_us };
+        self.full = router.send_to_all(client, seq, (about, false), merge, frame);
+    }
+
+    /// RANDOMKEY: one of the keys that the shards draw.
+    fn random_key(&mut self, id: CommandId, frame: &[u8]) {
+        let draw = Box::new(|mut parts: Vec<Vec<u8>>| {
+            let some = |part: &Vec<u8>| !part.starts_with(b"$-1") && !part.starts_with(b"_");
+            let keys: Vec<usize> = (0..parts.len()).filter(|&n| some(&parts[n])).collect();
+            let drawn = fastrand::choice(&keys).copied().unwrap_or(0);
+            if drawn < parts.len() { parts.swap_remove(drawn) } else { Vec::new() }
+        });
+        self.ask_all(id, frame, Merge::With(draw));
+    }
+
+    /// INFO: the nodes' texts made into one, as a single Redis would tell it.
+    fn info(&mut self, id: CommandId, args: Args<'_>, frame: &[u8]) {
+        let (own, asked) = (self.around.own_figures(), info::Asked::of(args));
+        let protocol = self.state.protocol;
+        if info::wants_gateway_only(args) || !self.router().map().is_complete() {
+            self.router().stats().command(id, Outcome::Ok);
+            return self.deliver_own(&info::merge(&[], &own, protocol, asked));
+        }
+        let merge = move |parts: Vec<Vec<u8>>| info::merge(&parts, &own, protocol, asked);
+        self.ask_all(id, frame, Merge::With(Box::new(merge)));
+    }
+}

@@ -1,0 +1,339 @@
+//! Who serves which slot: one immutable picture of the cluster.
+//!
+//! Owns slots -> shards -> nodes and the comparison of two pictures. Pure: no socket, no time. A
+//! node is known by its id; its address is only where it is dialled at the moment.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::backend::NodeAddress;
+use crate::slot::{SLOTS, Slot};
+
+/// No shard serves the slot.
+const NOBODY: u16 = u16::MAX;
+/// Most shards a map may have; Redis Cluster's own bound is 16,384 masters.
+pub const SHARDS_MAX: usize = SLOTS;
+
+/// One shard: a master and the replicas that would take its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// The node that takes writes.
+    pub master: NodeAddress,
+    /// Its replicas.
+    pub replicas: Vec<NodeAddress>,
+}
+
+/// A range of slots and the nodes that serve it, as one entry of `CLUSTER SLOTS` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// First slot.
+    pub first: u16,
+    /// Last slot, included.
+    pub last: u16,
+    /// Its shard.
+    pub shard: Shard,
+}
+
+/// The picture.
+#[derive(Clone)]
+pub struct ClusterMap {
+    /// Grows with every change of what is routed where. Set by the one who publishes the map.
+    pub version: u64,
+    /// The cluster's `cluster_current_epoch` when the picture was taken.
+    pub epoch: u64,
+    shard_of: Box<[u16]>,
+    shards: Vec<Shard>,
+    /// How many slots have a shard.
+    assigned: usize,
+    /// Masters that serve no slot: slots may be on their way to them.
+    spares: Vec<NodeAddress>,
+}
+
+impl fmt::Debug for ClusterMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClusterMap(v{}, epoch {}, ", self.version, self.epoch)?;
+        write!(f, "{} shards, {} slots)", self.shards.len(), self.assigned())
+    }
+}
+
+impl Default for ClusterMap {
+    /// The map before any node has answered: nobody serves anything.
+    fn default() -> Self {
+        let shard_of = vec![NOBODY; SLOTS].into_boxed_slice();
+        ClusterMap {
+            version: 0,
+            epoch: 0,
+            shard_of,
+            shards: Vec::new(),
+            assigned: 0,
+            spares: Vec::new(),
+        }
+    }
+}
+
+impl ClusterMap {
+    /// A map of these ranges; later ranges win where they overlap.
+    pub fn from_ranges(ranges: Vec<Range>, epoch: u64) -> ClusterMap {
+        let mut map = ClusterMap { epoch, ..ClusterMap::default() };
+        let mut index_of: HashMap<NodeAddress, u16> = HashMap::new();
+        for Range { first, last, shard } in ranges {
+            let index = match index_of.get(&shard.master) {
+                Some(&index) => index,
+                None if map.shards.len() >= SHARDS_MAX => continue,
+                None => {
+                    let index = map.shards.len() as u16;
+                    index_of.insert(shard.master.clone(), index);
+                    map.shards.push(shard);
+                    index
+                }
+            };
+            let range = usize::from(first)..(usize::from(last) + 1).min(SLOTS);
+            if let Some(slots) = map.shard_of.get_mut(range) {
+                slots.fill(index);
+            }
+        }
+        map.sort_shards();
+        map
+    }
+
+    /// Shards in the order of their masters' ids, so that every gateway counts them alike.
+    fn sort_shards(&mut self) {
+        self.assigned = self.shard_of.iter().filter(|shard| **shard != NOBODY).count();
+        let mut order: Vec<usize> = (0..self.shards.len()).collect();
+        order.sort_by(|&a, &b| {
+            let key = |n: usize| (&self.shards[n].master.id, self.shards[n].master.address);
+            key(a).cmp(&key(b))
+        });
+        let mut place = vec![NOBODY; order.len()];
+        for (new, &old) in order.iter().enumerate() {
+            place[old] = new as u16;
+        }
+        for slot in self.shard_of.iter_mut().filter(|slot| **slot != NOBODY) {
+            *slot = place[usize::from(*slot)];
+        }
+        self.shards = order.into_iter().map(|old| self.shards[old].clone()).collect();
+    }
+
+    /// The same map with these masters that serve no slot.
+    #[must_use]
+    pub fn with_spares(self, spares: Vec<NodeAddress>) -> ClusterMap {
+        ClusterMap { spares, ..self }
+    }
+
+    /// Masters that serve no slot.
+    pub fn spares(&self) -> &[NodeAddress] {
+        &self.spares
+    }
+
+    /// The same map under another version.
+    #[must_use]
+    pub fn at_version(&self, version: u64) -> ClusterMap {
+        ClusterMap { version, ..self.clone() }
+    }
+
+    /// Whether every slot has a shard.
+    pub fn is_complete(&self) -> bool {
+        self.assigned == SLOTS
+    }
+
+    /// A slot that this shard serves: what is sent to it goes where the shard goes.
+    pub fn first_slot_of(&self, shard: usize) -> Option<Slot> {
+        let slot = self.shard_of.iter().position(|owner| usize::from(*owner) == shard)?;
+        Slot::new(slot as u64)
+    }
+
+    /// The shard that serves a slot.
+    #[inline]
+    pub fn shard_of(&self, slot: Slot) -> Option<usize> {
+        let shard = self.shard_of[slot.index()];
+        (shard != NOBODY).then_some(usize::from(shard))
+    }
+
+    /// All shards, in the order of their masters' ids.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// How many slots have a shard.
+    pub fn assigned(&self) -> usize {
+        self.assigned
+    }
+
+    /// Every node, masters first within their shard.
+    pub fn nodes(&self) -> impl Iterator<Item = (&NodeAddress, usize, bool)> {
+        self.shards.iter().enumerate().flat_map(|(index, shard)| {
+            let replicas = shard.replicas.iter().map(move |node| (node, index, false));
+            std::iter::once((&shard.master, index, true)).chain(replicas)
+        })
+    }
+
+    /// The slots of each shard as ranges.
+    pub fn ranges_of(&self, shard: usize) -> Vec<(u16, u16)> {
+        let mut ranges: Vec<(u16, u16)> = Vec::new();
+        for (slot, &owner) in self.shard_of.iter().enumerate() {
+            if usize::from(owner) != shard || owner == NOBODY {
+                continue;
+            }
+            let slot = slot as u16;
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == slot => *last = slot,
+                _ => ranges.push((slot, slot)),
+            }
+        }
+        ranges
+    }
+
+    /// Whether both route every slot to the same masters and know the same replicas.
+    pub fn routes_like(&self, other: &ClusterMap) -> bool {
+        self.shards == other.shards
+            && self.shard_of == other.shard_of
+            && self.spares == other.spares
+    }
+
+    /// The same map with one slot served by `node`; `None` when it already is. A replica that
+    /// serves a slot has taken its master's place: its shard goes on with it as the master, or it
+    /// would be counted as two.
+    pub fn with_slot_at(&self, slot: Slot, node: NodeAddress) -> Option<ClusterMap> {
+        let known = self.shards.iter().position(|shard| shard.master == node);
+        if known.is_some() && known == self.shard_of(slot) {
+            return None;
+        }
+        let mut map = self.clone();
+        let index = match known.or_else(|| map.promote(&node)) {
+            Some(index) => index,
+            None if map.shards.len() >= SHARDS_MAX => return None,
+            None => {
+                map.shards.push(Shard { master: node, replicas: Vec::new() });
+                map.shards.len() - 1
+            }
+        };
+        map.shard_of[slot.index()] = index as u16;
+        map.drop_empty_shards();
+        map.sort_shards();
+        Some(map)
+    }
+
+    /// Makes a replica the master of its shard, when it is one; returns which shard.
+    fn promote(&mut self, node: &NodeAddress) -> Option<usize> {
+        let of_node = |shard: &Shard| shard.replicas.iter().position(|replica| replica == node);
+        let (index, replica) =
+            self.shards.iter().enumerate().find_map(|(n, shard)| Some((n, of_node(shard)?)))?;
+        let shard = &mut self.shards[index];
+        std::mem::swap(&mut shard.master, &mut shard.replicas[replica]);
+        Some(index)
+    }
+
+    fn drop_empty_shards(&mut self) {
+        let mut used = vec![false; self.shards.len()];
+        for &shard in self.shard_of.iter().filter(|shard| **shard != NOBODY) {
+            used[usize::from(shard)] = true;
+        }
+        let mut place = Vec::with_capacity(used.len());
+        let mut next = 0u16;
+        for keep in &used {
+            place.push(next);
+            next += u16::from(*keep);
+        }
+        for slot in self.shard_of.iter_mut().filter(|slot| **slot != NOBODY) {
+            *slot = place[usize::from(*slot)];
+        }
+        let mut used = used.into_iter();
+        self.shards.retain(|_| used.next().unwrap_or(false));
+    }
+
+    /// A short mark of the shards and their slots: the same for equal pictures on every gateway.
+    pub fn mark(&self) -> u8 {
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        let mut mix = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        for shard in &self.shards {
+            shard.master.id.bytes().for_each(&mut mix);
+        }
+        self.shard_of.iter().flat_map(|shard| shard.to_le_bytes()).for_each(&mut mix);
+        (hash ^ (hash >> 32) ^ (hash >> 48)) as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(n: u16) -> NodeAddress {
+        NodeAddress {
+            id: format!("{n:040}").into(),
+            address: ([127, 0, 0, 1], n).into(),
+            name: format!("127.0.0.1:{n}").into(),
+        }
+    }
+
+    fn range(first: u16, last: u16, master: u16) -> Range {
+        let shard = Shard { master: node(master), replicas: vec![node(master + 100)] };
+        Range { first, last, shard }
+    }
+
+    fn slot(n: u64) -> Slot {
+        Slot::new(n).expect("a slot")
+    }
+
+    #[test]
+    fn ranges_become_shards_in_id_order() {
+        let map = ClusterMap::from_ranges(
+            vec![range(0, 99, 7003), range(100, 16383, 7001), range(50, 60, 7002)],
+            5,
+        );
+        let masters: Vec<u16> = map.shards().iter().map(|s| s.master.address.port()).collect();
+        assert_eq!(masters, [7001, 7002, 7003]);
+        assert_eq!(map.shard_of(slot(0)), Some(2));
+        assert_eq!(map.shard_of(slot(55)), Some(1));
+        assert_eq!(map.shard_of(slot(16383)), Some(0));
+        assert_eq!(map.ranges_of(2), [(0, 49), (61, 99)]);
+        assert_eq!(map.assigned(), SLOTS);
+        assert_eq!(map.nodes().count(), 6);
+    }
+
+    #[test]
+    fn slots_without_a_shard() {
+        let map = ClusterMap::from_ranges(vec![range(10, 10, 7001)], 1);
+        assert_eq!(map.shard_of(slot(9)), None);
+        assert_eq!(map.shard_of(slot(10)), Some(0));
+        assert_eq!(ClusterMap::default().assigned(), 0);
+    }
+
+    #[test]
+    fn a_moved_slot_changes_only_itself() {
+        let map = ClusterMap::from_ranges(vec![range(0, 99, 7001), range(100, 100, 7002)], 1);
+        assert!(map.with_slot_at(slot(5), node(7001)).is_none());
+        let moved = map.with_slot_at(slot(5), node(7002)).expect("a change");
+        assert_eq!(moved.ranges_of(0), [(0, 4), (6, 99)]);
+        assert_eq!(moved.ranges_of(1), [(5, 5), (100, 100)]);
+        assert!(!moved.routes_like(&map) && moved.mark() != map.mark());
+        // A master without slots is no shard any more; a new one becomes a shard.
+        let third = moved.with_slot_at(slot(100), node(7003)).expect("a change");
+        let third = third.with_slot_at(slot(5), node(7003)).expect("a change");
+        assert_eq!(third.shards().len(), 2);
+        assert_eq!(third.ranges_of(1), [(5, 5), (100, 100)]);
+        assert_eq!(third.shards()[1].master, node(7003));
+    }
+
+    #[test]
+    fn a_replica_that_serves_a_slot_is_the_master_of_its_shard() {
+        let map = ClusterMap::from_ranges(vec![range(0, 99, 7001), range(100, 200, 7002)], 1);
+        let moved = map.with_slot_at(slot(5), node(7101)).expect("a change");
+        let shards: Vec<(u16, u16)> = moved
+            .shards()
+            .iter()
+            .map(|shard| (shard.master.address.port(), shard.replicas[0].address.port()))
+            .collect();
+        assert_eq!(shards, [(7002, 7102), (7101, 7001)]);
+        assert_eq!((moved.ranges_of(0), moved.ranges_of(1)), (vec![(100, 200)], vec![(0, 99)]));
+        assert!(moved.with_slot_at(slot(5), node(7101)).is_none());
+    }
+
+    #[test]
+    fn equal_pictures_have_equal_marks() {
+        let ranges = || vec![range(0, 99, 7001), range(100, 16383, 7002)];
+        let turned = || ranges().into_iter().rev().collect::<Vec<_>>();
+        let (a, b) = (ClusterMap::from_ranges(ranges(), 1), ClusterMap::from_ranges(turned(), 2));
+        assert!(a.routes_like(&b));
+        assert_eq!(a.mark(), b.mark());
+    }
+}

@@ -1,0 +1,252 @@
+//! What the gateway knows of the cluster, and how it keeps knowing it.
+//!
+//! Owns the published map, the wish for a fresh one, and where a redirect's target is. Readers
+//! never lock. Must not know requests in flight.
+
+pub mod cluster;
+pub mod map;
+pub mod refresh;
+pub mod report;
+pub mod slots_reply;
+
+pub use map::{ClusterMap, Shard};
+pub use refresh::Refresher;
+pub use report::ClusterReport;
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+
+use crate::backend::NodeAddress;
+use crate::command::CommandTable;
+use crate::reply::trouble::Redirect;
+use crate::slot::Slot;
+
+/// Host names of redirects that are remembered or waited for.
+const NAMES_MAX: usize = 1024;
+
+/// Why a fresh map was asked for: the label values of its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The clock.
+    Timer,
+    /// A node redirected a request.
+    Moved,
+    /// A node's connection was lost or refused, or a node could not serve.
+    NodeTrouble,
+    /// A slot has no master.
+    NoMaster,
+}
+
+/// All [`Trigger`]s as label values, in order.
+pub const TRIGGERS: [&str; 4] = ["timer", "moved", "node_trouble", "no_master"];
+
+/// The gateway's knowledge of the cluster, shared by all threads.
+#[derive(Debug)]
+pub struct Topology {
+    map: Arc<ArcSwap<ClusterMap>>,
+    table: Arc<ArcSwap<CommandTable>>,
+    /// Version of the published map.
+    changed: watch::Sender<u64>,
+    wanted: Notify,
+    /// Bit `n` set: trigger `n` is waiting.
+    triggers: AtomicU64,
+    names: Mutex<Names>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    known: HashMap<String, IpAddr>,
+    wanted: HashSet<String>,
+}
+
+/// What is told about the keeping of the map.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// When the cluster last answered.
+    pub refreshed: Option<Instant>,
+    /// Why the last attempt failed, when it did.
+    pub problem: Option<String>,
+    /// Refreshes per trigger: succeeded, failed.
+    pub refreshes: [(u64, u64); TRIGGERS.len()],
+    /// Maps that differed from the one before.
+    pub changes: u64,
+    /// Shards whose master changed.
+    pub failovers: u64,
+    /// Whether the cluster calls itself ok.
+    pub cluster_ok: bool,
+    /// Nodes asked in the last refresh that touched them: by name, whether they answered.
+    pub nodes_up: HashMap<Arc<str>, bool>,
+    /// Whether the live command table has been laid over the built-in one.
+    pub commands_read: bool,
+    /// What the nodes say they are: `redis_version`.
+    pub server_version: Option<String>,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Topology {
+            map: Arc::default(),
+            table: Arc::new(ArcSwap::from_pointee(CommandTable::builtin())),
+            changed: watch::Sender::new(0),
+            wanted: Notify::new(),
+            triggers: AtomicU64::new(0),
+            names: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Topology {
+    /// The published map, for readers that keep a cache of it.
+    pub fn map(&self) -> &Arc<ArcSwap<ClusterMap>> {
+        &self.map
+    }
+
+    /// The command table in force.
+    pub fn table(&self) -> &Arc<ArcSwap<CommandTable>> {
+        &self.table
+    }
+
+    /// Tells of every new version of the map or the command table.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// What is told about the keeping of the map.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version of Redis that clients are told: the nodes' own once it is known, and until then
+    /// the one whose commands the built-in table knows.
+    pub fn server_version(&self) -> String {
+        self.state().server_version.clone().unwrap_or_else(|| "7.4.0".to_owned())
+    }
+
+    /// Asks for a fresh map. Many wishes become one refresh.
+    pub fn want_refresh(&self, trigger: Trigger) {
+        self.triggers.fetch_or(1 << trigger as u64, Ordering::Relaxed);
+        self.wanted.notify_one();
+    }
+
+    /// Publishes a map when it routes differently; returns whether it did.
+    fn publish(&self, map: ClusterMap) -> bool {
+        let before = self.map.load_full();
+        if before.routes_like(&map) && before.version > 0 {
+            return false;
+        }
+        let failovers = changed_masters(&before, &map);
+        let mut version = 0;
+        self.map.rcu(|current| {
+            version = current.version + 1;
+            map.at_version(version)
+        });
+        let mut state = self.state();
+        state.changes += 1;
+        state.failovers += failovers;
+        drop(state);
+        self.changed.send_replace(version);
+        true
+    }
+
+    /// Puts the live command table in force.
+    pub fn publish_table(&self, table: CommandTable) {
+        self.table.store(Arc::new(table));
+        self.changed.send_modify(|_| {});
+    }
+
+    /// A node said that `slot` is served elsewhere: the map is patched at once, and a fresh one
+    /// wanted. Returns whether the new owner could be located.
+    pub fn moved(&self, redirect: &Redirect) -> bool {
+        self.want_refresh(Trigger::Moved);
+        let (Some(node), Some(slot)) = (self.locate(redirect), Slot::new(u64::from(redirect.slot)))
+        else {
+            return false;
+        };
+        let mut version = None;
+        self.map.rcu(|current| match current.with_slot_at(slot, node.clone()) {
+            Some(map) => {
+                version = Some(current.version + 1);
+                Arc::new(map.at_version(current.version + 1))
+            }
+            None => {
+                version = None;
+                Arc::clone(current)
+            }
+        });
+        if let Some(version) = version {
+            self.changed.send_replace(version);
+        }
+        true
+    }
+
+    /// The node a redirect means: one that is known, or one that is not known yet. `None` while its
+    /// host name is not resolved.
+    pub fn locate(&self, redirect: &Redirect) -> Option<NodeAddress> {
+        if let Some(node) = self.locate_known(redirect) {
+            return Some(node);
+        }
+        let ip = redirect.host.parse().ok().or_else(|| self.resolved(&redirect.host))?;
+        let name = format!("{}:{}", redirect.host, redirect.port).into();
+        Some(NodeAddress { id: "".into(), address: SocketAddr::new(ip, redirect.port), name })
+    }
+
+    /// The node a redirect means, when it is one that the cluster itself has told of. For redirects
+    /// that somebody else may have made up: a script can return any error text.
+    pub fn locate_known(&self, redirect: &Redirect) -> Option<NodeAddress> {
+        let map = self.map.load();
+        let known = |is_meant: &dyn Fn(&NodeAddress) -> bool| {
+            let nodes = map.nodes().map(|(node, ..)| node).chain(map.spares());
+            nodes.into_iter().find(|node| is_meant(node)).cloned()
+        };
+        let name = format!("{}:{}", redirect.host, redirect.port);
+        if let Some(node) = known(&|node| *node.name == *name) {
+            return Some(node);
+        }
+        // Maps may tell addresses where redirects tell names: it is one node all the same.
+        let ip = redirect.host.parse().ok().or_else(|| self.resolved(&redirect.host))?;
+        let address = SocketAddr::new(ip, redirect.port);
+        known(&|node| node.address == address)
+    }
+
+    fn resolved(&self, host: &str) -> Option<IpAddr> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = names.known.get(host).copied();
+        if names.wanted.len() < NAMES_MAX {
+            names.wanted.insert(host.to_owned());
+        }
+        known
+    }
+
+    /// The host names that redirects need.
+    fn take_wanted_names(&self) -> HashSet<String> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut names.wanted)
+    }
+
+    fn learn_name(&self, host: String, ip: IpAddr) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.known.len() >= NAMES_MAX {
+            names.known.clear();
+        }
+        names.known.insert(host, ip);
+    }
+}
+
+/// How many slots' worth of shards have another master than before: counted by shard.
+fn changed_masters(before: &ClusterMap, after: &ClusterMap) -> u64 {
+    let was_replica = |node: &NodeAddress| {
+        before
+            .shards()
+            .iter()
+            .any(|shard| shard.replicas.iter().any(|replica| replica.id == node.id))
+    };
+    after.shards().iter().filter(|shard| was_replica(&shard.master)).count() as u64
+}

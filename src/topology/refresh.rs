@@ -1,0 +1,318 @@
+//! Keeps the map true: asks several nodes, believes the highest epoch, publishes what changed.
+//!
+//! Owns when and whom to ask. Runs on the control thread, never on a worker. Invariants: at most
+//! one refresh at a time; wishes that come meanwhile become one more; not more often than
+//! [`PAUSE_MIN`].
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::cluster::{self, View};
+use super::{Topology, Trigger};
+use crate::backend::{BackendError, Connection, Identity};
+use crate::command::LiveCommand;
+use crate::config::HostPort;
+
+/// Least time between two refreshes.
+const PAUSE_MIN: Duration = Duration::from_millis(25);
+/// Time between refreshes while the cluster cannot be reached at all.
+const PAUSE_UNREACHED: Duration = Duration::from_millis(250);
+/// Most nodes asked at once.
+const ASKED_MAX: usize = 9;
+/// Once one node has answered, how long the others' answers are waited for.
+const OTHERS_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The task that refreshes the map.
+#[derive(Debug)]
+pub struct Refresher {
+    topology: Arc<Topology>,
+    seeds: Vec<HostPort>,
+    identity: Identity,
+    interval: Duration,
+    patience: Duration,
+    connections: HashMap<SocketAddr, Connection>,
+    /// Nodes that have not answered in time, and since when.
+    silent: HashMap<SocketAddr, Instant>,
+}
+
+/// A node to be asked: how it is called and where it is.
+type Candidate = (String, SocketAddr);
+
+/// What came of asking one node.
+struct Answer {
+    candidate: Candidate,
+    result: Result<(Connection, View), BackendError>,
+}
+
+impl Refresher {
+    /// Refreshes `topology` from `seeds` and whatever nodes they lead to.
+    pub fn new(
+        topology: Arc<Topology>,
+        seeds: Vec<HostPort>,
+        identity: Identity,
+        interval: Duration,
+        patience: Duration,
+    ) -> Refresher {
+        let (connections, silent) = (HashMap::new(), HashMap::new());
+        Refresher { topology, seeds, identity, interval, patience, connections, silent }
+    }
+
+    /// Refreshes for ever.
+    pub async fn run(mut self) {
+        let mut due = Trigger::Timer;
+        loop {
+            let reached = self.refresh(due).await;
+            sleep(if reached { PAUSE_MIN } else { PAUSE_UNREACHED }).await;
+            due = self.wait(reached).await;
+        }
+    }
+
+    /// Waits until a refresh is due; says why.
+    async fn wait(&self, reached: bool) -> Trigger {
+        // Several gateways started together should not ask together for ever.
+        let interval = self.interval.mul_f64(0.8 + 0.4 * fastrand::f64());
+        let complete = self.topology.map.load().is_complete();
+        let pause = match (reached, complete) {
+            (false, _) => PAUSE_UNREACHED,
+            (true, false) => Duration::from_millis(100),
+            (true, true) => interval,
+        };
+        let _ = timeout(pause, self.topology.wanted.notified()).await;
+        let waiting = self.topology.triggers.swap(0, Ordering::Relaxed);
+        let trigger = [Trigger::Moved, Trigger::NodeTrouble, Trigger::NoMaster]
+            .into_iter()
+            .find(|trigger| waiting & (1 << *trigger as u64) != 0);
+        trigger.unwrap_or(Trigger::Timer)
+    }
+
+    /// Asks, believes and publishes once; returns whether any node answered.
+    pub async fn refresh(&mut self, trigger: Trigger) -> bool {
+        self.resolve_wanted_names().await;
+        let candidates = self.candidates().await;
+        let (views, problem) = self.ask_all(candidates).await;
+        let best =
+            views.into_iter().max_by_key(|view| (view.map.epoch, view.ok, view.map.assigned()));
+        let reached = best.is_some();
+        {
+            let mut state = self.topology.state();
+            let (succeeded, failed) = &mut state.refreshes[trigger as usize];
+            *if reached { succeeded } else { failed } += 1;
+            if let Some(view) = &best {
+                state.refreshed = Some(Instant::now());
+                state.cluster_ok = view.ok;
+            }
+            if state.problem != problem && !reached {
+                let problem = problem.as_deref().unwrap_or("no seed could be resolved");
+                tracing::warn!(problem, "the cluster cannot be reached");
+            }
+            state.problem =
+                if reached { None } else { problem.or(Some("no seed could be resolved".into())) };
+        }
+        if let Some(view) = best {
+            if self.topology.publish(view.map) {
+                tracing::info!(map = ?self.topology.map.load(), ?trigger, "the cluster's map has changed");
+            }
+            self.read_commands().await;
+        }
+        reached
+    }
+
+    async fn resolve_wanted_names(&self) {
+        for host in self.topology.take_wanted_names() {
+            if let Some(ip) = cluster::resolve(&host).await.first() {
+                self.topology.learn_name(host, *ip);
+            }
+        }
+    }
+
+    /// The nodes of the map in force, and the seeds; a random choice when there are many.
+    async fn candidates(&self) -> Vec<Candidate> {
+        let map = self.topology.map.load_full();
+        let mut candidates: Vec<Candidate> = map
+            .nodes()
+            .map(|(node, ..)| {
+                let host = node.name.rsplit_once(':').map_or("", |(host, _)| host);
+                (host.to_owned(), node.address)
+            })
+            .collect();
+        fastrand::shuffle(&mut candidates);
+        candidates.truncate(ASKED_MAX - 2);
+        let mut seeds = self.seeds.clone();
+        // A seed is for the beginning and for when all known nodes are gone.
+        fastrand::shuffle(&mut seeds);
+        seeds.truncate(if candidates.is_empty() { ASKED_MAX } else { 2 });
+        for seed in seeds {
+            for ip in cluster::resolve(&seed.host).await {
+                let address = SocketAddr::new(ip, seed.port);
+                if !candidates.iter().any(|(_, known)| *known == address) {
+                    candidates.push((seed.host.clone(), address));
+                }
+            }
+        }
+        candidates.truncate(ASKED_MAX);
+        candidates
+    }
+
+    /// Asks all candidates at once. Nobody waits for a silent node longer than for the others.
+    async fn ask_all(&mut self, candidates: Vec<Candidate>) -> (Vec<View>, Option<String>) {
+        let mut asked = JoinSet::new();
+        let mut unheard: Vec<SocketAddr> = candidates.iter().map(|(_, address)| *address).collect();
+        for candidate in candidates {
+            let open = self.connections.remove(&candidate.1);
+            let (identity, patience) = (self.identity.clone(), self.patience);
+            asked.spawn(async move {
+                let result = ask_one(open, &candidate, &identity, patience).await;
+                Answer { candidate, result }
+            });
+        }
+        let (mut views, mut problem) = (Vec::new(), None);
+        loop {
+            let patience = if views.is_empty() { self.patience * 4 } else { OTHERS_PATIENCE };
+            let Ok(Some(joined)) = timeout(patience, asked.join_next()).await else { break };
+            let Ok(Answer { candidate: (host, address), result }) = joined else { continue };
+            unheard.retain(|other| *other != address);
+            self.silent.remove(&address);
+            self.note_up(address, result.is_ok());
+            match result {
+                Ok((connection, view)) => {
+                    self.connections.insert(address, connection);
+                    views.push(view);
+                }
+                Err(error) => {
+                    tracing::debug!(%host, %address, %error, "a node did not tell its view");
+                    problem = Some(format!("{host} ({address}): {error}"));
+                }
+            }
+        }
+        self.note_silent(unheard);
+        (views, problem)
+    }
+
+    /// A node that was asked and has not answered is not up once that has gone on for longer than
+    /// a connection may take: answers are not waited for so long each time.
+    fn note_silent(&mut self, unheard: Vec<SocketAddr>) {
+        let map = self.topology.map.load_full();
+        self.silent.retain(|address, _| map.nodes().any(|(node, ..)| node.address == *address));
+        for address in unheard {
+            let since = *self.silent.entry(address).or_insert_with(Instant::now);
+            if since.elapsed() > self.patience {
+                self.note_up(address, false);
+            }
+        }
+    }
+
+    fn note_up(&self, address: SocketAddr, up: bool) {
+        let map = self.topology.map.load();
+        let Some((node, ..)) = map.nodes().find(|(node, ..)| node.address == address) else {
+            return;
+        };
+        let mut state = self.topology.state();
+        if state.nodes_up.len() > super::map::SHARDS_MAX {
+            state.nodes_up.clear();
+        }
+        state.nodes_up.insert(std::sync::Arc::clone(&node.name), up);
+    }
+
+    /// Lays the live `COMMAND` over the table, and reads the nodes' version, once.
+    async fn read_commands(&mut self) {
+        if self.topology.state().commands_read {
+            return;
+        }
+        let addresses: Vec<SocketAddr> = self.connections.keys().copied().collect();
+        for address in addresses {
+            let Some(mut connection) = self.connections.remove(&address) else { continue };
+            // All of it has one patience: the map must not wait for an answer that trickles.
+            let asked = async {
+                let reply = connection.call(&[b"COMMAND"]).await.ok()?;
+                Some((reply, server_version(&mut connection).await))
+            };
+            let Ok(Some((reply, version))) = timeout(self.patience * 4, asked).await else {
+                continue;
+            };
+            self.connections.insert(address, connection);
+            match LiveCommand::from_reply(&reply) {
+                Ok(live) => {
+                    let (table, report) = self.topology.table.load().overlay(&live);
+                    tracing::info!(?report, "read the cluster's command table");
+                    self.topology.publish_table(table);
+                }
+                Err(error) => tracing::warn!(?error, "the cluster's COMMAND makes no sense"),
+            }
+            let mut state = self.topology.state();
+            state.commands_read = true;
+            state.server_version = version;
+            return;
+        }
+    }
+}
+
+/// The `redis_version` that a node tells.
+async fn server_version(connection: &mut Connection) -> Option<String> {
+    let info = connection.call(&[b"INFO", b"server"]).await.ok()?;
+    let version = info.as_str()?.lines().find_map(|line| line.strip_prefix("redis_version:"))?;
+    // It is told to clients: something hostile must not come through.
+    let sane = version.len() <= 32 && version.bytes().all(|byte| byte.is_ascii_graphic());
+    sane.then(|| version.to_owned())
+}
+
+async fn ask_one(
+    open: Option<Connection>,
+    (host, address): &Candidate,
+    identity: &Identity,
+    patience: Duration,
+) -> Result<(Connection, View), BackendError> {
+    if let Some(mut connection) = open
+        && let Ok(view) = cluster::ask(&mut connection, host).await
+    {
+        return Ok((connection, view));
+    }
+    let mut connection = Connection::open(*address, identity, patience).await?;
+    let view = cluster::ask(&mut connection, host).await?;
+    Ok((connection, view))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Shard;
+    use super::super::map::{ClusterMap, Range};
+    use super::*;
+    use crate::backend::NodeAddress;
+
+    #[test]
+    fn a_silent_node_is_down_only_after_a_while() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 7));
+        let master = NodeAddress { id: "a".into(), address, name: "a:7".into() };
+        let shard = Shard { master, replicas: Vec::new() };
+        let topology = Arc::new(Topology::default());
+        let map = ClusterMap::from_ranges(vec![Range { first: 0, last: 9, shard }], 1);
+        topology.publish(map);
+        let interval = Duration::from_secs(1);
+        let mut refresher = Refresher::new(
+            Arc::clone(&topology),
+            Vec::new(),
+            Identity::default(),
+            interval,
+            Duration::from_secs(3600),
+        );
+        refresher.note_up(address, true);
+        let up = || topology.state().nodes_up.get("a:7").copied();
+        refresher.note_silent(vec![address]);
+        refresher.note_silent(vec![address]);
+        assert_eq!(up(), Some(true));
+        refresher.patience = Duration::ZERO;
+        std::thread::sleep(Duration::from_millis(1));
+        refresher.note_silent(vec![address]);
+        assert_eq!(up(), Some(false));
+        // Silence is remembered for nodes of the map only.
+        refresher.note_silent(vec![SocketAddr::from(([127, 0, 0, 1], 8))]);
+        topology.publish(ClusterMap::default());
+        refresher.note_silent(Vec::new());
+        assert!(refresher.silent.is_empty());
+    }
+}

@@ -1,0 +1,211 @@
+//! Reading `CLUSTER SLOTS` and `CLUSTER INFO`, as any version of any node may write them.
+//!
+//! Owns the forms an endpoint can have: address, host name, empty, `?`, null. Pure. What a node
+//! says is believed only as far as it makes sense.
+
+use crate::resp::Value;
+use crate::slot::SLOTS;
+
+/// A node as a reply names it, before its host is resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedNode {
+    /// The node's id; empty from servers that do not tell it.
+    pub id: String,
+    /// Address or host name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The node that was asked: whatever it believes, it is where it was dialled.
+    pub is_asked: bool,
+}
+
+/// One entry of the reply: a range and its nodes, the master first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotRange {
+    /// First slot.
+    pub first: u16,
+    /// Last slot, included.
+    pub last: u16,
+    /// Master, then replicas; never empty.
+    pub nodes: Vec<NamedNode>,
+}
+
+/// Reads the reply of `CLUSTER SLOTS`. `dialled` is the host that was asked, which stands for an
+/// endpoint that the node does not know; `my_id` is the id of the node that was asked.
+pub fn parse(reply: &Value, dialled: &str, my_id: &str) -> Result<Vec<SlotRange>, String> {
+    let entries = reply.as_array().ok_or("CLUSTER SLOTS is not an array")?;
+    entries.iter().map(|entry| range(entry, dialled, my_id)).collect()
+}
+
+fn range(entry: &Value, dialled: &str, my_id: &str) -> Result<SlotRange, String> {
+    let [first, last, nodes @ ..] = entry.as_array().unwrap_or(&[]) else {
+        return Err("an entry of CLUSTER SLOTS is too short".into());
+    };
+    let slot = |value: &Value| {
+        let number = value.as_int().and_then(|number| u16::try_from(number).ok());
+        number.filter(|number| usize::from(*number) < SLOTS).ok_or("not a slot number")
+    };
+    let (first, last) = (slot(first)?, slot(last)?);
+    if first > last || nodes.is_empty() {
+        return Err(format!("the entry of slots {first}-{last} makes no sense"));
+    }
+    let nodes = nodes.iter().map(|node| named_node(node, dialled, my_id));
+    Ok(SlotRange { first, last, nodes: nodes.collect::<Result<_, _>>()? })
+}
+
+fn named_node(node: &Value, dialled: &str, my_id: &str) -> Result<NamedNode, String> {
+    let [endpoint, port, rest @ ..] = node.as_array().unwrap_or(&[]) else {
+        return Err("a node of CLUSTER SLOTS is too short".into());
+    };
+    let port = port.as_int().and_then(|port| u16::try_from(port).ok()).ok_or("not a port")?;
+    let id = rest.first().and_then(Value::as_str).unwrap_or("").to_owned();
+    let host = match endpoint.as_str().unwrap_or("") {
+        "" | "?" => metadata_ip(rest.get(1)).unwrap_or(dialled),
+        host => host,
+    };
+    let is_asked = !id.is_empty() && id == my_id;
+    Ok(NamedNode { id, host: host.to_owned(), port, is_asked })
+}
+
+/// The `ip` of a node's metadata, which Redis adds when the endpoint is not the address.
+fn metadata_ip(metadata: Option<&Value>) -> Option<&str> {
+    let words = metadata?.as_array()?;
+    let at = words.iter().step_by(2).position(|word| word.as_str() == Some("ip"))?;
+    words.get(at * 2 + 1)?.as_str().filter(|ip| !ip.is_empty())
+}
+
+/// Reads the reply of `CLUSTER NODES` for the masters that serve no slot: slots may be on their way
+/// to them, and `CLUSTER SLOTS` does not name them.
+pub fn parse_masters_without_slots(text: &str, dialled: &str) -> Vec<NamedNode> {
+    text.lines().take(SLOTS).filter_map(|line| master_without_slots(line, dialled)).collect()
+}
+
+fn master_without_slots(line: &str, dialled: &str) -> Option<NamedNode> {
+    let words: Vec<&str> = line.split_whitespace().take(9).collect();
+    let [id, address, flags, _, _, _, _, _] = words[..] else { return None };
+    let flags: Vec<&str> = flags.split(',').collect();
+    let gone = ["fail", "fail?", "noaddr", "handshake"];
+    if !flags.contains(&"master") || flags.iter().any(|flag| gone.contains(flag)) {
+        return None;
+    }
+    let (address, hostname) = address.split_once(',').unwrap_or((address, ""));
+    let (ip, port) = address.split('@').next()?.rsplit_once(':')?;
+    let known = [hostname, ip, dialled].into_iter().find(|host| !host.is_empty())?;
+    Some(NamedNode {
+        id: id.to_owned(),
+        host: known.to_owned(),
+        port: port.parse().ok()?,
+        is_asked: flags.contains(&"myself"),
+    })
+}
+
+/// What is read from `CLUSTER INFO`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClusterInfo {
+    /// `cluster_current_epoch`.
+    pub epoch: u64,
+    /// `cluster_state:ok`.
+    pub ok: bool,
+}
+
+/// Reads the reply of `CLUSTER INFO`.
+pub fn parse_info(text: &str) -> ClusterInfo {
+    let field = |name: &str| {
+        text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
+    };
+    ClusterInfo {
+        epoch: field("cluster_current_epoch").and_then(|n| n.parse().ok()).unwrap_or(0),
+        ok: field("cluster_state") == Some("ok"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::Bulk(text.as_bytes().to_vec())
+    }
+
+    fn node(endpoint: Value, port: i64, id: &str, metadata: &[&str]) -> Value {
+        let metadata = metadata.iter().map(|word| bulk(word)).collect();
+        Value::Array(vec![endpoint, Value::Int(port), bulk(id), Value::Array(metadata)])
+    }
+
+    fn reply(first: i64, last: i64, nodes: Vec<Value>) -> Value {
+        let mut entry = vec![Value::Int(first), Value::Int(last)];
+        entry.extend(nodes);
+        Value::Array(vec![Value::Array(entry)])
+    }
+
+    fn hosts(nodes: Vec<Value>) -> Vec<(String, u16)> {
+        let ranges = parse(&reply(0, 5, nodes), "seed", "me").expect("sense");
+        ranges[0].nodes.iter().map(|node| (node.host.clone(), node.port)).collect()
+    }
+
+    #[test]
+    fn endpoints_in_every_form() {
+        let cases = [
+            (node(bulk("10.0.0.1"), 7001, "a", &[]), ("10.0.0.1", 7001)),
+            (node(bulk("redis-1"), 7001, "a", &["ip", "10.0.0.1"]), ("redis-1", 7001)),
+            (node(bulk("::1"), 7001, "a", &[]), ("::1", 7001)),
+            (node(bulk(""), 7001, "a", &[]), ("seed", 7001)),
+            (node(Value::Null, 7001, "a", &[]), ("seed", 7001)),
+            (node(bulk("?"), 7001, "a", &["ip", "10.0.0.9"]), ("10.0.0.9", 7001)),
+            (node(bulk("?"), 7001, "a", &["hostname", ""]), ("seed", 7001)),
+        ];
+        for (node, (host, port)) in cases {
+            assert_eq!(hosts(vec![node.clone()]), [(host.to_owned(), port)], "{node:?}");
+        }
+    }
+
+    #[test]
+    fn the_asked_node_is_marked() {
+        let nodes = vec![node(bulk("h"), 1, "me", &[]), node(bulk("h"), 2, "you", &[])];
+        let ranges = parse(&reply(0, 5, nodes), "seed", "me").expect("sense");
+        assert!(ranges[0].nodes[0].is_asked && !ranges[0].nodes[1].is_asked);
+        let unnamed = vec![node(bulk("h"), 1, "", &[])];
+        let ranges = parse(&reply(0, 5, unnamed), "seed", "").expect("sense");
+        assert!(!ranges[0].nodes[0].is_asked);
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        let good = || vec![node(bulk("h"), 1, "a", &[])];
+        let cases = [
+            Value::Int(1),
+            Value::Array(vec![Value::Int(1)]),
+            reply(5, 1, good()),
+            reply(-1, 1, good()),
+            reply(0, 16384, good()),
+            reply(0, 1, vec![]),
+            reply(0, 1, vec![Value::Int(3)]),
+            reply(0, 1, vec![node(bulk("h"), 70000, "a", &[])]),
+        ];
+        for value in cases {
+            assert!(parse(&value, "seed", "me").is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn masters_without_slots() {
+        let text = "\
+            aa 10.0.0.1:6379@16379 master - 0 1 1 connected 0-5460\n\
+            bb 10.0.0.2:6379@16379,redis-2 master - 0 1 2 connected\n\
+            cc ::1:6379@16379 myself,master - 0 1 3 connected\n\
+            dd 10.0.0.4:6379@16379 slave aa 0 1 1 connected\n\
+            ee 10.0.0.5:6379@16379 master,fail - 0 1 5 disconnected\n\
+            ff :0@0 master,noaddr - 0 1 5 disconnected\n\
+            garbage\n";
+        let found = parse_masters_without_slots(text, "seed");
+        let shown: Vec<_> = found.iter().map(|n| (&*n.id, &*n.host, n.port, n.is_asked)).collect();
+        assert_eq!(shown, [("bb", "redis-2", 6379, false), ("cc", "::1", 6379, true)]);
+    }
+
+    #[test]
+    fn info() {
+        let text = "cluster_state:ok\r\ncluster_slots_ok:5\r\ncluster_current_epoch:12\r\n";
+        assert_eq!(parse_info(text), ClusterInfo { epoch: 12, ok: true });
+        assert_eq!(parse_info("garbage"), ClusterInfo::default());
+    }
+}

@@ -1,0 +1,360 @@
+//! One core: a thread with its own runtime, its clients and its connections to the nodes.
+//!
+//! Owns the putting together of one worker, and its clients' tasks. Nothing on a request's path is
+//! shared with another worker. A panic in one client's task ends that client only.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::TcpStream as StdTcpStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+
+use crate::backend::{Identity, NodeBook, Pipelines, Shared};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::metrics::WorkerStats;
+use crate::reply::{Cut, Flusher, Outlet};
+use crate::resp::Protocol;
+use crate::resp::request::RequestLimits;
+use crate::router::{Router, Rules};
+use crate::session::clients::{ClientInfo, Clients};
+use crate::session::state::{ReplyMode, State, Surroundings};
+use crate::session::{End, Session, SessionLimits};
+use crate::topology::Topology;
+
+/// The buffer that sockets are read into: large values are passed on in pieces of this size.
+const SCRATCH_BYTES: usize = 256 * 1024;
+/// Accepted clients that may wait for a worker to take them in.
+const ARRIVALS_MAX: usize = 1024;
+/// How many tasks run before new events are looked for. Sessions, then pipelines, then the
+/// flusher should run in one turn, so that each node and each client is written to once.
+const EVENT_INTERVAL: u32 = 512;
+/// How often it is looked how late a timer fires.
+const LAG_EVERY: Duration = Duration::from_millis(100);
+/// How often slow matters are looked at: silent nodes, buffer sizes; in looks at the lag.
+const SWEEP_EVERY: usize = 10;
+/// For how many sweeps a lag is told: longer than the usual time between scrapes.
+const LAG_SWEEPS: usize = 30;
+
+/// A client that has been accepted.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its socket, not blocking.
+    pub stream: StdTcpStream,
+    /// Its entry in the register.
+    pub info: Arc<ClientInfo>,
+    /// Which listener it came to.
+    pub listener: usize,
+}
+
+/// A worker as others see it.
+#[derive(Debug)]
+pub struct Worker {
+    arrivals: mpsc::Sender<Arrival>,
+    /// Its counters.
+    pub stats: Arc<WorkerStats>,
+    /// Clients placed here, those on their way included.
+    placed: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What all workers are made from.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The knowledge of the cluster.
+    pub topology: Arc<Topology>,
+    /// All clients.
+    pub clients: Arc<Clients>,
+    /// Where counters of nodes are found.
+    pub book: Arc<NodeBook>,
+    /// The counters of all workers.
+    pub stats: Arc<[Arc<WorkerStats>]>,
+}
+
+impl Worker {
+    /// Starts worker number `index`.
+    pub fn start(index: usize, parts: Parts) -> io::Result<Worker> {
+        let (arrivals, receiver) = mpsc::channel(ARRIVALS_MAX);
+        let stats = Arc::clone(&parts.stats[index]);
+        let placed = Arc::new(AtomicUsize::new(0));
+        let (counters, seats) = (Arc::clone(&stats), Arc::clone(&placed));
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || work(parts, counters, seats, receiver))?;
+        Ok(Worker { arrivals, stats, placed, thread: Some(thread) })
+    }
+
+    /// How many clients it has.
+    pub fn load(&self) -> usize {
+        self.placed.load(Ordering::Relaxed)
+    }
+
+    /// Whether its thread still runs.
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Hands it a client; gives it back when the worker cannot take it.
+    pub fn place(&self, arrival: Arrival) -> Result<(), Arrival> {
+        self.placed.fetch_add(1, Ordering::Relaxed);
+        self.arrivals.try_send(arrival).map_err(|error| {
+            self.placed.fetch_sub(1, Ordering::Relaxed);
+            error.into_inner()
+        })
+    }
+}
+
+/// The thread of a worker: ends when its [`Worker`] is dropped.
+fn work(
+    parts: Parts,
+    stats: Arc<WorkerStats>,
+    placed: Arc<AtomicUsize>,
+    arrivals: mpsc::Receiver<Arrival>,
+) {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_io().enable_time().event_interval(EVENT_INTERVAL);
+    let busy = BusyTime::watch(&mut builder, &stats);
+    let runtime = match builder.build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "a worker cannot start"),
+    };
+    runtime.block_on(async {
+        let bench = Workbench::new(&parts, stats, placed, busy);
+        bench.run(arrivals).await;
+    });
+}
+
+/// Counts the time in which the worker does not wait for events.
+#[derive(Debug)]
+struct BusyTime {
+    start: Instant,
+    since_us: AtomicU64,
+    stats: Arc<WorkerStats>,
+}
+
+impl BusyTime {
+    fn watch(builder: &mut Builder, stats: &Arc<WorkerStats>) -> Arc<BusyTime> {
+        let (start, stats) = (Instant::now(), Arc::clone(stats));
+        let busy = Arc::new(BusyTime { start, since_us: AtomicU64::new(0), stats });
+        let (woken, parking) = (Arc::clone(&busy), Arc::clone(&busy));
+        builder.on_thread_unpark(move || {
+            woken.since_us.store(woken.now_us(), Ordering::Relaxed);
+        });
+        builder.on_thread_park(move || parking.note());
+        busy
+    }
+
+    fn now_us(&self) -> u64 {
+        self.start.elapsed().as_micros() as u64
+    }
+
+    /// Counts up to now. A worker that always has something to do never parks, so this is called
+    /// now and then too.
+    fn note(&self) {
+        let now_us = self.now_us();
+        self.stats
+            .busy_us
+            .add(now_us.saturating_sub(self.since_us.swap(now_us, Ordering::Relaxed)));
+    }
+}
+
+/// The largest lags of the last sweeps.
+#[derive(Debug, Default)]
+struct LagWindow {
+    largest_us: [u64; LAG_SWEEPS],
+    at: usize,
+}
+
+impl LagWindow {
+    /// Takes in the largest lag since the last sweep; returns the largest of the window.
+    fn sweep(&mut self, largest_us: u64) -> u64 {
+        self.largest_us[self.at] = largest_us;
+        self.at = (self.at + 1) % LAG_SWEEPS;
+        self.largest_us.iter().copied().max().unwrap_or(0)
+    }
+}
+
+/// Everything of one worker.
+struct Workbench {
+    router: Rc<Router>,
+    flusher: Rc<Flusher>,
+    stats: Arc<WorkerStats>,
+    busy: Arc<BusyTime>,
+    placed: Arc<AtomicUsize>,
+    clients: Arc<Clients>,
+    limits: Rc<SessionLimits>,
+    output_bytes_max: usize,
+    /// Per listener, what its sessions need to know.
+    surroundings: Vec<Rc<Surroundings>>,
+    outlets: RefCell<HashMap<u64, Rc<Outlet>>>,
+}
+
+impl Workbench {
+    fn new(
+        parts: &Parts,
+        stats: Arc<WorkerStats>,
+        placed: Arc<AtomicUsize>,
+        busy: Arc<BusyTime>,
+    ) -> Rc<Workbench> {
+        let config = &parts.config;
+        let shared = Rc::new(Shared {
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            clock: Clock::default(),
+            stats: Arc::clone(&stats),
+            connect_patience: config.timeouts.connect,
+            silence_us: config.timeouts.node_silence.as_micros() as u64,
+            queue_bytes_max: config.limits.node_queue_bytes_max,
+            classes: RefCell::default(),
+        });
+        let pipelines = Pipelines::new(shared, identity(config), Arc::clone(&parts.book));
+        let rules = Rules::new(
+            config.routing.cross_slot,
+            &config.limits,
+            &config.timeouts,
+            parts.stats.len(),
+        );
+        let router = Rc::new(Router::new(Arc::clone(&parts.topology), pipelines, rules));
+        let around = |listener: &crate::config::ListenerConfig| {
+            Rc::new(Surroundings {
+                router: Rc::clone(&router),
+                clients: Arc::clone(&parts.clients),
+                password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
+                port: listener.bind.port(),
+                stats: Arc::clone(&parts.stats),
+            })
+        };
+        Rc::new(Workbench {
+            surroundings: config.listeners.iter().map(around).collect(),
+            router,
+            flusher: Flusher::new(Arc::clone(&stats)),
+            stats,
+            busy,
+            placed,
+            clients: Arc::clone(&parts.clients),
+            limits: Rc::new(session_limits(config)),
+            output_bytes_max: config.limits.client_output_bytes_max,
+            outlets: RefCell::default(),
+        })
+    }
+
+    async fn run(self: Rc<Self>, mut arrivals: mpsc::Receiver<Arrival>) {
+        tokio::task::spawn_local(Rc::clone(&self.flusher).run());
+        tokio::task::spawn_local(Rc::clone(&self.router).follow());
+        tokio::task::spawn_local(Rc::clone(&self).sweep());
+        while let Some(arrival) = arrivals.recv().await {
+            let bench = Rc::clone(&self);
+            tokio::task::spawn_local(async move {
+                let seat = Seat { id: arrival.info.id, bench };
+                seat.serve(arrival).await;
+            });
+        }
+    }
+
+    /// Looks at slow matters now and then, for ever, and at how late it comes to that.
+    async fn sweep(self: Rc<Self>) {
+        let mut lags = LagWindow::default();
+        loop {
+            let mut largest_us = 0;
+            for _ in 0..SWEEP_EVERY {
+                let due = Instant::now() + LAG_EVERY;
+                tokio::time::sleep_until(due.into()).await;
+                largest_us = largest_us.max(due.elapsed().as_micros() as u64);
+            }
+            self.stats.loop_lag_us.set(lags.sweep(largest_us));
+            self.stats.pulse.beat();
+            self.busy.note();
+            self.router.pipelines().check_silence();
+            let (mut buffered, mut unanswered) = (0, 0);
+            for outlet in self.outlets.borrow().values() {
+                buffered += outlet.buffered();
+                unanswered += outlet.unanswered();
+            }
+            self.stats.client_buffered_bytes.set(buffered as u64);
+            self.stats.inflight.set(unanswered as u64);
+        }
+    }
+
+    fn session(&self, arrival: Arrival) -> io::Result<Session> {
+        let Arrival { stream, info, listener } = arrival;
+        let stream = tokio::net::TcpStream::from_std(stream)?;
+        let (reader, writer) = stream.into_split();
+        let outlet = Outlet::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
+        self.outlets.borrow_mut().insert(info.id, Rc::clone(&outlet));
+        let around = Rc::clone(&self.surroundings[listener.min(self.surroundings.len() - 1)]);
+        let state = State {
+            protocol: Protocol::Resp2,
+            authenticated: around.password.is_none(),
+            replies: ReplyMode::On,
+            closing: false,
+            info,
+        };
+        Ok(Session::new(reader, outlet, state, around, Rc::clone(&self.limits)))
+    }
+}
+
+/// A client's place on a worker; given up when dropped, however its task ends.
+struct Seat {
+    id: u64,
+    bench: Rc<Workbench>,
+}
+
+impl Seat {
+    async fn serve(&self, arrival: Arrival) {
+        self.bench.stats.connections.add(1);
+        let end = match self.bench.session(arrival) {
+            Ok(session) => session.run().await,
+            Err(error) => {
+                tracing::warn!(%error, "a client's socket cannot be used");
+                End::Failed
+            }
+        };
+        self.bench.stats.disconnects[end as usize].add(1);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let bench = &self.bench;
+        if std::thread::panicking() {
+            bench.stats.disconnects[End::Failed as usize].add(1);
+            tracing::error!(client = self.id, "a client's task failed; its connection is closed");
+        }
+        if let Some(outlet) = bench.outlets.borrow_mut().remove(&self.id) {
+            outlet.cut(Cut::Ended);
+        }
+        bench.clients.leave(self.id);
+        bench.stats.connections.sub(1);
+        bench.placed.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Who the gateway is towards the nodes.
+pub fn identity(config: &Config) -> Identity {
+    Identity {
+        username: config.topology.username.clone(),
+        password: config.topology.password.as_ref().map(|secret| secret.expose().to_owned()),
+        protocol: Protocol::Resp2,
+    }
+}
+
+fn session_limits(config: &Config) -> SessionLimits {
+    let limits = &config.limits;
+    SessionLimits {
+        request: RequestLimits {
+            request_bytes_max: limits.request_bytes_max,
+            bulk_bytes_max: limits.bulk_bytes_max,
+            arguments_max: limits.arguments_max,
+            inline_bytes_max: limits.inline_bytes_max,
+        },
+        inflight_max: limits.client_inflight_max,
+    }
+}

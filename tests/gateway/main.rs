@@ -1,0 +1,19 @@
+//! The gateway in front of a real cluster, used by real clients.
+//!
+//! One file per behaviour; `support` starts the clusters. Needs what `.ci/prepare tests` installs,
+//! and for one test the whole workspace built, as `make test` does.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+mod basics;
+mod bench;
+mod clients;
+mod differential;
+mod keyspace;
+mod multi_key;
+mod protocol;
+mod redirects;
+mod refusals;
+mod scripting;
+mod support;
+mod values;

@@ -1,0 +1,169 @@
+//! What the gateway does not do it says at once, and the connection goes on working.
+
+use crate::support::client::{put, request};
+use crate::support::reply::Reply;
+use crate::support::site::client;
+
+/// Commands, and a word of the reason that is given.
+const REFUSED: [(&str, &str); 51] = [
+    ("MULTI", "transactions"),
+    ("EXEC", "transactions"),
+    ("DISCARD", "transactions"),
+    ("WATCH refusals:a", "transactions"),
+    ("UNWATCH", "transactions"),
+    ("BLPOP refusals:a 0", "wait"),
+    ("BRPOP refusals:a refusals:b 0", "wait"),
+    ("BLMOVE {refusals}a {refusals}b LEFT RIGHT 0", "wait"),
+    ("BRPOPLPUSH {refusals}a {refusals}b 0", "wait"),
+    ("BLMPOP 0 1 refusals:a LEFT", "wait"),
+    ("BZPOPMIN refusals:a 0", "wait"),
+    ("BZPOPMAX refusals:a 0", "wait"),
+    ("BZMPOP 0 1 refusals:a MIN", "wait"),
+    ("XREAD BLOCK 0 STREAMS refusals:a $", "wait"),
+    ("XREAD COUNT 1 block 0 STREAMS refusals:a $", "wait"),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS refusals:a >", "wait"),
+    ("WAIT 1 0", "wait"),
+    ("SUBSCRIBE refusals:a", "subscriptions"),
+    ("PSUBSCRIBE refusals:*", "subscriptions"),
+    ("SSUBSCRIBE refusals:a", "subscriptions"),
+    ("UNSUBSCRIBE", "subscriptions"),
+    ("PUNSUBSCRIBE", "subscriptions"),
+    ("SUNSUBSCRIBE", "subscriptions"),
+    ("MONITOR", "single server"),
+    ("CLIENT TRACKING ON", "caching"),
+    ("CLIENT CACHING YES", "caching"),
+    ("CLIENT PAUSE 1000", ""),
+    ("SHUTDOWN NOSAVE", "nodes"),
+    ("DEBUG SLEEP 1000", "nodes"),
+    ("DEBUG JMAP", "nodes"),
+    ("SAVE", "nodes"),
+    ("BGSAVE", "nodes"),
+    ("BGREWRITEAOF", "nodes"),
+    ("SWAPDB 0 1", "nodes"),
+    ("ACL SETUSER x on", "nodes"),
+    ("ACL DELUSER x", "nodes"),
+    ("ACL LOAD", "nodes"),
+    ("ACL SAVE", "nodes"),
+    ("MODULE LOAD x", "nodes"),
+    ("SCRIPT DEBUG YES", "nodes"),
+    ("REPLICAOF 127.0.0.1 1", "replication"),
+    ("SLAVEOF NO ONE", "replication"),
+    ("FAILOVER", "replication"),
+    ("PSYNC ? -1", "replication"),
+    ("SYNC", "replication"),
+    ("REPLCONF listening-port 1", "replication"),
+    ("RESTORE-ASKING refusals:a 0 x", ""),
+    ("PFDEBUG ENCODING refusals:a", ""),
+    ("MOVE refusals:a 1", ""),
+    ("COPY {refusals}a {refusals}b DB 1", ""),
+    ("SELECT 1", ""),
+];
+
+/// As a Redis that is no cluster says it.
+const NO_CLUSTER: [&str; 10] = [
+    "CLUSTER NODES",
+    "CLUSTER SLOTS",
+    "CLUSTER SHARDS",
+    "CLUSTER INFO",
+    "CLUSTER FAILOVER",
+    "CLUSTER RESET",
+    "CLUSTER SETSLOT 0 NODE x",
+    "ASKING",
+    "READONLY",
+    "READWRITE",
+];
+
+fn name(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    match words[0] {
+        "CLIENT" | "CONFIG" | "ACL" | "MODULE" | "SCRIPT" => words[..2].join(" "),
+        command => command.to_owned(),
+    }
+}
+
+#[test]
+fn refusals_name_the_command_and_the_reason() {
+    let mut client = client();
+    client.line("SET refusals:a 1");
+    for (line, reason) in REFUSED {
+        let reply = client.line(line);
+        let text = reply.error();
+        client.assert_in_step();
+        if !reason.is_empty() {
+            let start = format!("ERR gateway: {} is refused: ", name(line));
+            assert!(text.starts_with(&start) && text.contains(reason), "{line}: {text}");
+        }
+        assert_eq!(client.line("GET refusals:a"), Reply::bulk("1"), "{line}");
+    }
+}
+
+#[test]
+fn refusals_keep_their_place_in_a_pipeline() {
+    let mut client = client();
+    client.line("DEL refusals:pipe");
+    let mut bytes = Vec::new();
+    for (line, _) in REFUSED {
+        bytes.extend([request("INCR refusals:pipe"), request(line)].concat());
+    }
+    for (nth, pair) in client.exchange(&bytes, REFUSED.len() * 2).chunks(2).enumerate() {
+        assert_eq!(pair[0].0, Reply::Int(nth as i64 + 1));
+        assert!(matches!(pair[1].0, Reply::Error(_)), "{}: {:?}", REFUSED[nth].0, pair[1].0);
+    }
+}
+
+#[test]
+fn to_its_clients_it_is_no_cluster() {
+    let mut client = client();
+    for line in NO_CLUSTER {
+        let text = client.line(line);
+        assert_eq!(text.error(), "ERR This instance has cluster support disabled", "{line}");
+    }
+    let info = client.line("INFO cluster").text();
+    assert!(info.contains("cluster_enabled:0"), "{info}");
+    assert!(client.line("INFO").text().contains("cluster_enabled:0"));
+}
+
+#[test]
+fn what_redis_does_not_know_is_told_as_redis_tells_it() {
+    let mut client = client();
+    for (line, text) in [
+        ("NOSUCH", "ERR unknown command 'NOSUCH', with args beginning with: "),
+        ("nosuch a b", "ERR unknown command 'nosuch', with args beginning with: 'a' 'b' "),
+        ("OBJECT NOSUCH a", "ERR unknown subcommand 'NOSUCH'. Try OBJECT HELP."),
+        ("CLIENT NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP."),
+        ("GET", "ERR wrong number of arguments for 'get' command"),
+        ("GET a b", "ERR wrong number of arguments for 'get' command"),
+        ("SET a", "ERR wrong number of arguments for 'set' command"),
+        ("CONFIG GET", "ERR wrong number of arguments for 'config|get' command"),
+        ("OBJECT", "ERR wrong number of arguments for 'object' command"),
+        ("PING a b", "ERR wrong number of arguments for 'ping' command"),
+        ("EVAL x", "ERR wrong number of arguments for 'eval' command"),
+        ("EVAL return x a", "ERR value is not an integer or out of range"),
+        ("EVAL return -1 a", "ERR Number of keys can't be negative"),
+        ("EVAL return 2 a", "ERR Number of keys can't be greater than number of args"),
+        ("ZUNION 0 a", "ERR at least 1 input key is needed for 'zunion' command"),
+        ("SINTERCARD 0 a", "ERR numkeys should be greater than 0"),
+        (
+            "XREAD STREAMS a b 0",
+            "ERR Unbalanced XREAD list of streams: for each stream key an ID or \
+                             '$' must be specified.",
+        ),
+        ("XREAD COUNT 1 a 0", "ERR syntax error"),
+    ] {
+        let reply = client.line(line);
+        assert_eq!(reply.error(), text, "{line}");
+        client.assert_in_step();
+    }
+}
+
+#[test]
+fn a_subscriber_would_be_told_at_once() {
+    let mut client = client();
+    let mut bytes = Vec::new();
+    put(&mut bytes, &["SUBSCRIBE", "refusals:news"]);
+    put(&mut bytes, &["PUBLISH", "refusals:news", "hello"]);
+    let replies = client.exchange(&bytes, 2);
+    assert!(replies[0].0.error().contains("SUBSCRIBE is refused"));
+    assert_eq!(replies[1].0, Reply::Int(0));
+    client.assert_in_step();
+}

@@ -1,0 +1,124 @@
+//! Scripts and functions: they run where their keys are, and are known to every shard.
+
+use crate::support::client::Client;
+use crate::support::reply::Reply;
+use crate::support::site::{alone, client};
+
+/// Keys of many slots, so that every shard has some.
+fn keys(name: &str) -> Vec<String> {
+    (0..30).map(|n| format!("{name}:{n}")).collect()
+}
+
+fn load(client: &mut Client, script: &str) -> String {
+    client.ask(&["SCRIPT", "LOAD", script]).text()
+}
+
+#[test]
+fn a_script_runs_where_its_keys_are() {
+    let mut client = client();
+    let script = "redis.call('SET', KEYS[1], ARGV[1]); return redis.call('GET', KEYS[1])";
+    for key in keys("scripting:eval") {
+        assert_eq!(client.ask(&["EVAL", script, "1", &key, &key]), Reply::bulk(&key));
+        assert_eq!(client.ask(&["GET", &key]), Reply::bulk(&key));
+        let read = "return redis.call('GET', KEYS[1])";
+        assert_eq!(client.ask(&["EVAL_RO", read, "1", &key]), Reply::bulk(&key));
+        let text = client.ask(&["EVAL_RO", script, "1", &key, "x"]);
+        assert!(text.error().contains("Write commands are not allowed"), "{text:?}");
+    }
+    let two = "return {KEYS[1], KEYS[2], ARGV[1]}";
+    let want = Reply::Array(["{s}a", "{s}b", "c"].map(Reply::bulk).to_vec());
+    assert_eq!(client.ask(&["EVAL", two, "2", "{s}a", "{s}b", "c"]), want);
+    assert!(client.ask(&["EVAL", two, "2", "a", "b"]).error().starts_with("CROSSSLOT"));
+}
+
+#[test]
+fn a_script_without_keys_runs_anywhere() {
+    let mut client = client();
+    assert_eq!(client.ask(&["EVAL", "return ARGV[1]", "0", "x"]), Reply::bulk("x"));
+    assert_eq!(client.ask(&["EVAL", "return 1 + 1", "0"]), Reply::Int(2));
+    let error = client.ask(&["EVAL", "return redis.error_reply('MINE of my own')", "0"]);
+    assert_eq!(error.error(), "MINE of my own");
+    assert!(client.ask(&["EVAL", "return (", "0"]).error().starts_with("ERR Error compiling"));
+}
+
+#[test]
+fn a_loaded_script_is_known_to_every_shard() {
+    let site = alone();
+    let mut client = site.gateway.client();
+    let sha = load(&mut client, "return redis.call('INCRBY', KEYS[1], ARGV[1])");
+    let never = "0".repeat(40);
+    let known = client.ask(&["SCRIPT", "EXISTS", &sha, &never]);
+    assert_eq!(known, Reply::Array(vec![Reply::Int(1), Reply::Int(0)]));
+    for key in keys("scripting:sha") {
+        client.ask(&["DEL", &key]);
+        assert_eq!(client.ask(&["EVALSHA", &sha, "1", &key, "3"]), Reply::Int(3));
+        let upper = sha.to_uppercase();
+        assert_eq!(client.ask(&["EVALSHA", &upper, "1", &key, "4"]), Reply::Int(7));
+        assert!(client.ask(&["EVALSHA", &never, "1", &key]).error().starts_with("NOSCRIPT"));
+    }
+    // A script that one shard alone knows does not count as known.
+    let mut node = site.cluster.node(0);
+    let lone = load(&mut node, "return 'lone'");
+    assert_eq!(client.ask(&["SCRIPT", "EXISTS", &lone]), Reply::Array(vec![Reply::Int(0)]));
+    assert_eq!(client.line("SCRIPT FLUSH"), Reply::ok());
+    let known = client.ask(&["SCRIPT", "EXISTS", &sha, &lone]);
+    assert_eq!(known, Reply::Array(vec![Reply::Int(0), Reply::Int(0)]));
+    for key in keys("scripting:sha") {
+        assert!(client.ask(&["EVALSHA", &sha, "1", &key, "3"]).error().starts_with("NOSCRIPT"));
+    }
+}
+
+#[test]
+fn functions_are_loaded_into_every_shard() {
+    let site = alone();
+    let mut client = site.gateway.client();
+    let library = "#!lua name=scripting\n\
+        redis.register_function('put', function(keys, args) \
+        return redis.call('SET', keys[1], args[1]) end)\n\
+        redis.register_function{function_name='take', flags={'no-writes'}, \
+        callback=function(keys) return redis.call('GET', keys[1]) end}";
+    assert_eq!(client.line("FUNCTION FLUSH"), Reply::ok());
+    assert_eq!(client.ask(&["FUNCTION", "LOAD", library]), Reply::bulk("scripting"));
+    let again = client.ask(&["FUNCTION", "LOAD", library]);
+    assert_eq!(again.error(), "ERR Library 'scripting' already exists");
+    let replaced = client.ask(&["FUNCTION", "LOAD", "REPLACE", library]);
+    assert_eq!(replaced, Reply::bulk("scripting"));
+    for key in keys("scripting:function") {
+        assert_eq!(client.ask(&["FCALL", "put", "1", &key, &key]), Reply::ok());
+        assert_eq!(client.ask(&["FCALL_RO", "take", "1", &key]), Reply::bulk(&key));
+        assert_eq!(client.ask(&["GET", &key]), Reply::bulk(&key));
+    }
+    let list = client.line("FUNCTION LIST LIBRARYNAME scripting");
+    assert_eq!(list.items().len(), 1);
+    assert_eq!(client.line("FUNCTION DELETE scripting"), Reply::ok());
+    for key in keys("scripting:function") {
+        let gone = client.ask(&["FCALL", "put", "1", &key, "x"]);
+        assert_eq!(gone.error(), "ERR Function not found");
+    }
+    assert_eq!(client.line("FUNCTION DELETE scripting").error(), "ERR Library not found");
+}
+
+#[test]
+fn functions_travel_by_dump_and_restore() {
+    let site = alone();
+    let mut client = site.gateway.client();
+    assert_eq!(client.line("FUNCTION FLUSH"), Reply::ok());
+    let library = "#!lua name=travel\nredis.register_function('one', function() return 1 end)";
+    client.ask(&["FUNCTION", "LOAD", library]);
+    let Reply::Bulk(dump) = client.line("FUNCTION DUMP") else { panic!("a dump") };
+    assert_eq!(client.line("FUNCTION FLUSH SYNC"), Reply::ok());
+    assert!(matches!(client.line("FCALL one 1 scripting:x"), Reply::Error(_)));
+    assert_eq!(client.ask(&[&b"FUNCTION"[..], b"RESTORE", &dump]), Reply::ok());
+    for key in keys("scripting:travel") {
+        assert_eq!(client.ask(&["FCALL", "one", "1", &key]), Reply::Int(1));
+    }
+    assert_eq!(client.line("FUNCTION FLUSH"), Reply::ok());
+}
+
+#[test]
+fn nothing_to_kill_is_told_once() {
+    let mut client = client();
+    let text = "NOTBUSY No scripts in execution right now.";
+    assert_eq!(client.line("SCRIPT KILL").error(), text);
+    assert_eq!(client.line("FUNCTION KILL").error(), text);
+}

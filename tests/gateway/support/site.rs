@@ -1,0 +1,166 @@
+//! Clusters, gateways and lone servers.
+//!
+//! Owns how they are started, and those that several tests share. A port is free when it is chosen
+//! and may be taken a moment later: then the process says so by ending, and another is tried.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::client::Client;
+use super::guard::{EndBy, Guarded};
+use super::reply::Reply;
+use super::until;
+
+const SLOTWAY: &str = env!("CARGO_BIN_EXE_slotway");
+const TRIES: usize = 5;
+
+/// A cluster of real nodes.
+pub(crate) struct Cluster {
+    _process: Guarded,
+    /// Where its nodes are.
+    pub(crate) nodes: Vec<SocketAddr>,
+}
+
+/// A gateway, the real program.
+pub(crate) struct Gateway {
+    _process: Guarded,
+    /// Where its clients connect.
+    pub(crate) address: SocketAddr,
+}
+
+/// A Redis without a cluster.
+pub(crate) struct Standalone {
+    _process: Guarded,
+    address: SocketAddr,
+}
+
+/// A cluster with a gateway in front of it.
+pub(crate) struct Site {
+    // Dropped in this order.
+    pub(crate) gateway: Gateway,
+    pub(crate) cluster: Cluster,
+}
+
+/// The cluster of three masters with a replica each that most tests share. Their keys begin with
+/// a name of their own.
+pub(crate) fn shared() -> &'static Site {
+    static SHARED: OnceLock<Site> = OnceLock::new();
+    SHARED.get_or_init(|| Site::start(6, &[]))
+}
+
+/// A cluster of three masters for tests that look at the whole keyspace: one at a time.
+pub(crate) fn alone() -> MutexGuard<'static, Site> {
+    static ALONE: OnceLock<Mutex<Site>> = OnceLock::new();
+    let site = ALONE.get_or_init(|| Mutex::new(Site::start(3, &[])));
+    site.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A client of the shared gateway.
+pub(crate) fn client() -> Client {
+    shared().gateway.client()
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    listener.local_addr().expect("an address")
+}
+
+/// Starts a program on a free port; `words` are for that port, `sign` says that it listens.
+fn start(
+    end_by: EndBy,
+    sign: &str,
+    variables: &[(&str, &str)],
+    words: impl Fn(SocketAddr) -> Vec<String>,
+) -> (Guarded, SocketAddr, String) {
+    let mut said = String::new();
+    for _ in 0..TRIES {
+        let address = free_address();
+        let mut process = Guarded::start(end_by, &words(address), variables);
+        if let Some(line) = process.wait_for(sign) {
+            return (process, address, line);
+        }
+        said = process.said();
+    }
+    panic!("it does not start: {said}");
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+impl Site {
+    /// A cluster of so many nodes, six or more with a replica per master.
+    pub(crate) fn start(nodes: usize, variables: &[(&str, &str)]) -> Site {
+        let cluster = Cluster::start(nodes);
+        Site { gateway: cluster.gateway(variables), cluster }
+    }
+}
+
+impl Cluster {
+    /// `slotway local` makes it, and takes its folder away at the end; its own gateway is idle.
+    fn start(nodes: usize) -> Cluster {
+        let count = nodes.to_string();
+        let (mut process, _, line) = start(EndBy::Term, "behind it a cluster of", &[], |address| {
+            let listen = address.to_string();
+            owned(&[SLOTWAY, "local", "--nodes", &count, "--listen", &listen, "--admin", "off"])
+        });
+        process.wait_for("Ctrl-C").expect("a whole guide");
+        // "… a cluster of 6 nodes, 127.0.0.1:20001 to 20006."
+        let first = line.split("nodes, ").nth(1).and_then(|rest| rest.split(' ').next());
+        let first: SocketAddr = first.and_then(|text| text.parse().ok()).expect(&line);
+        let ports = (0..nodes as u16).map(|nth| first.port() + nth);
+        let nodes = ports.map(|port| SocketAddr::new(first.ip(), port)).collect();
+        Cluster { _process: process, nodes }
+    }
+
+    /// A gateway in front of it, with these options in its environment.
+    pub(crate) fn gateway(&self, variables: &[(&str, &str)]) -> Gateway {
+        let seed = self.nodes[0].to_string();
+        let (process, address, _) = start(EndBy::Kill, "accepting clients", variables, |address| {
+            let listen = address.to_string();
+            let words = [SLOTWAY, "run", "--seed", &seed, "--listen", &listen, "--admin", "off"];
+            owned(&words)
+        });
+        let gateway = Gateway { _process: process, address };
+        until("the gateway knows its cluster", || {
+            !matches!(gateway.client().line("EXISTS warm"), Reply::Error(_))
+        });
+        gateway
+    }
+
+    /// A client of one node.
+    pub(crate) fn node(&self, index: usize) -> Client {
+        Client::connect(self.nodes[index])
+    }
+}
+
+impl Gateway {
+    /// A new client of it.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Its port, as client programs are told it.
+    pub(crate) fn port(&self) -> String {
+        self.address.port().to_string()
+    }
+}
+
+impl Standalone {
+    /// Starts one without persistence.
+    pub(crate) fn start() -> Standalone {
+        let sign = "Ready to accept connections";
+        let (process, address, _) = start(EndBy::Kill, sign, &[], |address| {
+            let port = address.port().to_string();
+            let folder = std::env::temp_dir().display().to_string();
+            let place = ["redis-server", "--port", &port, "--bind", "127.0.0.1", "--dir", &folder];
+            [owned(&place), owned(&["--save", "", "--appendonly", "no"])].concat()
+        });
+        Standalone { _process: process, address }
+    }
+
+    /// A client of it.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+}

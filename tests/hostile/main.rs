@@ -1,0 +1,20 @@
+//! The gateway between hostile nodes and hostile clients: the real program, from outside.
+//!
+//! Nodes are scripted threads on loopback ports; nothing here needs a Redis server. No test depends
+//! on how fast anything is: each waits for a condition, and only a broken gateway waits for long.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+mod bounds;
+mod chaos;
+mod clients;
+mod held;
+mod life;
+mod memory;
+mod once;
+mod order;
+mod protocol;
+mod redirects;
+mod replies;
+mod split;
+mod support;

@@ -1,0 +1,130 @@
+//! The gateway as a process of its own: started, watched, killed.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use super::{Client, Cluster, wait_for};
+
+/// A running gateway; killed when dropped.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    /// In front of `cluster` with one worker; `settings` are lines of the configuration file.
+    pub(crate) fn start(cluster: &Cluster, settings: &str) -> Gateway {
+        let gateway = Gateway::launch(cluster.port(0), 1, settings);
+        let mut client = gateway.client();
+        // The map has come when a command over all shards is answered.
+        wait_for("a map of the cluster", || client.ask("DBSIZE").starts_with(':'));
+        gateway
+    }
+
+    /// With a seed on this port, which need not answer.
+    pub(crate) fn launch(seed: u16, workers: usize, settings: &str) -> Gateway {
+        // A free port may be taken before the gateway has it: then another is tried.
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("slotway.toml"), settings).unwrap();
+            let address = free_address();
+            let child = command(&folder, address, seed, workers).spawn().unwrap();
+            let mut gateway = Gateway { address, child, folder };
+            wait_for("the gateway listens or ends", || {
+                gateway.log().contains("accepting clients") || gateway.ended().is_some()
+            });
+            if gateway.ended().is_none() {
+                return gateway;
+            }
+            assert!(gateway.log().contains("cannot listen on"), "{}", gateway.log());
+        }
+        panic!("no free port")
+    }
+
+    /// A new client.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Its process number.
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        let pid = rustix::process::Pid::from_raw(self.pid()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// How it has ended, when it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        wait_for("the end of the gateway", || self.ended().is_some());
+        self.ended().unwrap().code()
+    }
+
+    /// Resident memory in MiB.
+    pub(crate) fn memory_mib(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
+    }
+
+    /// Open file descriptors.
+    pub(crate) fn files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the gateway's log:\n{}", self.log());
+        }
+    }
+}
+
+/// An address nobody listens on at the moment.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// `slotway run`, its log in `folder`.
+pub(crate) fn command(
+    folder: &tempfile::TempDir,
+    address: SocketAddr,
+    seed: u16,
+    workers: usize,
+) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slotway"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SLOTWAY_") {
+            command.env_remove(name);
+        }
+    }
+    let log = fs::File::create(folder.path().join("log")).unwrap();
+    let config = folder.path().join("slotway.toml");
+    command
+        .args(["run", "--admin", "off", "--seed", &format!("127.0.0.1:{seed}")])
+        .args(["--listen", &address.to_string(), "--workers", &workers.to_string()])
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    command
+}

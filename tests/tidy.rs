@@ -1,0 +1,254 @@
+//! The rules of the house that a compiler does not check: layers, headers, sizes, one owner per
+//! list, and a README that names everything an operator can set or see.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules of `src` in layers; one may use those of lower layers, and itself.
+const LAYERS: &[&[&str]] = &[
+    &["slot", "clock", "resp", "config", "metrics", "version"],
+    &["command", "reply"],
+    &["backend"],
+    &["topology"],
+    &["router"],
+    &["session"],
+    &["worker"],
+    &["server", "keeper"],
+    &["admin", "local", "healthcheck", "topology_report"],
+    &["cli"],
+    &["lib", "main"],
+];
+const LINES_MAX: usize = 500;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below a folder, with their text.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let (mut found, mut folders) = (Vec::new(), vec![root().join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the project") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push((path.clone(), fs::read_to_string(&path).expect("text")));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources in {folder}");
+    found
+}
+
+fn all_sources() -> Vec<(PathBuf, String)> {
+    ["src", "tests", "bench-client/src", "bench-client/tests"]
+        .into_iter()
+        .flat_map(sources)
+        .collect()
+}
+
+/// The part of a file before its inline tests.
+fn production(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+}
+
+/// Sources without the files that are compiled for tests only.
+fn shipped(folder: &str) -> Vec<(PathBuf, String)> {
+    let all = sources(folder);
+    let mut test_only = Vec::new();
+    for (path, text) in &all {
+        let children = match path.file_stem().and_then(|stem| stem.to_str()) {
+            Some("mod" | "lib" | "main") => path.parent().expect("a folder").to_owned(),
+            _ => path.with_extension(""),
+        };
+        let mut lines = text.lines();
+        while lines.by_ref().any(|line| line == "#[cfg(test)]") {
+            // Attributes may stand between, a path among them.
+            let mut named = None;
+            for line in lines.by_ref() {
+                if let Some(file) = line.strip_prefix("#[path = \"") {
+                    named = Some(file.trim_end_matches("\"]").to_owned());
+                } else if !line.starts_with("#[") {
+                    let module = line.trim_end_matches(';').rsplit(' ').next().unwrap_or("");
+                    let file = named.unwrap_or_else(|| format!("{module}.rs"));
+                    test_only.extend([path.with_file_name(&file), children.join(&file)]);
+                    test_only.push(children.join(module));
+                    break;
+                }
+            }
+        }
+    }
+    let is_shipped = |path: &PathBuf| !test_only.iter().any(|test| path.starts_with(test));
+    all.into_iter().filter(|(path, _)| is_shipped(path)).collect()
+}
+
+/// Text without comments, which may name what code may not use.
+fn code(text: &str) -> String {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    production(text).lines().filter(is_code).collect::<Vec<_>>().join("\n")
+}
+
+/// The module of `src` that a file belongs to.
+fn module(path: &Path) -> String {
+    let inside = path.strip_prefix(root().join("src")).expect("a file of src");
+    let first = inside.components().next().expect("a name").as_os_str().to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn layer(module: &str) -> usize {
+    LAYERS.iter().position(|layer| layer.contains(&module)).unwrap_or_else(|| {
+        panic!("`{module}` has no layer: give it one in tests/tidy.rs and in the map of src/lib.rs")
+    })
+}
+
+#[test]
+fn imports_point_down() {
+    let mut wrong = Vec::new();
+    for (path, text) in shipped("src") {
+        let own = module(&path);
+        for (_, rest) in code(&text).match_indices("crate::").map(|(at, _)| {
+            let code = code(&text);
+            (at, code[at + "crate::".len()..].to_owned())
+        }) {
+            let used: String =
+                rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let known = LAYERS.iter().any(|layer| layer.contains(&used.as_str()));
+            if known && used != own && layer(&used) >= layer(&own) {
+                wrong.push(format!("{} uses {used}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "imports must point down the layers:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let mut silent = Vec::new();
+    let shipped: Vec<PathBuf> = shipped("src").into_iter().map(|(path, _)| path).collect();
+    for (path, text) in all_sources() {
+        let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let said = header.join(" ").to_lowercase();
+        let is_map = path == root().join("src/lib.rs");
+        let is_data = path.starts_with(root().join("src/command/table"));
+        let owns = said.contains("own") || is_map || is_data || !shipped.contains(&path);
+        if header.is_empty() || !owns {
+            silent.push(path.display().to_string());
+        }
+    }
+    assert!(silent.is_empty(), "open with `//!` and what the file owns:\n{}", silent.join("\n"));
+}
+
+#[test]
+fn no_file_grows_without_end() {
+    let long: Vec<String> = all_sources()
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > LINES_MAX)
+        .map(|(path, lines)| format!("{} has {lines} lines", path.display()))
+        .collect();
+    assert!(long.is_empty(), "split by what a reader looks for:\n{}", long.join("\n"));
+}
+
+#[test]
+fn names_say_something() {
+    for (path, _) in all_sources() {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let empty = ["util", "utils", "common", "helpers", "misc", "types"];
+        assert!(!empty.contains(&name.as_str()), "{} names no concept", path.display());
+    }
+}
+
+#[test]
+fn what_comes_from_outside_is_never_unwrapped() {
+    let mut wrong = Vec::new();
+    for folder in ["src", "bench-client/src"] {
+        for (path, text) in shipped(folder) {
+            for (number, line) in production(&text).lines().enumerate() {
+                let banned = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!("];
+                // Rows of the command table are checked by the compiler, which panics in a const.
+                let in_const = path.ends_with("command/key_spec.rs");
+                let comment = line.trim_start().starts_with("//") || in_const;
+                if !comment && banned.iter().any(|word| line.contains(word)) {
+                    wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn redis_protocol_has_one_door() {
+    for (path, text) in shipped("src") {
+        let inside = path.starts_with(root().join("src/resp"));
+        assert!(inside || !code(&text).contains("redis_protocol"), "{}", path.display());
+    }
+}
+
+/// A command's name is written in the command table. Elsewhere only the gateway's own questions to
+/// nodes may name commands.
+#[test]
+fn there_is_one_command_table() {
+    let asking = ["backend", "topology", "keeper", "local", "resp"];
+    let names: Vec<String> = slotway::command::CommandTable::builtin()
+        .iter()
+        .filter(|(_, command)| !command.name.contains('|'))
+        .map(|(_, command)| command.name.to_uppercase())
+        .collect();
+    for (path, text) in shipped("src") {
+        let module = module(&path);
+        if module == "command" || asking.contains(&module.as_str()) {
+            continue;
+        }
+        let code = code(&text);
+        for name in &names {
+            let lower = name.to_lowercase();
+            for literal in [format!("b\"{name}\" =>"), format!("b\"{lower}\" =>")] {
+                assert!(!code.contains(&literal), "{} decides by the name {name}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn metric_names_are_written_once() {
+    for (path, text) in shipped("src") {
+        if module(&path) != "metrics" {
+            let code = code(&text).replace("\"slotway_error\"", "a label's value");
+            assert!(!code.contains("\"slotway_"), "{} names a metric", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_every_setting_and_metric() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
+    let mut missing = Vec::new();
+    for key in slotway::config::documented_keys() {
+        if !readme.contains(&format!("`{}`", key.key)) || !readme.contains(key.environment.as_str())
+        {
+            missing.push(format!("{} / {}", key.key, key.environment));
+        }
+    }
+    for metric in slotway::metrics::documented() {
+        if !readme.contains(&format!("`{}`", metric.name)) {
+            missing.push(metric.name.to_owned());
+        }
+    }
+    assert!(missing.is_empty(), "the README does not name:\n{}", missing.join("\n"));
+}
+
+/// The picture in `src/lib.rs` shows every module.
+#[test]
+fn the_map_of_the_house_is_complete() {
+    let header = fs::read_to_string(root().join("src/lib.rs")).expect("lib.rs");
+    let map: BTreeMap<&str, ()> =
+        header.split(|c: char| !c.is_alphanumeric() && c != '_').map(|word| (word, ())).collect();
+    for (path, _) in sources("src") {
+        let module = module(&path);
+        layer(&module);
+        assert!(map.contains_key(module.as_str()), "{module} is not on the map in src/lib.rs");
+    }
+}
