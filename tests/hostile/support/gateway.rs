@@ -1,5 +1,6 @@
 //! The gateway as a process of its own: started, watched, killed.
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -82,9 +83,27 @@ impl Gateway {
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
     }
 
-    /// Open file descriptors.
-    pub(crate) fn files(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    /// The sockets of clients that it holds, also those it no longer lists anywhere. Its own
+    /// connections to nodes, which come and go as they like, do not count.
+    pub(crate) fn clients(&self) -> usize {
+        let held: HashSet<String> = fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .filter_map(|link| {
+                Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+            })
+            .collect();
+        let local = format!(":{:04X}", self.address.port());
+        // Columns as proc(5) has them: 1 the local address, 3 the state (0A: listening), 9 the inode.
+        let table = fs::read_to_string(format!("/proc/{}/net/tcp", self.pid())).unwrap();
+        let is_client = |line: &&str| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            columns.len() > 9
+                && columns[1].ends_with(&local)
+                && columns[3] != "0A"
+                && held.contains(columns[9])
+        };
+        table.lines().skip(1).filter(is_client).count()
     }
 }
 
