@@ -25,6 +25,7 @@ const FAILED: u8 = 1;
 const MISUSED: u8 = 2;
 
 fn main() -> ExitCode {
+    use_small_pages();
     let invocation = match cli::parse(std::env::args_os(), std::env::vars_os().collect()) {
         Ok(invocation) => invocation,
         Err(error) => return refuse(error),
@@ -36,6 +37,14 @@ fn main() -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Keeps memory in pages of 4 KiB. With huge ones a gateway without clients takes 30 MiB instead of
+/// 12, and is no faster: what it touches per request is small and spread over its clients.
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    // A system that cannot do it only takes more memory.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn refuse(error: CliError) -> ExitCode {

@@ -4,6 +4,8 @@
 //! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>). Knows nothing
 //! of who serves a slot.
 
+use std::sync::LazyLock;
+
 /// How many slots there are.
 pub const SLOTS: usize = 16_384;
 
@@ -16,7 +18,7 @@ impl Slot {
     /// is not empty, of the whole key otherwise.
     #[inline]
     pub fn of(key: &[u8]) -> Slot {
-        Slot(crc16::State::<crc16::XMODEM>::calculate(hashed_part(key)) % SLOTS as u16)
+        Slot(crc16_of(hashed_part(key)) % SLOTS as u16)
     }
 
     /// The slot with this number, when there is one.
@@ -29,6 +31,46 @@ impl Slot {
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
+}
+
+/// Bytes of a key taken in one step.
+const STRIDE: usize = 8;
+
+/// For a byte with `n` bytes behind it in its stride, table `n` has its share of the checksum.
+type Tables = [[u16; 256]; STRIDE];
+
+/// A checksum taken byte by byte waits for each table look-up before it can begin the next; with a
+/// table for each place in a stride the look-ups of eight bytes run side by side. For a key of 16
+/// bytes that is 9 ns instead of 25 (`cargo bench --bench slot`).
+static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| {
+    let mut tables = Box::new([[0; 256]; STRIDE]);
+    for (behind, table) in tables.iter_mut().enumerate() {
+        for (byte, share) in (0..=u8::MAX).zip(table.iter_mut()) {
+            let mut bytes = [0; STRIDE];
+            bytes[0] = byte;
+            *share = crc16::State::<crc16::XMODEM>::calculate(&bytes[..=behind]);
+        }
+    }
+    tables
+});
+
+#[inline]
+fn crc16_of(bytes: &[u8]) -> u16 {
+    let tables: &Tables = &TABLES;
+    let mut sum = 0u16;
+    let mut strides = bytes.chunks_exact(STRIDE);
+    for stride in &mut strides {
+        let [high, low] = sum.to_be_bytes();
+        let share = |at: usize, byte: u8| tables[STRIDE - 1 - at][usize::from(byte)];
+        sum = share(0, stride[0] ^ high) ^ share(1, stride[1] ^ low);
+        for (at, byte) in stride.iter().enumerate().skip(2) {
+            sum ^= share(at, *byte);
+        }
+    }
+    for byte in strides.remainder() {
+        sum = (sum << 8) ^ tables[0][usize::from((sum >> 8) as u8 ^ byte)];
+    }
+    sum
 }
 
 #[inline]
@@ -61,6 +103,15 @@ mod tests {
         ];
         for (key, slot) in cases {
             assert_eq!(Slot::of(key).index(), slot, "{:?}", String::from_utf8_lossy(key));
+        }
+    }
+
+    proptest::proptest! {
+        /// Any bytes of any length have the checksum that the crate says byte by byte.
+        #[test]
+        fn sums_as_the_crate_does(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..70)) {
+            let said = crc16::State::<crc16::XMODEM>::calculate(&bytes);
+            proptest::prop_assert_eq!(crc16_of(&bytes), said);
         }
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::ring::Ring;
+use super::ring::{Ring, Spares};
 use super::{BackendError, Connection, Identity, NodeAddress};
 use crate::clock::Clock;
 use crate::metrics::{NodeStats, WorkerStats};
@@ -50,6 +50,8 @@ pub struct Shared {
     pub silence_us: u64,
     /// Bytes kept for one node before its clients are paused.
     pub queue_bytes_max: usize,
+    /// Buffers for requests, between two uses.
+    pub spares: Rc<Spares>,
     /// Command class of each row of the command table, for the latency histograms.
     pub classes: RefCell<Vec<u8>>,
 }
@@ -62,6 +64,8 @@ pub struct Pipeline {
     stats: Arc<NodeStats>,
     shared: Rc<Shared>,
     state: RefCell<State>,
+    /// The way out of the open connection.
+    writer: RefCell<Option<OwnedWriteHalf>>,
     /// Something waits to be written, or the connection is wanted.
     dirty: Cell<bool>,
     task: RefCell<Option<Waker>>,
@@ -116,12 +120,14 @@ impl Pipeline {
         stats: Arc<NodeStats>,
         shared: Rc<Shared>,
     ) -> Rc<Self> {
+        let ring = Ring::new(Rc::clone(&shared.spares));
         Rc::new(Pipeline {
             node,
             identity,
             stats,
             shared,
-            state: RefCell::default(),
+            state: RefCell::new(State { ring, ..State::default() }),
+            writer: RefCell::default(),
             dirty: Cell::new(false),
             task: RefCell::new(None),
             waiting: RefCell::default(),
@@ -175,8 +181,25 @@ impl Pipeline {
     fn enter(&self, state: &mut State, ticket: Ticket, at: u64, len: usize) {
         state.entries.push_back(Entry { ticket: Some(ticket), at, len });
         self.stats.inflight.add(1);
-        if !self.dirty.replace(true) {
+        if len >= OWNED_BYTES_MIN && state.phase == Phase::Open {
+            // At once, while the processor still has it in its caches: at the end of the turn it
+            // would have been displaced by what other clients have sent meanwhile.
+            self.write_while_room(state);
+        }
+        if !state.ring.is_sent() && !self.dirty.replace(true) {
             self.wake();
+        }
+    }
+
+    /// Writes as much as the socket takes. An error shows again when the pipeline's task writes.
+    fn write_while_room(&self, state: &mut State) {
+        let writer = self.writer.borrow();
+        let Some(writer) = writer.as_ref() else { return };
+        while !state.ring.is_sent() {
+            match write_some(writer, &state.ring) {
+                Ok(count) => state.ring.note_sent(count),
+                Err(_) => return,
+            }
         }
     }
 
@@ -208,7 +231,7 @@ impl Pipeline {
     pub fn check_silence(&self, now_us: u64) {
         let state = self.state.borrow();
         let oldest = state.entries.iter().find_map(|entry| entry.ticket.as_ref());
-        let sent_us = |ticket: &Ticket| ticket.begun_us.max(ticket.retry.sent_us);
+        let sent_us = |ticket: &Ticket| ticket.begun_us.max(ticket.retry().map_or(0, |retry| retry.sent_us));
         let waited = oldest.map_or(0, |ticket| now_us.saturating_sub(sent_us(ticket)));
         if state.phase == Phase::Open && waited > self.shared.silence_us {
             self.fault.set(true);
@@ -233,7 +256,9 @@ impl Pipeline {
                 Ok(connection) => {
                     self.opened();
                     let (reader, writer) = connection.into_stream().into_split();
-                    let error = self.serve(reader, writer).await;
+                    *self.writer.borrow_mut() = Some(writer);
+                    let error = self.serve(reader).await;
+                    *self.writer.borrow_mut() = None;
                     self.stats.connections.sub(1);
                     error
                 }
@@ -313,7 +338,8 @@ impl Pipeline {
         }
         let passed_on = std::mem::take(&mut state.passed_on);
         let entries = std::mem::take(&mut state.entries);
-        let ring = std::mem::take(&mut state.ring);
+        let ring = Ring::new(Rc::clone(&self.shared.spares));
+        let ring = std::mem::replace(&mut state.ring, ring);
         (state.scanner, state.in_push) = (ReplyScanner::default(), false);
         state.kept.clear();
         drop(state);
@@ -333,11 +359,10 @@ impl Pipeline {
     }
 
     /// Serves until the connection ends; returns why.
-    async fn serve(&self, mut reader: OwnedReadHalf, writer: OwnedWriteHalf) -> BackendError {
+    async fn serve(&self, mut reader: OwnedReadHalf) -> BackendError {
         std::future::poll_fn(|cx| {
             self.set_task(cx);
-            let served =
-                self.poll_write(cx, &writer).and_then(|()| self.poll_read(cx, &mut reader));
+            let served = self.poll_write(cx).and_then(|()| self.poll_read(cx, &mut reader));
             match served {
                 Ok(()) if self.fault.get() => Poll::Ready(BackendError::Silent),
                 Ok(()) if self.retired.get() && self.state.borrow().entries.is_empty() => {
@@ -351,14 +376,9 @@ impl Pipeline {
     }
 
     /// Writes what sessions have appended since the last turn, until the socket is full.
-    fn poll_write(
-        &self,
-        cx: &mut Context<'_>,
-        writer: &OwnedWriteHalf,
-    ) -> Result<(), BackendError> {
-        if !self.dirty.get() {
-            return Ok(());
-        }
+    fn poll_write(&self, cx: &mut Context<'_>) -> Result<(), BackendError> {
+        let writer = self.writer.borrow();
+        let Some(writer) = writer.as_ref().filter(|_| self.dirty.get()) else { return Ok(()) };
         let mut state = self.state.borrow_mut();
         loop {
             if state.ring.is_sent() {

@@ -4,19 +4,40 @@
 //! a safe retry sends again is taken from here, so that no request needs a second copy. Pure: no
 //! socket. Positions count bytes since the connection's first one.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::rc::Rc;
 
 /// Size of an ordinary chunk. A longer request gets a chunk of its own.
 const CHUNK_BYTES: usize = 32 * 1024;
-/// Ordinary chunks kept for reuse.
-const SPARE_MAX: usize = 2;
+/// Ordinary chunks that all rings of a worker together keep for reuse.
+const SPARE_MAX: usize = 32;
+
+/// Emptied ordinary chunks, for any ring of the same worker. A chunk given back to the allocator
+/// between two bursts would have its pages taken from the process and asked for again.
+#[derive(Debug, Default)]
+pub struct Spares(RefCell<Vec<Vec<u8>>>);
+
+impl Spares {
+    fn take(&self) -> Vec<u8> {
+        self.0.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
+    }
+
+    fn give(&self, mut chunk: Vec<u8>) {
+        let mut spares = self.0.borrow_mut();
+        if chunk.capacity() == CHUNK_BYTES && spares.len() < SPARE_MAX {
+            chunk.clear();
+            spares.push(chunk);
+        }
+    }
+}
 
 /// A queue of bytes in chunks; every request is contiguous in one chunk.
 #[derive(Debug, Default)]
 pub struct Ring {
     chunks: VecDeque<Chunk>,
-    spare: Vec<Vec<u8>>,
+    spares: Rc<Spares>,
     /// Position of the end of what has been appended.
     end: u64,
     /// Position of the end of what has been written to the socket.
@@ -38,6 +59,11 @@ impl Chunk {
 }
 
 impl Ring {
+    /// An empty ring that shares these spare chunks.
+    pub fn new(spares: Rc<Spares>) -> Ring {
+        Ring { spares, ..Ring::default() }
+    }
+
     /// Appends a request and returns its position.
     #[inline]
     pub fn append(&mut self, request: &[u8]) -> u64 {
@@ -54,9 +80,9 @@ impl Ring {
 
     #[cold]
     fn append_chunk(&mut self, request: &[u8]) {
-        let mut bytes = match self.spare.pop() {
-            Some(spare) if spare.capacity() >= request.len() => spare,
-            _ => Vec::with_capacity(request.len().max(CHUNK_BYTES)),
+        let mut bytes = match request.len() {
+            ..=CHUNK_BYTES => self.spares.take(),
+            len => Vec::with_capacity(len),
         };
         bytes.extend_from_slice(request);
         self.chunks.push_back(Chunk { start: self.end, bytes });
@@ -128,12 +154,9 @@ impl Ring {
     }
 
     fn drop_first(&mut self) {
-        if let Some(mut chunk) = self.chunks.pop_front() {
+        if let Some(chunk) = self.chunks.pop_front() {
             self.sending = self.sending.saturating_sub(1);
-            if chunk.bytes.capacity() == CHUNK_BYTES && self.spare.len() < SPARE_MAX {
-                chunk.bytes.clear();
-                self.spare.push(chunk.bytes);
-            }
+            self.spares.give(chunk.bytes);
         }
     }
 

@@ -25,8 +25,8 @@ pub struct Ticket {
     pub repeatable: bool,
     /// Whether its reply is made by a client's script, which may return any error text.
     pub scripted: bool,
-    /// What has been tried so far.
-    pub retry: Retry,
+    /// What has been tried so far; `None` until it first comes back unanswered.
+    retry: Option<Box<Retry>>,
     /// When it was read from the client, in microseconds of the worker's clock.
     pub begun_us: u64,
     redeemed: bool,
@@ -87,7 +87,7 @@ impl Ticket {
             command,
             repeatable,
             scripted,
-            retry: Retry::default(),
+            retry: None,
             begun_us,
             redeemed: false,
         }
@@ -152,6 +152,16 @@ impl Ticket {
     pub fn trouble(self, request: Vec<u8>, why: super::Why) {
         let outlet = Rc::clone(&self.outlet);
         outlet.add_trouble(Trouble { ticket: self, request, why });
+    }
+
+    /// What has been tried so far, if it ever came back unanswered.
+    pub fn retry(&self) -> Option<&Retry> {
+        self.retry.as_deref()
+    }
+
+    /// What has been tried so far, to be added to.
+    pub fn retry_mut(&mut self) -> &mut Retry {
+        self.retry.get_or_insert_default()
     }
 
     /// The client's way out.

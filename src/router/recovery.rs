@@ -211,7 +211,7 @@ impl Recovery {
         if let Step::Fail(text) = step {
             return finish(router, ticket, &text);
         }
-        let retry = &mut ticket.retry;
+        let retry = ticket.retry_mut();
         retry.tries = retry.tries.saturating_add(1);
         retry.sent_us = router.shared().clock.now_us();
         // A slot that moves back and forth is waited for; only redirects in a row are a loop.
@@ -232,7 +232,7 @@ impl Held {
     /// The error to answer with, when it is not to be tried again.
     fn gives_up(&mut self, router: &Router, now_us: u64) -> Option<String> {
         let (ticket, why) = (&mut self.trouble.ticket, &self.trouble.why);
-        if is_redirect(why) && ticket.retry.redirects >= router.rules.redirects_max {
+        if is_redirect(why) && ticket.retry().map_or(0, |retry| retry.redirects) >= router.rules.redirects_max {
             return Some(texts::REDIRECTS.to_owned());
         }
         if *why == Why::Indeterminate && !ticket.repeatable {
@@ -240,10 +240,11 @@ impl Held {
             return Some(texts::INDETERMINATE.to_owned());
         }
         // What counts is how long it has been in trouble, not how long a slow node took to say so.
-        if ticket.retry.troubled_us == 0 {
-            ticket.retry.troubled_us = now_us;
+        let retry = ticket.retry_mut();
+        if retry.troubled_us == 0 {
+            retry.troubled_us = now_us;
         }
-        let waited_us = now_us - ticket.retry.troubled_us;
+        let waited_us = now_us - retry.troubled_us;
         (waited_us > router.rules.failover_wait_us).then(|| last_word(&self.trouble))
     }
 
@@ -274,7 +275,7 @@ impl Held {
             Why::Unsent | Why::Indeterminate => {
                 stats.retried_lost.add(1);
                 topology.want_refresh(Trigger::NodeTrouble);
-                if self.trouble.ticket.retry.tries == 0 { SHORT_PAUSE } else { PAUSE }
+                if self.trouble.ticket.retry().is_none_or(|retry| retry.tries == 0) { SHORT_PAUSE } else { PAUSE }
             }
             Why::NoMaster => {
                 topology.want_refresh(Trigger::NoMaster);

@@ -20,6 +20,11 @@ const ROOM_MAX: usize = 1 << 20;
 const ROOM_PER_BYTE: usize = 16;
 /// From here on exactly what is missing is read, so that a large request fills its buffer alone.
 const EXACT_MIN: usize = 32 * 1024;
+/// A client whose last request missed more than this is read from with less at first, so that the
+/// most of its next one is not copied out of the scratch buffer.
+const LARGE_MISSING_MIN: usize = 64 * 1024;
+/// That first read.
+const FIRST_BYTES_OF_LARGE: usize = 32 * 1024;
 
 /// What a client has sent.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub(super) struct Input {
     unread: bool,
     /// Bytes that the half request in `kept` still needs, at least.
     missing: usize,
+    /// The last request came with most of it missing: the next one probably will too.
+    expects_large: bool,
 }
 
 /// What a read brought.
@@ -47,7 +54,7 @@ pub(super) enum Read {
 
 impl Input {
     pub(super) fn new(reader: OwnedReadHalf) -> Input {
-        Input { reader, kept: Vec::new(), unread: false, missing: 1 }
+        Input { reader, kept: Vec::new(), unread: false, missing: 1, expects_large: false }
     }
 
     /// Whether there are bytes to look at before more are read.
@@ -90,7 +97,8 @@ impl Input {
     /// Keeps bytes of the scratch buffer.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.kept.reserve(self.room(bytes.len()).max(bytes.len()));
+            self.expects_large = self.missing >= LARGE_MISSING_MIN;
+            self.kept.reserve_exact(bytes.len() + self.room(bytes.len()));
             self.kept.extend_from_slice(bytes);
         }
     }
@@ -105,10 +113,14 @@ impl Input {
     /// Reads once.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Read> {
         if self.kept.is_empty() {
-            let mut buffer = ReadBuf::new(scratch);
+            let most = if self.expects_large { FIRST_BYTES_OF_LARGE } else { scratch.len() };
+            let mut buffer = ReadBuf::new(&mut scratch[..most]);
             return match ready!(Pin::new(&mut self.reader).poll_read(cx, &mut buffer)) {
                 Ok(()) if buffer.filled().is_empty() => Poll::Ready(Read::End),
-                Ok(()) => Poll::Ready(Read::Scratch(buffer.filled().len())),
+                Ok(()) => {
+                    self.expects_large &= buffer.filled().len() == most;
+                    Poll::Ready(Read::Scratch(buffer.filled().len()))
+                }
                 Err(_) => Poll::Ready(Read::Broken),
             };
         }
