@@ -231,7 +231,8 @@ impl Pipeline {
     pub fn check_silence(&self, now_us: u64) {
         let state = self.state.borrow();
         let oldest = state.entries.iter().find_map(|entry| entry.ticket.as_ref());
-        let sent_us = |ticket: &Ticket| ticket.begun_us.max(ticket.retry().map_or(0, |retry| retry.sent_us));
+        let sent_us =
+            |ticket: &Ticket| ticket.begun_us.max(ticket.retry().map_or(0, |retry| retry.sent_us));
         let waited = oldest.map_or(0, |ticket| now_us.saturating_sub(sent_us(ticket)));
         if state.phase == Phase::Open && waited > self.shared.silence_us {
             self.fault.set(true);

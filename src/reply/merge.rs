@@ -30,8 +30,11 @@ pub enum Merge {
     /// All items of all arrays (KEYS).
     Concatenate,
     /// Whatever the caller makes of the parts.
-    With(Box<dyn FnOnce(Vec<Vec<u8>>) -> Vec<u8>>),
+    With(Make),
 }
+
+/// Makes one reply of the parts of several nodes.
+pub type Make = Box<dyn FnOnce(&[&[u8]]) -> Vec<u8>>;
 
 impl fmt::Debug for Merge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,23 +58,24 @@ const UNMERGEABLE: &str = "ERR gateway: the nodes' replies cannot be merged into
 
 impl Merge {
     /// The merged reply.
-    pub fn apply(self, parts: Vec<Vec<u8>>) -> Vec<u8> {
+    pub fn apply(self, parts: &[&[u8]]) -> Vec<u8> {
+        let is_error = |part: &&[u8]| part.first() == Some(&b'-');
         if let Merge::OneSucceeded = self {
-            let good = parts.iter().position(|part| part.first() != Some(&b'-')).unwrap_or(0);
-            return parts.into_iter().nth(good).unwrap_or_else(unmergeable);
+            let good = parts.iter().find(|part| !is_error(part)).or(parts.first());
+            return good.map_or_else(unmergeable, |part| part.to_vec());
         }
-        if let Some(error) = parts.iter().position(|part| part.first() == Some(&b'-')) {
-            return parts.into_iter().nth(error).unwrap_or_else(unmergeable);
+        if let Some(error) = parts.iter().find(|part| is_error(part)) {
+            return error.to_vec();
         }
         let merged = match self {
-            Merge::InKeyOrder(order) => in_key_order(&order, &parts),
-            Merge::Sum => integers(&parts, i64::saturating_add),
-            Merge::Min => integers(&parts, i64::min),
-            Merge::Max => integers(&parts, i64::max),
-            Merge::And => logical(&parts, |a, b| a & b),
-            Merge::Or => logical(&parts, |a, b| a | b),
-            Merge::AllSucceeded | Merge::OneSucceeded => parts.into_iter().next(),
-            Merge::Concatenate => concatenate(&parts),
+            Merge::InKeyOrder(order) => in_key_order(&order, parts),
+            Merge::Sum => integers(parts, i64::saturating_add),
+            Merge::Min => integers(parts, i64::min),
+            Merge::Max => integers(parts, i64::max),
+            Merge::And => logical(parts, |a, b| a & b),
+            Merge::Or => logical(parts, |a, b| a | b),
+            Merge::AllSucceeded | Merge::OneSucceeded => parts.first().map(|part| part.to_vec()),
+            Merge::Concatenate => concatenate(parts),
             Merge::With(make) => Some(make(parts)),
         };
         merged.unwrap_or_else(unmergeable)
@@ -92,7 +96,7 @@ fn integer(frame: &[u8]) -> Option<i64> {
     }
 }
 
-fn integers(parts: &[Vec<u8>], join: impl Fn(i64, i64) -> i64) -> Option<Vec<u8>> {
+fn integers(parts: &[&[u8]], join: impl Fn(i64, i64) -> i64) -> Option<Vec<u8>> {
     let mut values = parts.iter().map(|part| integer(part));
     let first = values.next()??;
     let total = values.try_fold(first, |total, value| Some(join(total, value?)))?;
@@ -124,12 +128,12 @@ pub fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(len)
 }
 
-fn in_key_order(order: &[u16], parts: &[Vec<u8>]) -> Option<Vec<u8>> {
+fn in_key_order(order: &[u16], parts: &[&[u8]]) -> Option<Vec<u8>> {
     let mut rests = Vec::with_capacity(parts.len());
     for part in parts {
         rests.push(open_array(part)?);
     }
-    let bytes: usize = parts.iter().map(Vec::len).sum();
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(bytes + 16);
     write::array_len(&mut out, order.len());
     for &part in order {
@@ -142,9 +146,9 @@ fn in_key_order(order: &[u16], parts: &[Vec<u8>]) -> Option<Vec<u8>> {
     rests.iter().all(|(left, _)| *left == 0).then_some(out)
 }
 
-fn concatenate(parts: &[Vec<u8>]) -> Option<Vec<u8>> {
+fn concatenate(parts: &[&[u8]]) -> Option<Vec<u8>> {
     let mut count = 0;
-    let mut items = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    let mut items = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
     for part in parts {
         let (len, rest) = open_array(part)?;
         count += len;
@@ -159,7 +163,7 @@ fn concatenate(parts: &[Vec<u8>]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn logical(parts: &[Vec<u8>], join: impl Fn(i64, i64) -> i64 + Copy) -> Option<Vec<u8>> {
+fn logical(parts: &[&[u8]], join: impl Fn(i64, i64) -> i64 + Copy) -> Option<Vec<u8>> {
     if integer(parts.first()?).is_some() {
         return integers(parts, join);
     }
@@ -195,7 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn apply(merge: Merge, parts: &[&str]) -> String {
-        let merged = merge.apply(parts.iter().map(|part| part.as_bytes().to_vec()).collect());
+        let merged = merge.apply(&parts.iter().map(|part| part.as_bytes()).collect::<Vec<_>>());
         String::from_utf8(merged).expect("text")
     }
 
@@ -259,13 +263,14 @@ mod tests {
                 *count += 1;
                 encode(value, body);
             }
-            let parts = parts.into_iter().map(|(count, body)| {
+            let parts: Vec<Vec<u8>> = parts.into_iter().map(|(count, body)| {
                 let mut frame = Vec::new();
                 write::array_len(&mut frame, count);
                 [frame, body].concat()
             }).collect();
+            let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
             let order = values.iter().map(|(part, _)| *part).collect();
-            prop_assert_eq!(Merge::InKeyOrder(order).apply(parts), want);
+            prop_assert_eq!(Merge::InKeyOrder(order).apply(&parts), want);
         }
     }
 }

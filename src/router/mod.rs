@@ -18,11 +18,12 @@ use std::task::Waker;
 
 use arc_swap::{ArcSwap, Cache};
 
+use crate::backend::pipeline::OWNED_BYTES_MIN;
 use crate::backend::{NodeAddress, Pipeline, Pipelines, Shared};
 use crate::command::CommandTable;
 use crate::config::{CrossSlot, Limits, Timeouts};
 use crate::metrics::WorkerStats;
-use crate::reply::merge::Merge;
+use crate::reply::merge::{Make, Merge};
 use crate::reply::ticket::About;
 use crate::reply::{Gather, Outlet, Ticket, Why, texts};
 use crate::resp::{Args, Protocol};
@@ -251,24 +252,25 @@ impl Router {
         client: Client<'_>,
         seq: u64,
         about: About,
-        split: plan::Split,
+        mut split: plan::Split,
         args: Args<'_>,
     ) -> Option<Rc<Pipeline>> {
         self.stats().split.add(1);
-        let mut part_bytes = Vec::new();
-        let parts: Vec<(Slot, Vec<u8>)> = (0..split.len())
-            .map(|part| {
-                split.write_part(part, args, &mut part_bytes);
-                (split.slot(part), std::mem::take(&mut part_bytes))
-            })
-            .collect();
-        let gather = Rc::new(Gather::new(parts.len(), split.into_merge()));
-        let mut full = None;
-        for (index, (slot, request)) in parts.into_iter().enumerate() {
-            let about = About { slot, ..about };
+        let merge = split.take_merge();
+        let gather = Rc::new(Gather::new(split.len(), merge));
+        let (mut full, mut request) = (None, Vec::new());
+        for part in 0..split.len() {
+            split.write_part(part, args, &mut request);
+            let about = About { slot: split.slot(part), ..about };
             let outlet = Rc::clone(client.outlet);
-            let ticket = Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32);
-            full = self.send_owned(ticket, client.protocol, request).or(full);
+            let ticket = Ticket::part(outlet, seq, about, Rc::clone(&gather), part as u32);
+            if request.len() >= OWNED_BYTES_MIN {
+                let request = std::mem::take(&mut request);
+                full = self.send_owned(ticket, client.protocol, request).or(full);
+            } else {
+                full = self.send(ticket, client.protocol, &request).or(full);
+                request.clear();
+            }
         }
         full
     }
@@ -314,7 +316,7 @@ impl Router {
         seq: u64,
         (about, shard): (About, usize),
         request: &[u8],
-        make: Box<dyn FnOnce(Vec<Vec<u8>>) -> Vec<u8>>,
+        make: Make,
     ) -> Option<Rc<Pipeline>> {
         let map = self.map();
         let slot = map.first_slot_of(shard).unwrap_or(client.home);

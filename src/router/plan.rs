@@ -163,9 +163,9 @@ impl Split {
         }
     }
 
-    /// How the parts' replies become one.
-    pub fn into_merge(self) -> Merge {
-        self.merge
+    /// How the parts' replies become one; asked for once.
+    pub fn take_merge(&mut self) -> Merge {
+        std::mem::replace(&mut self.merge, Merge::AllSucceeded)
     }
 }
 
@@ -225,19 +225,19 @@ mod tests {
         // Slots: a 15495, b 3300, c 7365.
         let (plan, parts) = planned("MGET a b a c {b}", CrossSlot::Split);
         assert_eq!(parts, ["MGET b {b}", "MGET c", "MGET a a"]);
-        let Plan::Split(split) = plan else { panic!("{plan:?}") };
+        let Plan::Split(mut split) = plan else { panic!("{plan:?}") };
         assert_eq!(
             (split.slot(0), split.slot(1), split.slot(2)),
             (slot("b"), slot("c"), slot("a"))
         );
-        let Merge::InKeyOrder(order) = split.into_merge() else { panic!("another merge") };
+        let Merge::InKeyOrder(order) = split.take_merge() else { panic!("another merge") };
         assert_eq!(order, [2, 0, 2, 1, 0]);
         let (_, parts) = planned("MSET a 1 b 2 c 3 a 4", CrossSlot::Split);
         assert_eq!(parts, ["MSET b 2", "MSET c 3", "MSET a 1 a 4"]);
         for line in ["DEL a b", "UNLINK a b", "EXISTS a b a", "TOUCH a b"] {
             let (plan, _) = planned(line, CrossSlot::Split);
-            let Plan::Split(split) = plan else { panic!("{line}") };
-            assert!(matches!(split.into_merge(), Merge::Sum), "{line}");
+            let Plan::Split(mut split) = plan else { panic!("{line}") };
+            assert!(matches!(split.take_merge(), Merge::Sum), "{line}");
         }
     }
 

@@ -232,7 +232,9 @@ impl Held {
     /// The error to answer with, when it is not to be tried again.
     fn gives_up(&mut self, router: &Router, now_us: u64) -> Option<String> {
         let (ticket, why) = (&mut self.trouble.ticket, &self.trouble.why);
-        if is_redirect(why) && ticket.retry().map_or(0, |retry| retry.redirects) >= router.rules.redirects_max {
+        if is_redirect(why)
+            && ticket.retry().map_or(0, |retry| retry.redirects) >= router.rules.redirects_max
+        {
             return Some(texts::REDIRECTS.to_owned());
         }
         if *why == Why::Indeterminate && !ticket.repeatable {
@@ -275,7 +277,11 @@ impl Held {
             Why::Unsent | Why::Indeterminate => {
                 stats.retried_lost.add(1);
                 topology.want_refresh(Trigger::NodeTrouble);
-                if self.trouble.ticket.retry().is_none_or(|retry| retry.tries == 0) { SHORT_PAUSE } else { PAUSE }
+                if self.trouble.ticket.retry().is_none_or(|retry| retry.tries == 0) {
+                    SHORT_PAUSE
+                } else {
+                    PAUSE
+                }
             }
             Why::NoMaster => {
                 topology.want_refresh(Trigger::NoMaster);

@@ -97,8 +97,8 @@ pub fn run_id() -> &'static str {
 }
 
 /// One reply to INFO, made of the nodes' (`parts`: whole frames, bulk or verbatim).
-pub fn merge(parts: &[Vec<u8>], own: &Own, protocol: Protocol, asked: Asked) -> Vec<u8> {
-    let texts: Vec<_> = parts.iter().map(|part| body(part)).collect();
+pub fn merge(parts: &[impl AsRef<[u8]>], own: &Own, protocol: Protocol, asked: Asked) -> Vec<u8> {
+    let texts: Vec<_> = parts.iter().map(|part| body(part.as_ref())).collect();
     let mut text = String::new();
     if asked != Asked::Gateway {
         let sections = collect(&texts);

@@ -8,7 +8,7 @@ use super::state::ReplyMode;
 use super::{End, Session, info, local};
 use crate::command::{Class, Command, CommandId, CommandTable, Flags, Handling, Local};
 use crate::metrics::Outcome;
-use crate::reply::merge::Merge;
+use crate::reply::merge::{Make, Merge};
 use crate::reply::ticket::About;
 use crate::reply::{Ticket, texts};
 use crate::resp::{Args, write};
@@ -166,9 +166,9 @@ impl Session {
                     write::bulk(&mut request, word);
                 }
                 let shard = position.shard;
-                let make = Box::new(move |parts: Vec<Vec<u8>>| {
-                    let reply = parts.into_iter().next().unwrap_or_default();
-                    scan::rewrite(&reply, shard, shards, mark)
+                let make = Box::new(move |parts: &[&[u8]]| {
+                    let reply = parts.first().copied().unwrap_or_default();
+                    scan::rewrite(reply, shard, shards, mark)
                         .unwrap_or_else(|| texts::frame(texts::SCAN_REPLY))
                 });
                 return self.send_made(id, seq, shard, &request, make);
@@ -177,14 +177,7 @@ impl Session {
         self.router().fail(&self.outlet, seq, id, text);
     }
 
-    fn send_made(
-        &mut self,
-        id: CommandId,
-        seq: u64,
-        shard: usize,
-        request: &[u8],
-        make: Box<dyn FnOnce(Vec<Vec<u8>>) -> Vec<u8>>,
-    ) {
+    fn send_made(&mut self, id: CommandId, seq: u64, shard: usize, request: &[u8], make: Make) {
         let router = Rc::clone(&self.around.router);
         let home = Router::home_of(self.state.info.id);
         let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
@@ -206,11 +199,11 @@ impl Session {
 
     /// RANDOMKEY: one of the keys that the shards draw.
     fn random_key(&mut self, id: CommandId, frame: &[u8]) {
-        let draw = Box::new(|mut parts: Vec<Vec<u8>>| {
-            let some = |part: &Vec<u8>| !part.starts_with(b"$-1") && !part.starts_with(b"_");
-            let keys: Vec<usize> = (0..parts.len()).filter(|&n| some(&parts[n])).collect();
-            let drawn = fastrand::choice(&keys).copied().unwrap_or(0);
-            if drawn < parts.len() { parts.swap_remove(drawn) } else { Vec::new() }
+        let draw = Box::new(|parts: &[&[u8]]| {
+            let some = |part: &&&[u8]| !part.starts_with(b"$-1") && !part.starts_with(b"_");
+            let keys: Vec<&&[u8]> = parts.iter().filter(some).collect();
+            let drawn = fastrand::choice(&keys).copied().or(parts.first());
+            drawn.map_or_else(Vec::new, |key| key.to_vec())
         });
         self.ask_all(id, frame, Merge::With(draw));
     }
@@ -221,9 +214,9 @@ impl Session {
         let protocol = self.state.protocol;
         if info::wants_gateway_only(args) || !self.router().map().is_complete() {
             self.router().stats().command(id, Outcome::Ok);
-            return self.deliver_own(&info::merge(&[], &own, protocol, asked));
+            return self.deliver_own(&info::merge(&[[]; 0], &own, protocol, asked));
         }
-        let merge = move |parts: Vec<Vec<u8>>| info::merge(&parts, &own, protocol, asked);
+        let merge = move |parts: &[&[u8]]| info::merge(parts, &own, protocol, asked);
         self.ask_all(id, frame, Merge::With(Box::new(merge)));
     }
 }
