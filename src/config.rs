@@ -29,6 +29,9 @@ pub use problem::{ConfigError, Place, Problem};
 pub use secret::Secret;
 pub use value::{DEFAULT_NODE_PORT, HostPort};
 
+/// Fewer masters cannot agree that one of them is gone.
+pub const MASTERS_MIN: usize = 3;
+
 /// The whole configuration. `Config::default()` is a gateway without seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -46,6 +49,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What is done with commands that do not fit one slot.
     pub routing: Routing,
+    /// What `slotway keeper` keeps.
+    pub keeper: KeeperConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -137,6 +142,30 @@ pub enum CrossSlot {
     Refuse,
 }
 
+/// `[keeper]`: which nodes are to be a cluster, and what `slotway keeper` may do for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeeperConfig {
+    /// All nodes of the cluster, each under a name of its own.
+    pub nodes: Vec<HostPort>,
+    /// How many replicas each master gets when the cluster is formed.
+    pub replicas: usize,
+    /// Between two looks at the nodes when nothing happens.
+    pub interval: Duration,
+    /// For all that one node is asked in one look, and for its answer to one command.
+    pub patience: Duration,
+    /// How long a node must have failed to be forgotten by the others; `None` is never.
+    pub forget_after: Option<Duration>,
+    /// How long the majority of masters must be gone for a replica to be made master without a
+    /// vote; `None` is never.
+    pub takeover_after: Option<Duration>,
+    /// End as soon as the cluster is whole.
+    pub once: bool,
+    /// How long `once` waits; `None` is for ever.
+    pub wait: Option<Duration>,
+    /// Only tell what would be done.
+    pub dry_run: bool,
+}
+
 /// `[log]`: what is logged, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
@@ -188,6 +217,7 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             routing: Routing::default(),
+            keeper: KeeperConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -249,6 +279,22 @@ impl Default for Timeouts {
 impl Default for Routing {
     fn default() -> Self {
         Routing { cross_slot: CrossSlot::Split }
+    }
+}
+
+impl Default for KeeperConfig {
+    fn default() -> Self {
+        KeeperConfig {
+            nodes: Vec::new(),
+            replicas: 1,
+            interval: Duration::from_secs(1),
+            patience: Duration::from_secs(2),
+            forget_after: None,
+            takeover_after: None,
+            once: false,
+            wait: Some(Duration::from_secs(120)),
+            dry_run: false,
+        }
     }
 }
 

@@ -6,10 +6,10 @@
 //! Layers; a module uses only modules of lower layers (`tests/tidy.rs` checks it).
 //!
 //! ```text
-//! 7  main, cli          the command line           lib.rs       run(): everything put together
+//! 7  main, cli          the command line           lib.rs       run(), keep(): all put together
 //!    topology_report    `slotway topology`
 //! 6  server             accept, place, drain       worker       one core: its clients, its connections
-//!    admin              metrics, health            keeper       forms a cluster    local   one on this machine
+//!    admin              metrics, health            keeper       forms and heals    local   one on this machine
 //! 5  session            one client: read -> classify -> step -> write
 //! 4  router             request + map -> plan; a plan carried out; the one redirect and retry loop
 //! 3  topology           slots -> shards -> nodes, and how that is kept true
@@ -58,6 +58,7 @@ use tokio::sync::watch;
 
 use backend::NodeBook;
 use config::Config;
+use keeper::{Keeper, KeeperError};
 use metrics::WorkerStats;
 use server::{Gateway, Stop};
 use session::clients::Clients;
@@ -74,6 +75,10 @@ pub enum RunError {
     Listen(SocketAddr, io::Error),
     /// A worker thread cannot be started.
     Worker(io::Error),
+    /// The cluster is not kept.
+    Keeper(KeeperError),
+    /// It was told to stop before the cluster was whole.
+    Stopped(String),
 }
 
 impl fmt::Display for RunError {
@@ -81,6 +86,8 @@ impl fmt::Display for RunError {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Keeper(error) => write!(f, "{error}"),
+            Self::Stopped(why) => write!(f, "stopped before the cluster was whole: {why}"),
         }
     }
 }
@@ -125,6 +132,50 @@ pub async fn run(
     let _ = stop.wait_for(|stop| *stop != Stop::No).await;
     gateway.drain(&mut stop, || accepting.abort_all()).await;
     Ok(())
+}
+
+/// Keeps a cluster on the current runtime until told to stop or, with `once`, until it is whole.
+pub async fn keep(config: &Config, mut stop: watch::Receiver<Stop>) -> Result<(), RunError> {
+    let options = &config.keeper;
+    let identity = worker::identity(config);
+    let mut keeper = Keeper::new(options, identity).map_err(RunError::Keeper)?;
+    let board = keeper.board();
+    // Ends with this function.
+    let mut tasks = tokio::task::JoinSet::new();
+    // Who asks for `once` waits for the exit code, and may have a gateway on that port already.
+    if let Some(address) = config.admin.bind.filter(|_| !options.once) {
+        let socket = server::listen(address).map_err(|error| RunError::Listen(address, error))?;
+        tasks.spawn(admin::serve_keeper(Arc::clone(&board), socket));
+        tracing::info!(%address, "metrics and health are served");
+    }
+    let nodes = options.nodes.len();
+    tracing::info!(nodes, replicas = options.replicas, version = version::VERSION, "keeper starts");
+    let deadline = options.wait.map(|wait| std::time::Instant::now() + wait);
+    let work = async {
+        if options.once {
+            return keeper.until_whole(deadline).await.map(|_| ()).map_err(RunError::Keeper);
+        }
+        keeper.keep().await;
+        Ok(())
+    };
+    tokio::select! {
+        ended = work => return ended,
+        // An error means that nobody can ask for a stop any more, which is one.
+        _ = stop.wait_for(|stop| *stop != Stop::No) => {}
+    }
+    // In the midst of a step, maybe: the next keeper finds it done or not done, and goes on.
+    tracing::info!("keeper ends");
+    match board.not_ready().filter(|_| options.once) {
+        Some(why) => Err(RunError::Stopped(why)),
+        None => Ok(()),
+    }
+}
+
+/// What a keeper would do, in words.
+pub async fn preview_keep(config: &Config) -> Result<String, RunError> {
+    let identity = worker::identity(config);
+    let mut keeper = Keeper::new(&config.keeper, identity).map_err(RunError::Keeper)?;
+    keeper.preview().await.map_err(RunError::Keeper)
 }
 
 fn build(config: Config) -> Result<Arc<Gateway>, RunError> {

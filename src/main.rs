@@ -80,6 +80,10 @@ fn carry_out(invocation: Invocation) -> Result<()> {
             };
             block_on(async { Ok(local::run(options, config, serve, announce).await?) })
         }
+        Invocation::Keeper(config) => {
+            let _flushed_at_end = start_logging(&config.log);
+            block_on(keep_until_signal(config))
+        }
         Invocation::Topology { config, json } => block_on(show_topology(config, json)),
         Invocation::CheckConfig(page) => print(&page),
         Invocation::Healthcheck { admin, ready } => Ok(healthcheck::ask(admin, ready)?),
@@ -109,6 +113,19 @@ async fn serve(config: Config, shutdown: CancellationToken) -> Result<()> {
 
 /// Serves until a signal: the first one drains, a second one ends it at once.
 async fn serve_until_signal(config: Config) -> Result<()> {
+    Ok(slotway::run(config, signals()?, |_| ()).await?)
+}
+
+/// Keeps a cluster until a signal, or tells what it would do.
+async fn keep_until_signal(config: Config) -> Result<()> {
+    if config.keeper.dry_run {
+        return print(&slotway::preview_keep(&config).await?);
+    }
+    Ok(slotway::keep(&config, signals()?).await?)
+}
+
+/// What the signals of an operator ask for.
+fn signals() -> Result<watch::Receiver<Stop>> {
     let (stop, stopped) = watch::channel(Stop::No);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -121,7 +138,7 @@ async fn serve_until_signal(config: Config) -> Result<()> {
             stop.send_replace(next);
         }
     });
-    Ok(slotway::run(config, stopped, |_| ()).await?)
+    Ok(stopped)
 }
 
 /// The main thread does not serve: one small runtime is enough for it.

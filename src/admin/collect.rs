@@ -43,6 +43,7 @@ impl Collector {
         let map = gateway.topology.map().load_full();
         let state = gateway.topology.state().clone();
         let mut scrape = self.exposition.scrape();
+        set_build(&mut scrape);
         set_gateway(&mut scrape, gateway);
         set_clients(&mut scrape, gateway);
         set_commands(&mut scrape, gateway, &mut self.rows);
@@ -68,13 +69,16 @@ fn sum(gateway: &Gateway, figure: impl Fn(&WorkerStats) -> &Count) -> u64 {
     gateway.workers.iter().map(|worker| figure(&worker.stats).get()).sum()
 }
 
-fn flag(yes: bool) -> f64 {
+pub(super) fn flag(yes: bool) -> f64 {
     f64::from(u8::from(yes))
 }
 
-fn set_gateway(scrape: &mut Scrape<'_>, gateway: &Gateway) {
+pub(super) fn set_build(scrape: &mut Scrape<'_>) {
     let build = [version::VERSION, version::COMMIT, version::RUSTC];
     scrape.gauge(&names::BUILD_INFO, &build, 1.0);
+}
+
+fn set_gateway(scrape: &mut Scrape<'_>, gateway: &Gateway) {
     scrape.gauge(&names::READY, &[], flag(gateway.not_ready().is_none()));
     scrape.gauge(&names::DRAINING, &[], flag(gateway.is_draining()));
 }
@@ -276,7 +280,7 @@ fn set_workers(scrape: &mut Scrape<'_>, gateway: &Gateway) {
 }
 
 /// What the operating system says of the process; what it does not say is left out.
-fn set_process(scrape: &mut Scrape<'_>) {
+pub(super) fn set_process(scrape: &mut Scrape<'_>) {
     let process = metrics_process::collector::collect();
     if let Some(seconds) = process.cpu_seconds_total {
         scrape.seconds(&names::PROCESS_CPU, &[], seconds);

@@ -5,9 +5,11 @@
 //! client of this port, slow or hostile, keeps another one from being answered: a connection gets
 //! one request and [`CONNECTION_MAX`], and a new one takes the place of the oldest.
 //!
-//! `routes.rs` has the endpoints, `collect.rs` the figures of a scrape, `status.rs` the JSON.
+//! `routes.rs` has the endpoints of the gateway, `collect.rs` the figures of a scrape, `status.rs`
+//! the JSON; `keeper.rs` has all three of the keeper.
 
 mod collect;
+mod keeper;
 mod routes;
 mod status;
 
@@ -22,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::keeper::Board;
 use crate::server::Gateway;
 use collect::Collector;
 
@@ -55,10 +58,20 @@ impl Admin {
     }
 }
 
-/// Answers operators, for ever.
+/// Answers the operators of a gateway, for ever.
 pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
     let admin = Arc::new(Admin::new(gateway));
     let router = routes::router(Arc::clone(&admin));
+    accept(listener, router, || admin.collector().upkeep()).await;
+}
+
+/// Answers the operators of a keeper, for ever.
+pub async fn serve_keeper(board: Arc<Board>, listener: TcpListener) {
+    let keeper = Arc::new(keeper::Keeper::new(board));
+    accept(listener, keeper::router(Arc::clone(&keeper)), || keeper.upkeep()).await;
+}
+
+async fn accept(listener: TcpListener, router: axum::Router, look_after: impl Fn()) {
     let mut connections = Connections::default();
     let mut upkeep = interval(UPKEEP_EVERY);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -71,7 +84,7 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
-            _ = upkeep.tick() => admin.collector().upkeep(),
+            _ = upkeep.tick() => look_after(),
         }
     }
 }

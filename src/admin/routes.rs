@@ -1,6 +1,7 @@
-//! The endpoints of the admin port: which path answers what.
+//! The endpoints of the admin port of a gateway: which path answers what.
 //!
-//! Owns paths, status codes and content types. Must not know how a figure is come by.
+//! Owns paths, status codes and content types, and what is the same for whoever has such a port.
+//! Must not know how a figure is come by.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -30,26 +31,48 @@ pub(super) const ENDPOINTS: [(&str, &str); 7] = [
 
 /// The endpoints as a service. HEAD is answered wherever GET is.
 pub(super) fn router(admin: Arc<Admin>) -> axum::Router {
-    axum::Router::new()
-        .route("/", get(list))
+    let own = axum::Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(live))
         .route("/healthz", get(live))
         .route("/readyz", get(ready))
-        .route("/version", get(versions))
         .route("/api/v1/status", get(status))
+        .with_state(admin);
+    everywhere(own, &ENDPOINTS)
+}
+
+/// Adds what every admin port answers: the list of its endpoints, what runs, that there is no more.
+pub(super) fn everywhere(
+    router: axum::Router,
+    endpoints: &'static [(&'static str, &'static str)],
+) -> axum::Router {
+    router
+        .route("/", get(move || async move { list(endpoints) }))
+        .route("/version", get(versions))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
-        .with_state(admin)
+}
+
+/// Yes, or the reason why not.
+pub(super) fn verdict(problem: Option<String>) -> Response {
+    match problem {
+        None => text(StatusCode::OK, "ok\n"),
+        Some(problem) => text(StatusCode::SERVICE_UNAVAILABLE, problem + "\n"),
+    }
+}
+
+/// A scrape.
+pub(super) fn exposed(page: String) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
 }
 
 fn text(status: StatusCode, text: impl Into<String>) -> Response {
     (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text.into()).into_response()
 }
 
-async fn list() -> Response {
+fn list(endpoints: &[(&str, &str)]) -> Response {
     let mut page = format!("slotway {}\n\n", version::VERSION);
-    for (path, what) in ENDPOINTS {
+    for (path, what) in endpoints {
         // Writing to a string cannot fail.
         let _ = writeln!(page, "{path:<16}{what}");
     }
@@ -57,15 +80,11 @@ async fn list() -> Response {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let page = admin.collector().collect(&admin.gateway, Instant::now());
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
+    exposed(admin.collector().collect(&admin.gateway, Instant::now()))
 }
 
 async fn live(State(admin): State<Arc<Admin>>) -> Response {
-    match admin.gateway.stuck_worker() {
-        None => text(StatusCode::OK, "ok\n"),
-        Some(problem) => text(StatusCode::SERVICE_UNAVAILABLE, problem + "\n"),
-    }
+    verdict(admin.gateway.stuck_worker())
 }
 
 async fn ready(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {

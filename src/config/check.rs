@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::load::{Draft, Purpose};
 use super::problem::{Place, Problem};
 use super::value::{show_duration, show_size};
+use super::{KeeperConfig, MASTERS_MIN};
 
 /// All rules; those about an option that has a problem already are left out.
 pub(super) fn combinations(draft: &Draft, purpose: Purpose) -> Vec<Problem> {
@@ -14,6 +15,7 @@ pub(super) fn combinations(draft: &Draft, purpose: Purpose) -> Vec<Problem> {
     // A file that cannot be read says nothing of what is missing in it.
     if !draft.is_torn {
         problems.extend(seeds(draft, purpose));
+        problems.extend(keeper(draft, purpose));
     }
     problems.extend(credentials(draft));
     problems.extend(sizes(draft));
@@ -39,6 +41,36 @@ fn seeds(draft: &Draft, purpose: Purpose) -> Option<Problem> {
         }
         _ => None,
     }
+}
+
+/// The nodes of a cluster make masters that can agree, and each has a name of its own.
+fn keeper(draft: &Draft, purpose: Purpose) -> Option<Problem> {
+    let KeeperConfig { nodes, replicas, .. } = &draft.config.keeper;
+    if !draft.sound(&["keeper.nodes", "keeper.replicas"]) {
+        return None;
+    }
+    let place = draft.place(&["keeper.nodes", "keeper.replicas"]);
+    if nodes.is_empty() {
+        let text = "no nodes: name all nodes of the cluster with --nodes HOST:PORT,HOST:PORT, \
+                    SLOTWAY_KEEPER_NODES or nodes in [keeper]";
+        let is_needed = purpose == Purpose::Keeper;
+        return is_needed.then(|| Problem { place, text: text.to_owned() });
+    }
+    let twice =
+        nodes.iter().enumerate().find(|(at, node)| nodes.iter().take(*at).any(|n| n == *node));
+    if let Some((_, node)) = twice {
+        return Some(Problem { place, text: format!("keeper.nodes names {node} twice") });
+    }
+    let masters = nodes.len() / (replicas + 1);
+    (masters < MASTERS_MIN).then(|| Problem {
+        place,
+        text: format!(
+            "keeper.nodes: {} nodes with keeper.replicas = {replicas} make {masters} masters; a \
+             cluster needs {MASTERS_MIN}, so at least {} nodes",
+            nodes.len(),
+            MASTERS_MIN * (replicas + 1)
+        ),
+    })
 }
 
 fn credentials(draft: &Draft) -> Option<Problem> {

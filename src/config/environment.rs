@@ -53,18 +53,21 @@ fn variable(name: &str, value: &OsStr) -> Result<(Target, Vec<String>), String> 
 }
 
 /// Variables that are not options: those of other programs of the project, and those that container
-/// platforms set by themselves when a service is called "slotway".
+/// platforms set by themselves when a service is called after this one.
 fn is_foreign(name: &str) -> bool {
     let ends_platform = |rest: &str| {
         let port = rest.split('_').next().unwrap_or_default();
         !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
     };
+    // A service may be called "slotway" or "slotway-keeper".
+    let rest = name.strip_prefix("SLOTWAY_").unwrap_or_default();
+    let rest = rest.strip_prefix("KEEPER_").unwrap_or(rest);
     name == "SLOTWAY_CONFIG"
         || name.starts_with("SLOTWAY_BENCH_")
-        || name == "SLOTWAY_PORT"
-        || name.strip_prefix("SLOTWAY_PORT_").is_some_and(ends_platform)
-        || name == "SLOTWAY_SERVICE_HOST"
-        || name.starts_with("SLOTWAY_SERVICE_PORT")
+        || rest == "PORT"
+        || rest.strip_prefix("PORT_").is_some_and(ends_platform)
+        || rest == "SERVICE_HOST"
+        || rest.starts_with("SERVICE_PORT")
 }
 
 fn unknown_variable(name: &str, mut names: Vec<&str>) -> String {

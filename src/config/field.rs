@@ -24,6 +24,7 @@ pub(super) enum Field<C: 'static> {
     Seeds(At<C, Vec<HostPort>>),
     Bind(At<C, SocketAddr>),
     BindOrOff(At<C, Option<SocketAddr>>),
+    Switch(At<C, bool>),
     Text(At<C, Option<String>>),
     Password(At<C, Option<Secret>>),
     PasswordFile(At<C, Option<Secret>>),
@@ -35,6 +36,10 @@ pub(super) enum Field<C: 'static> {
 /// The words of an option that is one of a few.
 trait Choice: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Choice for bool {
+    const WORDS: &'static [(&'static str, Self)] = &[("true", true), ("false", false)];
 }
 
 impl Choice for CrossSlot {
@@ -65,6 +70,7 @@ impl<C> Field<C> {
             Field::Seeds(..) => "list of host:port".to_owned(),
             Field::Bind(..) => "ip:port".to_owned(),
             Field::BindOrOff(..) => "ip:port or \"off\"".to_owned(),
+            Field::Switch(..) => "true or false".to_owned(),
             Field::Text(..) | Field::Password(..) => "text".to_owned(),
             Field::PasswordFile(..) => "path".to_owned(),
             Field::CrossSlot(..) => words::<CrossSlot>(),
@@ -131,6 +137,7 @@ impl<C> Field<C> {
                     _ => Some(parse_bind(word).map_err(|e| format!("{e}, or \"off\" for none"))?),
                 };
             }
+            Field::Switch(at) => *at(target) = choice(word)?,
             Field::Text(at) => *at(target) = Some(word.to_owned()),
             Field::Password(at) => *at(target) = Some(Secret::new(word)),
             Field::PasswordFile(at) => *at(target) = Some(read_secret(word.as_ref())?),
@@ -155,6 +162,7 @@ impl<C> Field<C> {
             }
             Field::Bind(at) => quoted(*at(target)),
             Field::BindOrOff(at) => at(target).map_or_else(|| quoted("off"), quoted),
+            Field::Switch(at) => at(target).to_string(),
             Field::Text(at) => quoted(at(target).as_deref()?),
             Field::Password(at) => quoted(at(target).as_ref()?),
             // It is the other way to give the password; shown there.

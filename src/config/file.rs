@@ -186,11 +186,14 @@ fn words<C>(field: &Field<C>, value: &DeValue<'_>) -> Result<Vec<String>, String
     match value {
         DeValue::String(text) if field.is_list() => Ok(split_list(text)),
         DeValue::String(text) => Ok(vec![text.to_string()]),
+        DeValue::Boolean(on) if matches!(field, Field::Switch(_)) => Ok(vec![on.to_string()]),
         DeValue::Integer(number) if field.takes_number() => {
             let number = i128::from_str_radix(number.as_str(), number.radix());
             number.map(|n| vec![n.to_string()]).map_err(|_| format!("too large for a {right}"))
         }
-        DeValue::Integer(_) => Err(format!("a number is no {right}; write it in quotes")),
+        DeValue::Integer(_) if !matches!(field, Field::Switch(_)) => {
+            Err(format!("a number is no {right}; write it in quotes"))
+        }
         DeValue::Array(items) if field.is_list() => {
             let words = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
             words.collect::<Option<_>>().ok_or_else(|| format!("write a {right}, each in quotes"))
@@ -200,7 +203,7 @@ fn words<C>(field: &Field<C>, value: &DeValue<'_>) -> Result<Vec<String>, String
 }
 
 fn article(value: &DeValue<'_>) -> &'static str {
-    if matches!(value, DeValue::Array(_)) { "an" } else { "a" }
+    if matches!(value, DeValue::Array(_) | DeValue::Integer(_)) { "an" } else { "a" }
 }
 
 /// What is said of a key that does not exist: where it belongs, what was meant, or what there is.

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::field::Field::{
-    self, Bind, BindOrOff, Count, Password, PasswordFile, Seeds, Size, SmallCount, Text, Time,
-    TimeOrNever,
+    self, Bind, BindOrOff, Count, Password, PasswordFile, Seeds, Size, SmallCount, Switch, Text,
+    Time, TimeOrNever,
 };
 use super::problem::Place;
 use super::{Config, ListenerConfig};
@@ -123,6 +123,25 @@ pub(super) static KEYS: &[Key<Config>] = &[
 
     key("routing", "cross_slot", Field::CrossSlot(|c| &mut c.routing.cross_slot),
         "Commands whose keys are in several slots: split them where that is exact, or refuse all"),
+
+    key("keeper", "nodes", Seeds(|c| &mut c.keeper.nodes),
+        "All nodes of the cluster that `slotway keeper` forms and heals"),
+    key("keeper", "replicas", Count(|c| &mut c.keeper.replicas, 0..=100),
+        "Replicas of each master when the keeper forms the cluster"),
+    key("keeper", "interval", Time(|c| &mut c.keeper.interval, Duration::from_millis(100)),
+        "Time between two looks of the keeper when nothing happens"),
+    key("keeper", "patience", Time(|c| &mut c.keeper.patience, Duration::from_millis(10)),
+        "Longest time one node has to tell the keeper how it is, or to carry out a command of it"),
+    key("keeper", "forget_after", TimeOrNever(|c| &mut c.keeper.forget_after),
+        "Let the cluster forget a node without slots that has failed for so long and is none of the list; 0 is never"),
+    key("keeper", "takeover_after", TimeOrNever(|c| &mut c.keeper.takeover_after),
+        "Make a replica master without a vote when its master and most masters have been gone for so long; 0 is never"),
+    key("keeper", "once", Switch(|c| &mut c.keeper.once),
+        "End with code 0 as soon as the cluster is whole"),
+    key("keeper", "wait", TimeOrNever(|c| &mut c.keeper.wait),
+        "With once: end with code 1 when the cluster is not whole after so long; 0 waits for ever"),
+    key("keeper", "dry_run", Switch(|c| &mut c.keeper.dry_run),
+        "Tell what the keeper would do, and end"),
 
     key("log", "level", Field::Level(|c| &mut c.log.level),
         "The least severe events that are logged"),
@@ -275,7 +294,7 @@ mod tests {
         }
         assert_eq!(
             sections(),
-            ["topology", "listener", "admin", "limits", "timeouts", "routing", "log"]
+            ["topology", "listener", "admin", "limits", "timeouts", "routing", "keeper", "log"]
         );
     }
 

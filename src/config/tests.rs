@@ -175,6 +175,16 @@ const BAD_FILES: &[(&str, &str)] = &[
         "[topology]\npassword = 1234",
         "slotway.toml:2: topology.password: a number is no text; write it in quotes",
     ),
+    ("[keeper]\nnodes = [\"a\", \"b\", \"a\"]", "slotway.toml:2: keeper.nodes names a:6379 twice"),
+    (
+        "[keeper]\nnodes = \"a,b,c,d,e\"\nreplicas = 1",
+        "slotway.toml:3: keeper.nodes: 5 nodes with keeper.replicas = 1 make 2 masters; a cluster needs 3, so at least 6 nodes",
+    ),
+    (
+        "[keeper]\nonce = \"yes\"",
+        "slotway.toml:2: keeper.once = \"yes\": write \"true\" or \"false\"",
+    ),
+    ("[keeper]\nonce = 1", "slotway.toml:2: keeper.once: an integer is no true or false"),
     (
         "[topology]\npassword = \"x\"\npassword_file = \"/none\"",
         "slotway.toml:3: topology.password_file and topology.password are both given; keep one of them\nslotway.toml:3: topology.password_file = \"/none\": cannot read the file: No such file or directory (os error 2)",
@@ -292,6 +302,20 @@ fn addresses_of_the_environment_keep_the_password_of_the_file() {
 }
 
 #[test]
+fn the_keeper_has_a_section_of_its_own() {
+    let file = "[keeper]\nnodes = [\"a\", \"b\", \"c:7\"]\nreplicas = 0\nonce = true\nwait = 0\n";
+    let variables = [("SLOTWAY_KEEPER_DRY_RUN", "true"), ("SLOTWAY_KEEPER_FORGET_AFTER", "1h")];
+    let loaded = with_file(file, &variables, Purpose::Keeper).unwrap();
+    let keeper = &loaded.config.keeper;
+    assert_eq!((keeper.nodes.len(), keeper.replicas), (3, 0));
+    assert!(keeper.once && keeper.dry_run && keeper.wait.is_none());
+    assert_eq!(keeper.forget_after, Some(Duration::from_secs(3600)));
+    assert!(loaded.report().contains("once = true"), "{}", loaded.report());
+    let error = with_file("", &[], Purpose::Keeper).map(|_| ()).unwrap_err();
+    assert!(error.starts_with("no nodes: name all nodes of the cluster"), "{error}");
+}
+
+#[test]
 fn strange_variables_are_refused_and_those_of_platforms_are_not() {
     for (name, value, expected) in [
         ("SLOTWAY_LISTEN", "x", "unknown variable: did you mean SLOTWAY_LISTENER_BIND?"),
@@ -315,6 +339,9 @@ fn strange_variables_are_refused_and_those_of_platforms_are_not() {
         "SLOTWAY_PORT_7010_TCP_ADDR",
         "SLOTWAY_SERVICE_HOST",
         "SLOTWAY_SERVICE_PORT_REDIS",
+        "SLOTWAY_KEEPER_PORT",
+        "SLOTWAY_KEEPER_PORT_7020_TCP",
+        "SLOTWAY_KEEPER_SERVICE_HOST",
     ] {
         with_file("", &[(name, "x")], Purpose::Inspect).unwrap();
     }

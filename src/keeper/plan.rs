@@ -1,121 +1,101 @@
-//! The shape of a new cluster: who is a master, who follows whom, which slots are whose.
+//! The shape of a cluster: how many masters, which slots are whose, who had best follow whom.
 //!
-//! Owns that arithmetic and the judgement of what nodes already are. Pure: knows no socket.
+//! Owns that arithmetic. Pure: knows neither nodes nor sockets.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use super::view::{View, count};
+use crate::config::MASTERS_MIN;
 use crate::slot::SLOTS;
 
-/// Fewer masters cannot agree that one of them is gone.
-pub(super) const MASTERS_MIN: usize = 3;
-
-/// What is to become of each node: the first ones are masters, the others follow.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+/// So many nodes, of which so many are masters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
     pub(super) nodes: usize,
     pub(super) masters: usize,
 }
 
-/// What the nodes are before anything is done.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// They know nothing: a cluster can be formed.
-    Empty,
-    /// They are a part of this very plan, without keys: somebody began and was stopped.
-    Begun,
-    /// They are a cluster of these nodes with as many masters.
-    Formed,
-    /// The node at this index is something else, and would lose it.
-    Taken(usize, Taken),
+/// A node that is to follow somebody.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spare {
+    pub(super) host: IpAddr,
+    /// Its place in the plan.
+    pub(super) number: usize,
 }
 
-/// Why a node must be left alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// It holds so many keys.
-    Keys(i64),
-    /// It knows nodes that are not named here; one of them.
-    Stranger(String),
-    /// It already serves so many slots.
-    Slots(usize),
-    /// It follows another master.
-    Replica,
-    /// It is one cluster with the others, but of so many masters.
-    OtherShape(usize),
+/// A master that can be followed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leader {
+    pub(super) host: IpAddr,
+    /// How many follow it already.
+    pub(super) followers: usize,
 }
 
-impl Plan {
+impl Shape {
     /// None when the nodes are too few for masters that can agree.
-    pub(super) fn new(nodes: usize, replicas_per_master: usize) -> Option<Plan> {
-        let masters = nodes / (replicas_per_master + 1);
-        (masters >= MASTERS_MIN).then_some(Plan { nodes, masters })
+    pub(super) fn new(nodes: usize, replicas_per_master: usize) -> Option<Shape> {
+        let masters = nodes / replicas_per_master.checked_add(1)?;
+        (masters >= MASTERS_MIN).then_some(Shape { nodes, masters })
     }
 
-    /// The slots of the master at `index`: contiguous, and even to one slot.
-    pub(super) fn slots(&self, index: usize) -> Option<RangeInclusive<u16>> {
-        if index >= self.masters {
+    /// The slots of the master in this place: contiguous, and even to one slot.
+    pub(super) fn slots(&self, place: usize) -> Option<RangeInclusive<u16>> {
+        if place >= self.masters {
             return None;
         }
-        let start = index * SLOTS / self.masters;
-        let end = (index + 1) * SLOTS / self.masters - 1;
-        Some(start as u16..=end as u16)
+        let start = place * SLOTS / self.masters;
+        let end = (place + 1) * SLOTS / self.masters - 1;
+        Some(u16::try_from(start).ok()?..=u16::try_from(end).ok()?)
     }
 
-    /// The master that the node at `index` follows. Shifted by one, so that with nodes listed host
-    /// by host, twice over, no replica is beside its master.
-    pub(super) fn master_of(&self, index: usize) -> Option<usize> {
-        let replica = index.checked_sub(self.masters)?;
-        let round = replica / self.masters;
-        Some((replica + 1 + round) % self.masters)
+    /// The place whose slots have this one among them.
+    pub(super) fn place_of(&self, slot: u16) -> Option<usize> {
+        (0..self.masters).find(|place| self.slots(*place).is_some_and(|own| own.contains(&slot)))
     }
+}
 
-    /// What `views` are, in the order of the nodes.
-    pub(super) fn judge(&self, views: &[View]) -> Standing {
-        let ids: Vec<&str> = views.iter().map(|view| view.id.as_str()).collect();
-        for (index, view) in views.iter().enumerate() {
-            let strangers = view.nodes.iter().find(|node| !ids.contains(&node.id.as_str()));
-            if let Some(stranger) = strangers {
-                return Standing::Taken(index, Taken::Stranger(stranger.to_string()));
-            }
-        }
-        if views.iter().all(|view| view.nodes.len() == self.nodes) {
-            let served: usize = views.iter().map(|view| count(view.own_slots())).sum();
-            let masters = views.iter().filter(|view| !view.own_slots().is_empty()).count();
-            if served == SLOTS && masters == self.masters {
-                return Standing::Formed;
-            }
-            if served == SLOTS {
-                return Standing::Taken(0, Taken::OtherShape(masters));
-            }
-        }
-        match views
-            .iter()
-            .enumerate()
-            .find_map(|(index, v)| Some((index, self.taken(index, v, &ids)?)))
-        {
-            Some((index, why)) => Standing::Taken(index, why),
-            None if views.iter().all(View::is_blank) => Standing::Empty,
-            None => Standing::Begun,
-        }
+/// The nodes in the order in which they are given their places: the first one of every host, then
+/// the second ones, so that masters are on as many hosts as there are.
+pub(super) fn spread(hosts: &[IpAddr]) -> Vec<usize> {
+    let nth = |at: usize| hosts.iter().take(at).filter(|host| hosts.get(at) == Some(host)).count();
+    let mut order: Vec<usize> = (0..hosts.len()).collect();
+    order.sort_by_key(|at| nth(*at));
+    order
+}
+
+/// Whom each spare node follows: a master with the fewest followers; of those one on another host;
+/// of those the next one on. Shifted by one, so that nodes listed host by host, twice over, follow
+/// no neighbour even when their addresses do not tell that they are neighbours.
+pub(super) fn followed(spares: &[Spare], leaders: &[Leader]) -> Vec<usize> {
+    let mut leaders = leaders.to_vec();
+    let mut chosen: Vec<usize> = Vec::with_capacity(spares.len());
+    let count = leaders.len();
+    for spare in spares {
+        let first =
+            (spare.number + spare.number.checked_div(count).unwrap_or(0)).checked_rem(count);
+        let distance = |at: usize| (at + count - first.unwrap_or(0)) % count;
+        let best = leaders.iter().enumerate().min_by_key(|(at, leader)| {
+            (leader.followers, leader.host == spare.host, distance(*at))
+        });
+        let Some(best) = best.map(|(at, _)| at) else { return Vec::new() };
+        leaders[best].followers += 1;
+        chosen.push(best);
     }
+    part_neighbours(spares, &leaders, &mut chosen);
+    chosen
+}
 
-    /// Why the node at `index`, which knows no stranger, is not as this plan would have it.
-    fn taken(&self, index: usize, view: &View, ids: &[&str]) -> Option<Taken> {
-        if view.keys > 0 {
-            return Some(Taken::Keys(view.keys));
+/// A spare node beside its master changes places with another one, when both are better off.
+fn part_neighbours(spares: &[Spare], leaders: &[Leader], chosen: &mut [usize]) {
+    let beside = |spare: usize, leader: usize| spares[spare].host == leaders[leader].host;
+    for one in 0..spares.len() {
+        if !beside(one, chosen[one]) {
+            continue;
         }
-        let planned = self.slots(index);
-        let is_planned = |range: &RangeInclusive<u16>| {
-            planned.as_ref().is_some_and(|p| p.contains(range.start()) && p.contains(range.end()))
-        };
-        if !view.own_slots().iter().all(is_planned) {
-            return Some(Taken::Slots(count(view.own_slots())));
-        }
-        let master = self.master_of(index).and_then(|master| ids.get(master)).copied();
-        match view.own_master() {
-            Some(found) if Some(found) != master => Some(Taken::Replica),
-            _ => None,
+        let other = (0..spares.len())
+            .find(|other| !beside(one, chosen[*other]) && !beside(*other, chosen[one]));
+        if let Some(other) = other {
+            chosen.swap(one, other);
         }
     }
 }
@@ -123,126 +103,75 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keeper::view::NodeLine;
+
+    fn host(number: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, number])
+    }
+
+    fn spares(hosts: &[u8], from: usize) -> Vec<Spare> {
+        let numbered = hosts.iter().enumerate();
+        numbered.map(|(at, h)| Spare { host: host(*h), number: from + at }).collect()
+    }
+
+    fn leaders(hosts: &[u8]) -> Vec<Leader> {
+        hosts.iter().map(|h| Leader { host: host(*h), followers: 0 }).collect()
+    }
 
     #[test]
     fn slots_are_shared_out_evenly_and_completely() {
         for masters in [3, 4, 5, 7, 100, 1000] {
-            let plan = Plan::new(masters, 0).unwrap();
+            let shape = Shape::new(masters, 0).unwrap();
             let mut next = 0;
-            for index in 0..masters {
-                let range = plan.slots(index).unwrap();
+            for place in 0..masters {
+                let range = shape.slots(place).unwrap();
                 assert_eq!(usize::from(*range.start()), next);
                 next = usize::from(*range.end()) + 1;
                 assert!((SLOTS / masters..=SLOTS / masters + 1).contains(&range.len()));
+                assert_eq!(shape.place_of(*range.end()), Some(place));
             }
             assert_eq!(next, SLOTS);
-            assert_eq!(plan.slots(masters), None);
+            assert_eq!(shape.slots(masters), None);
         }
+        assert_eq!(Shape::new(5, 1), None);
+        assert_eq!(Shape::new(2, 0), None);
+        assert_eq!(Shape::new(9, usize::MAX), None);
+        assert_eq!(Shape::new(7, 1), Some(Shape { nodes: 7, masters: 3 }));
     }
 
     #[test]
-    fn replicas_are_shared_out_and_never_in_the_place_of_their_master() {
-        for (nodes, replicas) in [(6, 1), (9, 2), (8, 1), (7, 1), (12, 2)] {
-            let plan = Plan::new(nodes, replicas).unwrap();
-            let mut followers = vec![0; plan.masters];
-            for index in plan.masters..nodes {
-                let master = plan.master_of(index).unwrap();
-                assert_ne!(master, index % plan.masters, "{nodes} {replicas} {index}");
-                followers[master] += 1;
+    fn masters_are_spread_over_hosts() {
+        let hosts = |numbers: &[u8]| spread(&numbers.iter().map(|n| host(*n)).collect::<Vec<_>>());
+        assert_eq!(hosts(&[1, 2, 3, 4]), [0, 1, 2, 3]);
+        assert_eq!(hosts(&[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(hosts(&[1, 1, 2, 2, 3, 3]), [0, 2, 4, 1, 3, 5]);
+    }
+
+    #[test]
+    fn replicas_are_shared_out_and_parted_from_their_masters() {
+        // Every node on an address of its own: shifted by one in every round.
+        let own = followed(&spares(&[4, 5, 6, 7, 8, 9], 3), &leaders(&[1, 2, 3]));
+        assert_eq!(own, [1, 2, 0, 2, 0, 1]);
+        // Three hosts with two nodes each, in whatever order.
+        for hosts in [[1, 2, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]] {
+            let spares = spares(&hosts, 3);
+            let chosen = followed(&spares, &leaders(&[1, 2, 3]));
+            for (spare, leader) in spares.iter().zip(&chosen) {
+                assert_ne!(spare.host, host(*leader as u8 + 1), "{hosts:?} {chosen:?}");
             }
-            assert!(followers.iter().all(|count| *count >= replicas), "{followers:?}");
-            assert_eq!(plan.master_of(0), None);
         }
-        assert!(Plan::new(5, 1).is_none() && Plan::new(2, 0).is_none());
-    }
-
-    fn node(id: usize, master: Option<usize>, slots: &[RangeInclusive<u16>]) -> NodeLine {
-        NodeLine {
-            id: format!("n{id}"),
-            address: format!("10.0.0.{id}:6379"),
-            master: master.map(|master| format!("n{master}")),
-            is_settled: true,
-            is_meeting: false,
-            is_failing: false,
-            is_myself: false,
-            slots: slots.to_vec(),
-        }
-    }
-
-    /// Three masters with a replica each, as each of them sees it.
-    fn formed() -> Vec<View> {
-        let plan = Plan::new(6, 1).unwrap();
-        let line = |id| node(id, plan.master_of(id), plan.slots(id).as_slice());
-        (0..6)
-            .map(|me| {
-                let mut nodes: Vec<NodeLine> = (0..6).map(line).collect();
-                nodes[me].is_myself = true;
-                View { id: format!("n{me}"), nodes, keys: 5 }
-            })
-            .collect()
-    }
-
-    fn blank() -> Vec<View> {
-        (0..6)
-            .map(|me| {
-                let mut own = node(me, None, &[]);
-                own.is_myself = true;
-                View { id: format!("n{me}"), nodes: vec![own], keys: 0 }
-            })
-            .collect()
+        // The last choice would be beside its master: two change places.
+        let chosen = followed(&spares(&[1, 3, 3], 3), &leaders(&[1, 2, 3]));
+        assert!(chosen[1] != 2 && chosen[2] != 2, "{chosen:?}");
+        assert_eq!(followed(&spares(&[1], 3), &[]), Vec::<usize>::new());
     }
 
     #[test]
-    fn nodes_are_judged_before_anything_is_done() {
-        let plan = Plan::new(6, 1).unwrap();
-        assert_eq!(plan.judge(&blank()), Standing::Empty);
-        assert_eq!(plan.judge(&formed()), Standing::Formed);
-        let four = Plan { nodes: 6, masters: 4 };
-        assert_eq!(four.judge(&formed()), Standing::Taken(0, Taken::OtherShape(3)));
-
-        let mut views = blank();
-        views[2].keys = 7;
-        assert_eq!(plan.judge(&views), Standing::Taken(2, Taken::Keys(7)));
-
-        let mut views = blank();
-        views[1].nodes.push(node(9, None, &[]));
-        let stranger = Taken::Stranger("n9 at 10.0.0.9:6379".to_owned());
-        assert_eq!(plan.judge(&views), Standing::Taken(1, stranger));
-
-        let mut views = blank();
-        views[5].nodes[0].slots = vec![0..=99, 200..=200];
-        assert_eq!(plan.judge(&views), Standing::Taken(5, Taken::Slots(101)));
-
-        let mut views = blank();
-        views[3].nodes[0].master = Some("n3".to_owned());
-        assert_eq!(plan.judge(&views), Standing::Taken(3, Taken::Replica));
-    }
-
-    #[test]
-    fn what_was_begun_is_told_from_what_is_taken() {
-        let plan = Plan::new(6, 1).unwrap();
-        let mut views = blank();
-        views[0].nodes[0].slots = vec![plan.slots(0).unwrap()];
-        views[4].nodes[0].master = Some("n2".to_owned());
-        views[0].nodes.push(node(1, None, &[]));
-        assert_eq!(plan.judge(&views), Standing::Begun);
-        // The same with a key is somebody's data.
-        views[0].keys = 1;
-        assert_eq!(plan.judge(&views), Standing::Taken(0, Taken::Keys(1)));
-    }
-
-    #[test]
-    fn a_cluster_after_a_failover_is_still_formed() {
-        let mut views = formed();
-        for view in &mut views {
-            // n5 has taken over from its master.
-            let master: usize = 0;
-            let slots = std::mem::take(&mut view.nodes[master].slots);
-            view.nodes[master].master = Some("n5".to_owned());
-            view.nodes[5].slots = slots;
-            view.nodes[5].master = None;
-        }
-        assert_eq!(Plan::new(6, 1).unwrap().judge(&views), Standing::Formed);
+    fn the_master_with_the_fewest_followers_is_chosen() {
+        let mut leaders = leaders(&[1, 2, 3]);
+        leaders[0].followers = 2;
+        leaders[1].followers = 1;
+        assert_eq!(followed(&spares(&[9], 3), &leaders), [2]);
+        // Even on the same host: a master without a replica is worse.
+        assert_eq!(followed(&spares(&[3], 3), &leaders), [2]);
     }
 }

@@ -1,161 +1,359 @@
 //! What one node says of itself and of the cluster.
 //!
-//! Owns reading `CLUSTER NODES` and the fields of `CLUSTER INFO` and `INFO`. Pure: knows no socket.
+//! Owns reading `INFO`, `CLUSTER NODES` and `CLUSTER INFO`, and what of it makes sense: a node may
+//! be of any version, odd, or hostile. Pure: knows no socket.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use crate::slot::SLOTS;
 
+/// More nodes than any cluster has; its own documentation advises against more than a thousand.
+const LINES_MAX: usize = 4096;
+/// Ids have 40 characters.
+const ID_LEN_MAX: usize = 40;
+
 /// One node, as it sees itself and the others.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct View {
-    pub(super) id: String,
-    /// All it knows, itself among them.
-    pub(super) nodes: Vec<NodeLine>,
-    pub(super) keys: i64,
+    pub(super) own: NodeLine,
+    pub(super) others: Vec<NodeLine>,
+    /// Keys in all its databases.
+    pub(super) keys: u64,
+    /// Whether it calls the cluster ok.
+    pub(super) is_ok: bool,
+    /// Of a replica: whether it has the data of its master.
+    pub(super) is_linked: bool,
+    /// How much of the data's history it has.
+    pub(super) offset: u64,
 }
 
 /// A line of `CLUSTER NODES`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NodeLine {
     pub(super) id: String,
-    /// As the node announces it; for people.
-    pub(super) address: String,
+    /// Where it is thought to be; none when that is not known.
+    pub(super) address: Option<SocketAddr>,
+    /// Its port towards other nodes.
+    pub(super) bus: Option<u16>,
     /// The id of the master it follows.
     pub(super) master: Option<String>,
-    /// Whether the two have met: no handshake is under way and the address is known.
-    pub(super) is_settled: bool,
-    /// Whether they are just meeting; its id is not its own until they have.
+    /// The two are just meeting; the id is not its own until they have.
     pub(super) is_meeting: bool,
-    /// Whether it is thought to be gone.
-    pub(super) is_failing: bool,
-    pub(super) is_myself: bool,
+    /// All agree that it is gone.
+    pub(super) is_failed: bool,
+    /// It does not answer the node that says this.
+    pub(super) is_suspected: bool,
+    pub(super) is_connected: bool,
+    pub(super) epoch: u64,
     pub(super) slots: Vec<RangeInclusive<u16>>,
+    /// Slots are on their way to it or from it; a node tells that of itself only.
+    pub(super) moves_slots: bool,
 }
 
+/// Why there is no view although the node answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoView {
+    /// It reads its data; soon there will be one.
+    Loading,
+    /// It was started without `cluster-enabled yes`.
+    NoCluster,
+    /// What it says makes no sense; in which respect.
+    Odd(&'static str),
+}
+
+// === impl View ===
+
 impl View {
-    fn own(&self) -> Option<&NodeLine> {
-        self.nodes.iter().find(|node| node.is_myself)
-    }
-
-    pub(super) fn own_slots(&self) -> &[RangeInclusive<u16>] {
-        self.own().map_or(&[], |own| &own.slots)
-    }
-
-    pub(super) fn own_master(&self) -> Option<&str> {
-        self.own().and_then(|own| own.master.as_deref())
-    }
-
-    /// Knows nobody, serves nothing, holds nothing.
-    pub(super) fn is_blank(&self) -> bool {
-        let is_alone = self.nodes.iter().all(|node| node.is_myself);
-        is_alone && self.own_slots().is_empty() && self.own_master().is_none() && self.keys == 0
-    }
-
-    /// What is missing for it to see a whole cluster of this many masters and replicas.
-    pub(super) fn lack(&self, masters: usize, replicas: usize) -> Option<String> {
-        if let Some(gone) = self.nodes.iter().find(|node| node.is_failing) {
-            return Some(format!("thinks that {gone} is gone"));
+    /// The three replies as one view.
+    pub(super) fn read(info: &str, nodes: &str, cluster: &str) -> Result<View, NoView> {
+        let odd = |what| NoView::Odd(what);
+        match field(info, "cluster_enabled") {
+            Some("1") => {}
+            Some(_) => return Err(NoView::NoCluster),
+            None => return Err(odd("INFO does not tell of a cluster")),
         }
-        let seen = self.nodes.iter().filter(|node| !node.slots.is_empty()).count();
-        let served: usize = self.nodes.iter().map(|node| count(&node.slots)).sum();
-        if seen != masters || served != SLOTS {
-            return Some(format!("sees {seen} of {masters} masters and {served} slots"));
+        if field(info, "loading").is_some_and(|loading| loading != "0") {
+            return Err(NoView::Loading);
         }
-        let seen = self.nodes.iter().filter(|node| node.master.is_some()).count();
-        (seen != replicas).then(|| format!("sees {seen} of {replicas} replicas"))
+        let state = field(cluster, "cluster_state").ok_or(odd("CLUSTER INFO tells no state"))?;
+        let (own, others) = parse_nodes(nodes).map_err(odd)?;
+        let role = field(info, "role").ok_or(odd("INFO tells no role"))?;
+        let number = |name| field(info, name).and_then(|word| word.parse::<u64>().ok());
+        let offset = number("slave_repl_offset").or(number("master_repl_offset"));
+        Ok(View {
+            own,
+            others,
+            keys: keys(info).ok_or(odd("INFO does not tell how many keys there are"))?,
+            is_ok: state == "ok",
+            is_linked: role == "slave" && field(info, "master_link_status") == Some("up"),
+            offset: offset.unwrap_or(0),
+        })
     }
 
-    /// Somebody it is just meeting.
-    pub(super) fn meeting(&self) -> Option<&NodeLine> {
-        self.nodes.iter().find(|node| node.is_meeting)
+    pub(super) fn id(&self) -> &str {
+        &self.own.id
     }
 
-    /// Whether it has met every node of `ids`.
-    pub(super) fn has_met(&self, ids: &[String]) -> bool {
-        ids.iter().all(|id| self.nodes.iter().any(|node| node.id == *id && node.is_settled))
+    /// What it says of another node that it has met.
+    pub(super) fn line(&self, id: &str) -> Option<&NodeLine> {
+        self.others.iter().find(|line| line.id == id && !line.is_meeting)
+    }
+
+    /// Itself and all that it has met.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &NodeLine> {
+        std::iter::once(&self.own).chain(self.others.iter().filter(|line| !line.is_meeting))
+    }
+
+    /// Whether it is just meeting somebody there.
+    pub(super) fn is_meeting(&self, address: SocketAddr) -> bool {
+        self.others.iter().any(|line| line.is_meeting && line.address == Some(address))
+    }
+
+    /// Knows nobody.
+    pub(super) fn is_alone(&self) -> bool {
+        self.others.is_empty()
+    }
+
+    /// Serves nothing, holds nothing, follows nobody.
+    pub(super) fn is_bare(&self) -> bool {
+        let NodeLine { slots, master, moves_slots, .. } = &self.own;
+        self.keys == 0 && slots.is_empty() && master.is_none() && !moves_slots
+    }
+
+    /// As a node is that was never used, or has lost its volume.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_alone() && self.is_bare()
+    }
+
+    /// How many slots have a master, living or not.
+    pub(super) fn covered(&self) -> usize {
+        let mut has = vec![false; SLOTS];
+        for range in self.lines().flat_map(|line| &line.slots) {
+            let (start, end) = (usize::from(*range.start()), usize::from(*range.end()));
+            if let Some(places) = has.get_mut(start..=end) {
+                places.fill(true);
+            }
+        }
+        has.into_iter().filter(|has| *has).count()
+    }
+
+    /// How many nodes serve slots, living or not.
+    pub(super) fn masters(&self) -> usize {
+        self.lines().filter(|line| !line.slots.is_empty()).count()
+    }
+}
+
+// === impl NodeLine ===
+
+impl NodeLine {
+    /// Whether it is thought to be gone.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failed || self.is_suspected
+    }
+
+    /// Whether there is no connection to it, or nobody knows where it is.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.is_meeting && (self.address.is_none() || !self.is_connected)
     }
 }
 
 impl fmt::Display for NodeLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.id, self.address)
+        let short = self.id.get(..8).unwrap_or(&self.id);
+        match self.address {
+            Some(address) => write!(f, "{short} at {address}"),
+            None => f.write_str(short),
+        }
     }
 }
+
+// === reading ===
 
 /// How many slots `ranges` have.
 pub(super) fn count(ranges: &[RangeInclusive<u16>]) -> usize {
     ranges.iter().map(ExactSizeIterator::len).sum()
 }
 
-/// The reply of `CLUSTER NODES`; None when it is not one.
-pub(super) fn parse_nodes(text: &str) -> Option<Vec<NodeLine>> {
-    text.lines().filter(|line| !line.trim().is_empty()).map(parse_node).collect()
+/// The reply of `CLUSTER NODES`: the node itself, and the others.
+fn parse_nodes(text: &str) -> Result<(NodeLine, Vec<NodeLine>), &'static str> {
+    let mut own = None;
+    let mut others: Vec<NodeLine> = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let (node, is_myself) = parse_node(line).ok_or("CLUSTER NODES is not readable")?;
+        if is_myself && own.replace(node.clone()).is_some() {
+            return Err("CLUSTER NODES has the node itself twice");
+        }
+        if !is_myself {
+            others.push(node);
+        }
+        if others.len() >= LINES_MAX {
+            return Err("CLUSTER NODES has too many nodes");
+        }
+    }
+    let own = own.ok_or("CLUSTER NODES lacks the node itself")?;
+    let mut ids: Vec<&str> = others.iter().map(|line| line.id.as_str()).collect();
+    ids.push(&own.id);
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair.first() == pair.last()) {
+        return Err("CLUSTER NODES has an id twice");
+    }
+    Ok((own, others))
 }
 
-/// `<id> <ip:port@bus,host> <flags> <master> <ping> <pong> <epoch> <link> <slot> …`
-fn parse_node(line: &str) -> Option<NodeLine> {
+/// `<id> <ip:port@bus,host> <flags> <master> <ping> <pong> <epoch> <link> <slot> …`, and whether it
+/// is the node itself.
+fn parse_node(line: &str) -> Option<(NodeLine, bool)> {
     let mut words = line.split_whitespace();
-    let (id, address, flags, master) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let slots = words.skip(4).filter(|word| !word.starts_with('[')).map(parse_range);
+    let (id, place, flags, master) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let (epoch, link) = (words.nth(2)?, words.next()?);
+    let is_id = |word: &str| {
+        word.len() <= ID_LEN_MAX && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    if !is_id(id) || !(master == "-" || is_id(master)) {
+        return None;
+    }
+    let (moving, ranges): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('['));
     let has = |flag| flags.split(',').any(|f| f == flag);
-    Some(NodeLine {
+    let (address, bus) = parse_place(place);
+    let line = NodeLine {
         id: id.to_owned(),
-        address: address.split('@').next().unwrap_or(address).to_owned(),
+        address: address.filter(|_| !has("noaddr")),
+        bus,
         master: (master != "-").then(|| master.to_owned()),
-        is_settled: !has("handshake") && !has("noaddr"),
         is_meeting: has("handshake"),
-        is_failing: has("fail") || has("fail?"),
-        is_myself: has("myself"),
-        slots: slots.collect::<Option<_>>()?,
-    })
+        is_failed: has("fail"),
+        is_suspected: has("fail?"),
+        is_connected: link == "connected",
+        epoch: epoch.parse().ok()?,
+        slots: ranges.into_iter().map(parse_range).collect::<Option<_>>()?,
+        moves_slots: !moving.is_empty(),
+    };
+    Some((line, has("myself")))
+}
+
+/// `ip:port@bus`, and more behind a comma. What is announced may be a name, which is no address.
+fn parse_place(place: &str) -> (Option<SocketAddr>, Option<u16>) {
+    let place = place.split(',').next().unwrap_or_default();
+    let (address, bus) = place.split_once('@').unwrap_or((place, ""));
+    let address = address.rsplit_once(':').and_then(|(ip, port)| {
+        let ip: IpAddr = ip.trim_matches(['[', ']']).parse().ok()?;
+        Some(SocketAddr::new(ip, port.parse().ok().filter(|port| *port != 0)?))
+    });
+    (address, bus.parse().ok().filter(|bus| *bus != 0))
 }
 
 fn parse_range(word: &str) -> Option<RangeInclusive<u16>> {
     let (start, end) = word.split_once('-').unwrap_or((word, word));
-    Some(start.parse().ok()?..=end.parse().ok()?)
+    let (start, end): (u16, u16) = (start.parse().ok()?, end.parse().ok()?);
+    (start <= end && usize::from(end) < SLOTS).then_some(start..=end)
 }
 
-/// The value of `field` in a reply of `name:value` lines.
-pub(super) fn field<'a>(info: &'a str, field: &str) -> Option<&'a str> {
-    info.lines().find_map(|line| line.trim_end().strip_prefix(field)?.strip_prefix(':'))
+/// The value of `name` in a reply of `name:value` lines.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+}
+
+/// The keys of all databases; none when the reply has no such section.
+fn keys(info: &str) -> Option<u64> {
+    let mut lines = info.lines().map(str::trim_end);
+    lines.find(|line| *line == "# Keyspace")?;
+    let databases = lines.take_while(|line| line.starts_with("db"));
+    let counts = databases.map(|line| {
+        let (_, after) = line.split_once(":keys=")?;
+        after.split(',').next()?.parse::<u64>().ok()
+    });
+    let counts: Option<Vec<u64>> = counts.collect();
+    counts.map(|counts| counts.into_iter().fold(0, u64::saturating_add))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn cluster_nodes_is_read() {
-        let text = "\
+    const INFO: &str = "# Persistence\r\nloading:0\r\n# Replication\r\nrole:slave\r\n\
+        master_link_status:up\r\nslave_repl_offset:77\r\nmaster_repl_offset:12\r\n# Cluster\r\n\
+        cluster_enabled:1\r\n# Keyspace\r\ndb0:keys=3,expires=0\r\ndb7:keys=2,expires=1\r\n";
+    const CLUSTER: &str = "cluster_state:ok\r\ncluster_slots_assigned:16384\r\n";
+    const NODES: &str = "\
 07c3 127.0.0.1:30004@31004,host-4 slave e7d1 0 1426238317239 4 connected
-67ed 127.0.0.1:30002@31002,host-2,shard-id=69 master - 0 1426238316232 2 connected 5461-10922 16000
-292f :0@0 master,noaddr - 1426238318243 1426238317741 3 disconnected
+67ed ::1:30002@31002,host-2,shard-id=69 master,fail? - 0 1426238316232 2 connected 5461-10922 16000
+292f :0@0 master,noaddr,fail - 1426238318243 1426238317741 3 disconnected
 8a1c 127.0.0.1:30009@31009 handshake - 0 0 0 disconnected
 e7d1 127.0.0.1:30001@31001 myself,master - 0 0 1 connected 0-5460 [93-<-292f] [77->-67ed]
 ";
-        let nodes = parse_nodes(text).unwrap();
-        let ids: Vec<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
-        assert_eq!(ids, ["07c3", "67ed", "292f", "8a1c", "e7d1"]);
-        assert_eq!(nodes[0].master.as_deref(), Some("e7d1"));
-        assert_eq!(nodes[1].slots, [5461..=10922, 16000..=16000]);
-        assert_eq!(nodes[1].to_string(), "67ed at 127.0.0.1:30002");
-        let settled: Vec<bool> = nodes.iter().map(|node| node.is_settled).collect();
-        assert_eq!(settled, [true, true, false, false, true]);
-        let view = View { id: "e7d1".to_owned(), nodes, keys: 0 };
-        assert_eq!(count(view.own_slots()), 5461);
-        assert!(!view.is_blank() && view.own_master().is_none());
-        assert!(view.has_met(&["67ed".to_owned()]) && !view.has_met(&["292f".to_owned()]));
-        for bad in ["nonsense", "a b c - 0 0 1 connected x-y"] {
-            assert_eq!(parse_nodes(bad), None);
-        }
+
+    #[test]
+    fn a_node_is_read() {
+        let view = View::read(INFO, NODES, CLUSTER).unwrap();
+        assert_eq!((view.id(), view.keys, view.offset), ("e7d1", 5, 77));
+        assert!(view.is_ok && view.is_linked && !view.is_alone() && !view.is_bare());
+        assert_eq!((view.covered(), view.masters()), (5461 + 5462 + 1, 2));
+        assert!(view.own.moves_slots);
+        let replica = view.line("07c3").unwrap();
+        assert_eq!(replica.master.as_deref(), Some("e7d1"));
+        assert_eq!(
+            (replica.to_string(), replica.bus),
+            ("07c3 at 127.0.0.1:30004".into(), Some(31004))
+        );
+        let suspect = view.line("67ed").unwrap();
+        assert!(suspect.is_failing() && !suspect.is_failed);
+        assert_eq!(suspect.slots, [5461..=10922, 16000..=16000]);
+        assert_eq!(suspect.address, "[::1]:30002".parse().ok());
+        let lost = view.line("292f").unwrap();
+        assert!(lost.is_failed && lost.address.is_none() && !lost.is_connected);
+        assert_eq!(view.line("8a1c"), None);
+        assert!(view.is_meeting("127.0.0.1:30009".parse().unwrap()));
     }
 
     #[test]
-    fn fields_are_found() {
-        let info = "# Cluster\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\n";
-        assert_eq!(field(info, "cluster_state"), Some("ok"));
-        assert_eq!(field(info, "cluster_slots"), None);
+    fn what_makes_no_sense_is_told() {
+        let own = "a 1.1.1.1:1@2 myself,master - 0 0 0 connected";
+        for (nodes, what) in [
+            ("", "lacks the node itself"),
+            ("b 1.1.1.1:1@2 master - 0 0 0 connected", "lacks the node itself"),
+            ("nonsense", "is not readable"),
+            ("a 1.1.1.1:1@2 myself - 0 0 0 connected x-y", "is not readable"),
+            ("a 1.1.1.1:1@2 myself - 0 0 0 connected 5-4", "is not readable"),
+            ("a 1.1.1.1:1@2 myself - 0 0 0 connected 0-16384", "is not readable"),
+            ("a\u{7} 1.1.1.1:1@2 myself - 0 0 0 connected", "is not readable"),
+            (&format!("{own}\n{own}"), "the node itself twice"),
+            (&format!("{own}\na 1.1.1.1:1@2 master - 0 0 0 connected"), "an id twice"),
+        ] {
+            match View::read(INFO, nodes, CLUSTER) {
+                Err(NoView::Odd(said)) => assert!(said.ends_with(what), "{nodes}: {said}"),
+                other => panic!("{nodes}: {other:?}"),
+            }
+        }
+        let many: String =
+            (0..=LINES_MAX).map(|n| format!("{n} x master - 0 0 0 connected\n")).collect();
+        assert!(View::read(INFO, &format!("{own}\n{many}"), CLUSTER).is_err());
+        let without = |word| View::read(&INFO.replace(word, "x"), own, CLUSTER).unwrap_err();
+        assert_eq!(without("cluster_enabled"), NoView::Odd("INFO does not tell of a cluster"));
+        assert_eq!(without("role:slave"), NoView::Odd("INFO tells no role"));
+        assert!(matches!(without("# Keyspace"), NoView::Odd(_)));
+        assert!(matches!(without("keys=3"), NoView::Odd(_)));
+        assert!(matches!(View::read(INFO, own, ""), Err(NoView::Odd(_))));
+        let loading = INFO.replace("loading:0", "loading:1");
+        assert_eq!(View::read(&loading, own, CLUSTER), Err(NoView::Loading));
+        let single = INFO.replace("cluster_enabled:1", "cluster_enabled:0");
+        assert_eq!(View::read(&single, own, CLUSTER), Err(NoView::NoCluster));
+    }
+
+    #[test]
+    fn an_empty_node_is_told_from_a_used_one() {
+        let own = "a 1.1.1.1:1@2 myself,master - 0 0 0 connected";
+        let info = INFO.replace("db0:keys=3,expires=0\r\ndb7:keys=2,expires=1\r\n", "");
+        assert!(View::read(&info, own, CLUSTER).unwrap().is_empty());
+        for (info, more) in [
+            (INFO, ""),
+            (&info, " 7"),
+            (&info, " [7-<-b]"),
+            (&info, "\nb x master - 0 0 0 connected"),
+        ] {
+            let view = View::read(info, &format!("{own}{more}"), CLUSTER).unwrap();
+            assert!(!view.is_empty(), "{more}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Every metric the gateway has: its name, what it is, its labels, and what it means.
+//! Every metric the gateway and the keeper have: its name, what it is, its labels, and what it means.
 //!
 //! Owns the one list; whoever counts, renders or documents refers to it. Must not know where a
 //! figure comes from.
@@ -167,6 +167,24 @@ metrics! {
         "Bytes in memory: replies for clients that have not read them (client), requests held for slots without a master (held).";
     BACKPRESSURE_PAUSES Counter Number "slotway_backpressure_pauses_total" []
         "Times a client was not read from because something of it was full.";
+
+    // The keeper, which tells of nothing above but what runs.
+    KEEPER_WHOLE Gauge Number "slotway_keeper_whole" []
+        "1 when the cluster is formed and whole, as /readyz of the keeper says.";
+    KEEPER_CLUSTER_OK Gauge Number "slotway_keeper_cluster_ok" []
+        "1 when there is a cluster and all its nodes that the keeper reached call it ok.";
+    KEEPER_PROBLEMS Gauge Number "slotway_keeper_problems" []
+        "How many things the keeper finds not as they should be, at most 20; /api/v1/status names them.";
+    KEEPER_NODES Gauge Number "slotway_keeper_nodes" ["state"]
+        "Nodes of the keeper's list: master, replica, empty (never used), idle (in the cluster, and neither), unreachable, or refused (it answers, and cannot be used).";
+    KEEPER_ACTIONS Counter Number "slotway_keeper_actions_total" ["action" "result"]
+        "What the keeper did to nodes (claim, meet, add_slots, replicate, forget, takeover): ok or error.";
+    KEEPER_ROUNDS Counter Number "slotway_keeper_rounds_total" []
+        "Looks of the keeper at all nodes.";
+    KEEPER_LAST_ROUND Gauge Seconds "slotway_keeper_last_round_seconds" []
+        "How long the last look at all nodes took, with what was done.";
+    KEEPER_SILENCE Gauge Seconds "slotway_keeper_silence_seconds" []
+        "Since the last look ended; /livez of the keeper fails when it is far longer than it may be.";
 
     // The process; names and meanings are the ones every exporter has.
     PROCESS_CPU Counter Seconds "process_cpu_seconds_total" []
