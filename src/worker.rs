@@ -268,12 +268,12 @@ impl Workbench {
             for _ in 0..SWEEP_EVERY {
                 let due = Instant::now() + LAG_EVERY;
                 tokio::time::sleep_until(due.into()).await;
+                self.router.check_silence();
                 largest_us = largest_us.max(due.elapsed().as_micros() as u64);
             }
             self.stats.loop_lag_us.set(lags.sweep(largest_us));
             self.stats.pulse.beat();
             self.busy.note();
-            self.router.pipelines().check_silence();
             let (mut buffered, mut unanswered) = (0, 0);
             for outlet in self.outlets.borrow().values() {
                 buffered += outlet.buffered();

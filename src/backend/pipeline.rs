@@ -9,6 +9,7 @@ mod replies;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +33,11 @@ pub const OWNED_BYTES_MIN: usize = 32 * 1024;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Connecting and the whole greeting may take as long as so many connects.
 const GREETING_PATIENCE: u32 = 3;
+/// How long a node may still answer what it was sent as a master when it is one no more. After a
+/// planned failover it answers at once; one that was failed over because it is frozen never does.
+const HANDOVER_US: u64 = 250_000;
+/// A node that has owed an answer for so long may have been failed over: the map is worth a look.
+const SUSPECT_US: u64 = 300_000;
 /// What precedes a request after `-ASK`.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
@@ -72,6 +78,8 @@ pub struct Pipeline {
     /// Sessions that wait for room, by the address of their outlet.
     waiting: RefCell<HashMap<usize, Waker>>,
     retired: Cell<bool>,
+    /// Since when the node is no master any more, by the worker's clock.
+    deposed_us: Cell<Option<u64>>,
     /// Set from outside the task to end the connection.
     fault: Cell<bool>,
 }
@@ -132,6 +140,7 @@ impl Pipeline {
             task: RefCell::new(None),
             waiting: RefCell::default(),
             retired: Cell::new(false),
+            deposed_us: Cell::new(None),
             fault: Cell::new(false),
         })
     }
@@ -227,17 +236,36 @@ impl Pipeline {
         self.wake();
     }
 
-    /// Ends the connection when its oldest request has waited too long; called now and then.
-    pub fn check_silence(&self, now_us: u64) {
+    /// Whether it has been retired and has nothing left to do.
+    pub fn is_over(&self) -> bool {
+        self.retired.get() && self.state.borrow().entries.is_empty()
+    }
+
+    /// The node has become a master, or is none any more. What it was sent as one must then be
+    /// answered soon.
+    pub fn set_master(&self, is_master: bool) {
+        let since_us = self.deposed_us.get().unwrap_or_else(|| self.shared.clock.tick());
+        self.deposed_us.set((!is_master).then_some(since_us));
+    }
+
+    /// Ends the connection when its oldest request has waited too long; called now and then. Says
+    /// whether the node owes an answer for so long that the map is worth a look.
+    pub fn check_silence(&self, now_us: u64) -> bool {
         let state = self.state.borrow();
-        let oldest = state.entries.iter().find_map(|entry| entry.ticket.as_ref());
-        let sent_us =
-            |ticket: &Ticket| ticket.begun_us.max(ticket.retry().map_or(0, |retry| retry.sent_us));
-        let waited = oldest.map_or(0, |ticket| now_us.saturating_sub(sent_us(ticket)));
-        if state.phase == Phase::Open && waited > self.shared.silence_us {
+        let Some(ticket) = state.entries.iter().find_map(|entry| entry.ticket.as_ref()) else {
+            return false;
+        };
+        let sent_us = ticket.begun_us.max(ticket.retry().map_or(0, |retry| retry.sent_us));
+        let waited_us = now_us.saturating_sub(sent_us);
+        let handed_over = self.deposed_us.get().is_some_and(|deposed_us| {
+            sent_us <= deposed_us && now_us.saturating_sub(deposed_us) > HANDOVER_US
+        });
+        let too_long = state.phase == Phase::Open && waited_us > self.shared.silence_us;
+        if handed_over || too_long {
             self.fault.set(true);
             self.wake();
         }
+        waited_us > SUSPECT_US
     }
 
     fn wake(&self) {
@@ -293,10 +321,16 @@ impl Pipeline {
     /// it up again and again.
     async fn connect_in_time(&self) -> Result<Connection, BackendError> {
         let patience = self.shared.connect_patience * GREETING_PATIENCE;
-        match tokio::time::timeout(patience, self.connect()).await {
-            Ok(connected) => connected,
-            Err(_) => Err(BackendError::Silent),
-        }
+        let mut connecting = std::pin::pin!(tokio::time::timeout(patience, self.connect()));
+        std::future::poll_fn(|cx| {
+            self.set_task(cx);
+            if self.fault.take() {
+                return Poll::Ready(Err(BackendError::Silent));
+            }
+            let connected = std::task::ready!(connecting.as_mut().poll(cx));
+            Poll::Ready(connected.unwrap_or(Err(BackendError::Silent)))
+        })
+        .await
     }
 
     async fn connect(&self) -> Result<Connection, BackendError> {

@@ -48,14 +48,16 @@ pub struct Pipelines {
     identity: Identity,
     book: Arc<NodeBook>,
     open: RefCell<HashMap<(NodeAddress, Protocol), Rc<Pipeline>>>,
+    /// Retired ones that still wait for answers.
+    leaving: RefCell<Vec<Rc<Pipeline>>>,
     stats: RefCell<HashMap<Arc<str>, Arc<NodeStats>>>,
 }
 
 impl Pipelines {
     /// No pipelines yet; `identity` is who the gateway is towards every node.
     pub fn new(shared: Rc<Shared>, identity: Identity, book: Arc<NodeBook>) -> Pipelines {
-        let (open, stats) = (RefCell::default(), RefCell::default());
-        Pipelines { shared, identity, book, open, stats }
+        let (open, leaving, stats) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Pipelines { shared, identity, book, open, leaving, stats }
     }
 
     /// The pipeline to a node; it connects when it is first used.
@@ -81,17 +83,30 @@ impl Pipelines {
             let stays = stays(node);
             if !stays {
                 pipeline.retire();
+                self.leaving.borrow_mut().push(Rc::clone(pipeline));
             }
             stays
         });
     }
 
-    /// Ends connections whose oldest request has waited too long.
-    pub fn check_silence(&self) {
-        let now_us = self.shared.clock.tick();
-        for pipeline in self.open.borrow().values() {
-            pipeline.check_silence(now_us);
+    /// Tells the pipelines for which `changed` says so whether their nodes are masters.
+    pub fn set_masters(&self, changed: impl Fn(&NodeAddress) -> Option<bool>) {
+        for ((node, _), pipeline) in self.open.borrow().iter() {
+            if let Some(is_master) = changed(node) {
+                pipeline.set_master(is_master);
+            }
         }
+    }
+
+    /// Ends connections whose oldest request has waited too long. Says whether a node owes an
+    /// answer for so long that the map is worth a look.
+    pub fn check_silence(&self) -> bool {
+        let now_us = self.shared.clock.tick();
+        let mut leaving = self.leaving.borrow_mut();
+        leaving.retain(|pipeline| !pipeline.is_over());
+        let open = self.open.borrow();
+        let all = open.values().chain(leaving.iter());
+        all.filter(|pipeline| pipeline.check_silence(now_us)).count() > 0
     }
 
     /// What the pipelines share.

@@ -28,7 +28,7 @@ use crate::reply::ticket::About;
 use crate::reply::{Gather, Outlet, Ticket, Why, texts};
 use crate::resp::{Args, Protocol};
 use crate::slot::{SLOTS, Slot};
-use crate::topology::{ClusterMap, Topology};
+use crate::topology::{ClusterMap, Topology, Trigger};
 
 type MapCache = Cache<Arc<ArcSwap<ClusterMap>>, Arc<ClusterMap>>;
 type TableCache = Cache<Arc<ArcSwap<CommandTable>>, Arc<CommandTable>>;
@@ -139,12 +139,34 @@ impl Router {
             masters.clear();
             masters.resize(map.shards().len(), None);
         }
-        let nodes: HashSet<&NodeAddress> = map.nodes().map(|(node, ..)| node).collect();
-        self.pipelines.retain(|node| nodes.contains(node));
+        self.tell_pipelines(&map);
         self.version.set(map.version);
         *self.map.borrow_mut() = Rc::new(Arc::clone(&map));
         for (_, waker) in self.waiting.borrow_mut().drain() {
             waker.wake();
+        }
+    }
+
+    /// Nodes that left the map, and masters that are none any more, answer what they were sent.
+    fn tell_pipelines(&self, map: &ClusterMap) {
+        let before = self.map.borrow();
+        let masters_of = |map: &ClusterMap| -> HashSet<NodeAddress> {
+            map.shards().iter().map(|shard| shard.master.clone()).collect()
+        };
+        let (were, are) = (masters_of(&before), masters_of(map));
+        self.pipelines.set_masters(|node| match (were.contains(node), are.contains(node)) {
+            (_, true) => Some(true),
+            (true, false) => Some(false),
+            (false, false) => None,
+        });
+        let nodes: HashSet<&NodeAddress> = map.nodes().map(|(node, ..)| node).collect();
+        self.pipelines.retain(|node| nodes.contains(node));
+    }
+
+    /// Looks after nodes that owe answers; called now and then.
+    pub fn check_silence(&self) {
+        if self.pipelines.check_silence() {
+            self.topology.want_refresh(Trigger::NodeTrouble);
         }
     }
 

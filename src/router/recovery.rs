@@ -74,6 +74,12 @@ impl Recovery {
         self.held.is_empty() && self.under_way.is_none()
     }
 
+    /// Whether a request is kept until a node can serve it, which may take as long as a failover.
+    pub fn waits_for_a_node(&self) -> bool {
+        let why = self.held.first().map(|held| &held.trouble.why);
+        why.is_some_and(|why| !is_redirect(why) && !matches!(why, Why::NotNow(NotNow::TryAgain, _)))
+    }
+
     /// Goes on as far as possible. Ready when nothing of this client is in trouble any more; until
     /// then no further request of it may be sent.
     pub fn poll(

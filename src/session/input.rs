@@ -110,6 +110,16 @@ impl Input {
         self.missing.clamp(ROOM_MIN, most)
     }
 
+    /// Whether the client has closed its side and everything it sent has been read. Otherwise the
+    /// task wakes when it does, unless it sends more first.
+    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [0];
+        match ready!(self.reader.poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+            Ok(0) | Err(_) => Poll::Ready(()),
+            Ok(_) => Poll::Pending,
+        }
+    }
+
     /// Reads once.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Read> {
         if self.kept.is_empty() {

@@ -138,6 +138,11 @@ impl Session {
             }
             let flushed = self.outlet.poll_flush(cx).is_ready();
             if self.recover(cx).is_pending() {
+                // Nobody waits for what is held: it must not run later, behind the client's back.
+                let may_leave = self.finished.is_none() && self.recovery.waits_for_a_node();
+                if may_leave && self.input.poll_closed(cx).is_ready() {
+                    return Poll::Ready(End::Client);
+                }
                 return Poll::Pending;
             }
             if self.state.info.is_draining() && self.input.is_at_boundary() {

@@ -37,13 +37,14 @@ pub async fn ask(connection: &mut Connection, host: &str) -> Result<View, Backen
     let ranges = locate(ranges, asked_at, &mut known).await;
     // An old server or a careful ACL may not tell: then slots that move to an empty node are found
     // by the redirects alone.
-    let spares = match connection.ask(&[b"CLUSTER", b"NODES"]).await? {
+    let nodes = match connection.ask(&[b"CLUSTER", b"NODES"]).await? {
         Value::Bulk(text) => String::from_utf8_lossy(&text).into_owned(),
         _ => String::new(),
     };
-    let spares = slots_reply::parse_masters_without_slots(&spares, host);
+    let epoch = slots_reply::highest_config_epoch(&nodes).unwrap_or(info.epoch);
+    let spares = slots_reply::parse_masters_without_slots(&nodes, host);
     let spares = locate_all(&spares, asked_at, &mut known).await;
-    Ok(View { map: ClusterMap::from_ranges(ranges, info.epoch).with_spares(spares), ok: info.ok })
+    Ok(View { map: ClusterMap::from_ranges(ranges, epoch).with_spares(spares), ok: info.ok })
 }
 
 /// Hosts that have been resolved for this view.

@@ -39,7 +39,8 @@ pub struct Range {
 pub struct ClusterMap {
     /// Grows with every change of what is routed where. Set by the one who publishes the map.
     pub version: u64,
-    /// The cluster's `cluster_current_epoch` when the picture was taken.
+    /// The highest config epoch of a master in the picture; `cluster_current_epoch` where the node
+    /// does not tell config epochs.
     pub epoch: u64,
     shard_of: Box<[u16]>,
     shards: Vec<Shard>,

@@ -27,6 +27,11 @@ const PAUSE_UNREACHED: Duration = Duration::from_millis(250);
 const ASKED_MAX: usize = 9;
 /// Once one node has answered, how long the others' answers are waited for.
 const OTHERS_PATIENCE: Duration = Duration::from_millis(100);
+/// A silent node is asked again only after this: each question is a connection to it.
+const SILENT_PAUSE: Duration = Duration::from_secs(1);
+/// A view older than the map in force is believed when so many of its masters share it, or a
+/// majority of them: then the cluster has been made anew.
+const OLDER_BELIEVED_FROM: usize = 5;
 
 /// The task that refreshes the map.
 #[derive(Debug)]
@@ -37,8 +42,15 @@ pub struct Refresher {
     interval: Duration,
     patience: Duration,
     connections: HashMap<SocketAddr, Connection>,
-    /// Nodes that have not answered in time, and since when.
-    silent: HashMap<SocketAddr, Instant>,
+    /// Nodes that have not answered in time.
+    silent: HashMap<SocketAddr, Silence>,
+}
+
+/// Since when a node has not answered, and when it was asked last.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    since: Instant,
+    asked: Instant,
 }
 
 /// A node to be asked: how it is called and where it is.
@@ -96,9 +108,8 @@ impl Refresher {
         self.resolve_wanted_names().await;
         let candidates = self.candidates().await;
         let (views, problem) = self.ask_all(candidates).await;
-        let best =
-            views.into_iter().max_by_key(|view| (view.map.epoch, view.ok, view.map.assigned()));
-        let reached = best.is_some();
+        let best = self.believed(&views);
+        let reached = !views.is_empty();
         {
             let mut state = self.topology.state();
             let (succeeded, failed) = &mut state.refreshes[trigger as usize];
@@ -123,6 +134,27 @@ impl Refresher {
         reached
     }
 
+    /// The view with the highest epoch. One that is older than the map in force is a node's that
+    /// has been cut off, unless most masters of the cluster it describes say the same.
+    fn believed(&self, views: &[(SocketAddr, View)]) -> Option<View> {
+        let rank = |view: &View| (view.map.epoch, view.ok, view.map.assigned());
+        let (_, best) = views.iter().max_by_key(|(_, view)| rank(view))?;
+        if best.map.epoch < self.topology.map.load().epoch {
+            let masters = best.map.shards();
+            let is_master =
+                |address: &SocketAddr| masters.iter().any(|shard| shard.master.address == *address);
+            let same = |(address, view): &&(SocketAddr, View)| {
+                is_master(address) && view.map.epoch == best.map.epoch
+            };
+            let agreed = views.iter().filter(same).count();
+            if agreed < OLDER_BELIEVED_FROM.min(masters.len() / 2 + 1) {
+                tracing::debug!(epoch = best.map.epoch, agreed, "an old map is not believed");
+                return None;
+            }
+        }
+        Some(best.clone())
+    }
+
     async fn resolve_wanted_names(&self) {
         for host in self.topology.take_wanted_names() {
             if let Some(ip) = cluster::resolve(&host).await.first() {
@@ -133,9 +165,18 @@ impl Refresher {
 
     /// The nodes of the map in force, and the seeds; a random choice when there are many.
     async fn candidates(&self) -> Vec<Candidate> {
+        let is_due = |address: &SocketAddr| {
+            self.silent.get(address).is_none_or(|silence| silence.asked.elapsed() > SILENT_PAUSE)
+        };
+        let candidates = self.candidates_that(&is_due).await;
+        if candidates.is_empty() { self.candidates_that(&|_| true).await } else { candidates }
+    }
+
+    async fn candidates_that(&self, is_due: &impl Fn(&SocketAddr) -> bool) -> Vec<Candidate> {
         let map = self.topology.map.load_full();
         let mut candidates: Vec<Candidate> = map
             .nodes()
+            .filter(|(node, ..)| is_due(&node.address))
             .map(|(node, ..)| {
                 let host = node.name.rsplit_once(':').map_or("", |(host, _)| host);
                 (host.to_owned(), node.address)
@@ -150,7 +191,7 @@ impl Refresher {
         for seed in seeds {
             for ip in cluster::resolve(&seed.host).await {
                 let address = SocketAddr::new(ip, seed.port);
-                if !candidates.iter().any(|(_, known)| *known == address) {
+                if is_due(&address) && !candidates.iter().any(|(_, known)| *known == address) {
                     candidates.push((seed.host.clone(), address));
                 }
             }
@@ -160,7 +201,10 @@ impl Refresher {
     }
 
     /// Asks all candidates at once. Nobody waits for a silent node longer than for the others.
-    async fn ask_all(&mut self, candidates: Vec<Candidate>) -> (Vec<View>, Option<String>) {
+    async fn ask_all(
+        &mut self,
+        candidates: Vec<Candidate>,
+    ) -> (Vec<(SocketAddr, View)>, Option<String>) {
         let mut asked = JoinSet::new();
         let mut unheard: Vec<SocketAddr> = candidates.iter().map(|(_, address)| *address).collect();
         for candidate in candidates {
@@ -182,7 +226,7 @@ impl Refresher {
             match result {
                 Ok((connection, view)) => {
                     self.connections.insert(address, connection);
-                    views.push(view);
+                    views.push((address, view));
                 }
                 Err(error) => {
                     tracing::debug!(%host, %address, %error, "a node did not tell its view");
@@ -191,6 +235,12 @@ impl Refresher {
             }
         }
         self.note_silent(unheard);
+        let map = self.topology.map.load();
+        let is_of_use = |address: &SocketAddr| {
+            views.iter().any(|(heard, _)| heard == address)
+                || map.nodes().any(|(node, ..)| node.address == *address)
+        };
+        self.connections.retain(|address, _| is_of_use(address));
         (views, problem)
     }
 
@@ -199,8 +249,11 @@ impl Refresher {
     fn note_silent(&mut self, unheard: Vec<SocketAddr>) {
         let map = self.topology.map.load_full();
         self.silent.retain(|address, _| map.nodes().any(|(node, ..)| node.address == *address));
+        let now = Instant::now();
         for address in unheard {
-            let since = *self.silent.entry(address).or_insert_with(Instant::now);
+            let silence = self.silent.entry(address).or_insert(Silence { since: now, asked: now });
+            silence.asked = now;
+            let since = silence.since;
             if since.elapsed() > self.patience {
                 self.note_up(address, false);
             }

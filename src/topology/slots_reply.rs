@@ -99,6 +99,18 @@ fn master_without_slots(line: &str, dialled: &str) -> Option<NamedNode> {
     })
 }
 
+/// Reads the reply of `CLUSTER NODES` for the highest config epoch of a master that serves slots.
+/// Unlike `cluster_current_epoch`, which a replica raises with every election it loses, it grows
+/// only when slots change hands, so the view that has the highest knows the latest owner.
+pub fn highest_config_epoch(text: &str) -> Option<u64> {
+    let epoch_of = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().take(9).collect();
+        let [_, _, flags, _, _, _, epoch, _, _] = words[..] else { return None };
+        flags.split(',').any(|flag| flag == "master").then(|| epoch.parse().ok())?
+    };
+    text.lines().take(SLOTS).filter_map(epoch_of).max()
+}
+
 /// What is read from `CLUSTER INFO`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClusterInfo {
@@ -200,6 +212,17 @@ mod tests {
         let found = parse_masters_without_slots(text, "seed");
         let shown: Vec<_> = found.iter().map(|n| (&*n.id, &*n.host, n.port, n.is_asked)).collect();
         assert_eq!(shown, [("bb", "redis-2", 6379, false), ("cc", "::1", 6379, true)]);
+    }
+
+    #[test]
+    fn config_epoch() {
+        let text = "aa 1.1.1.1:1@2 master - 0 1 7 connected 0-5460\n\
+                    bb 1.1.1.2:1@2 myself,master - 0 1 9 connected 5461-9 [5->-aa]\n\
+                    cc 1.1.1.3:1@2 slave bb 0 1 12 connected\n\
+                    dd 1.1.1.4:1@2 master - 0 1 15 connected\n\
+                    ee 1.1.1.4:1@2 master - 0 1 x connected 1-2\nrubbish\n";
+        assert_eq!(highest_config_epoch(text), Some(9));
+        assert_eq!(highest_config_epoch(""), None);
     }
 
     #[test]
