@@ -49,6 +49,10 @@ fn a_late_node_is_waited_for_and_all_is_told() {
     assert_eq!(healthcheck(keeper.admin, &["--ready"]), Some(0));
     let after = Exposed::read(&keeper.get("/metrics").body);
     exposed.assert_only_grown(&after);
+    for metric in slotway::metrics::documented() {
+        let is_own = metric.name.starts_with("slotway_keeper_");
+        assert!(!is_own || after.kinds.contains_key(metric.name), "not told: {}", metric.name);
+    }
     assert_eq!((nodes(&after, "master"), nodes(&after, "replica")), (Some(3.0), Some(3.0)));
     assert_eq!(after.get("slotway_keeper_whole", &[]), Some(1.0));
     assert_eq!(after.get("slotway_keeper_cluster_ok", &[]), Some(1.0));
