@@ -35,7 +35,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 const GREETING_PATIENCE: u32 = 3;
 /// How long a node may still answer what it was sent as a master when it is one no more. After a
 /// planned failover it answers at once; one that was failed over because it is frozen never does.
-const HANDOVER_US: u64 = 250_000;
+const HANDOVER_US: u64 = 500_000;
 /// A node that has owed an answer for so long may have been failed over: the map is worth a look.
 const SUSPECT_US: u64 = 300_000;
 /// What precedes a request after `-ASK`.
