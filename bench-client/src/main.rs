@@ -3,12 +3,13 @@
 //! Owns the exit code, standard output and signals. A sweep reads top-down as `options` (what to do),
 //! `sweep` (the order of phases), `phase` (threads and clock), `lane` (one connection's requests),
 //! `connection` and `resp` (bytes), then `tally`, `verdict` and `report` (what came of it). A
-//! comparison reads as `peers` (the order of runs), `site` (what is started), `load` (the requests).
+//! comparison reads as `peers` or `isolation` (the order of runs), `site` (what is started), `load` (the requests).
 //! It talks to its targets over the wire alone and shares no code with them.
 
 mod connection;
 mod figures;
 mod host;
+mod isolation;
 mod keys;
 mod lane;
 mod load;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Sweep(args) => sweep(*args),
         Command::Peers(args) => until_signal(|stop| peers::run(*args, stop)),
+        Command::Isolation(args) => until_signal(|stop| isolation::run(*args, stop)),
     };
     match done {
         Ok(code) => ExitCode::from(code),

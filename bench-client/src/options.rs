@@ -10,6 +10,7 @@ use anyhow::{Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::connection::Target;
+use crate::isolation::IsolationArgs;
 use crate::lane::Op;
 use crate::peers::PeersArgs;
 use crate::phase::Timing;
@@ -42,6 +43,10 @@ pub(crate) enum Command {
     /// ends all of them at the end, by Ctrl-C too. Exit codes: 0 measured, whatever the figures say;
     /// 1 could not run; 130 interrupted, with the report of what was measured.
     Peers(Box<PeersArgs>),
+    /// Measure what very slow clients with large values cost everybody else.
+    ///
+    /// Starts what `peers` starts, or takes --target. Exit codes as those of `peers`.
+    Isolation(Box<IsolationArgs>),
 }
 
 /// Which operations to run.
@@ -269,7 +274,7 @@ mod tests {
         let base = ["slotway-bench", "sweep", "--target", "h:1"];
         match Cli::try_parse_from(base.iter().chain(words))?.command {
             Command::Sweep(args) => Plan::from_args(*args),
-            Command::Peers(_) => panic!("sweep was asked for"),
+            other => panic!("sweep was asked for, not {other:?}"),
         }
     }
 

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Memory is looked at when those that do housekeeping once a second have done it.
 const IDLE_FOR: Duration = Duration::from_millis(1500);
 
+/// Open files that are not clients.
+const FILES_KEPT: usize = 1_000;
+
 /// What one run found.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Sample {
@@ -114,8 +117,14 @@ pub(crate) fn measure(
     })
 }
 
-/// Connects `clients`, each of which says PING once, and looks at the proxy's memory.
+/// Connects `clients`, each of which says PING once, and looks at the proxy's memory. A proxy that
+/// needs two sockets for each gets as many as the limit on open files lets it have.
 pub(super) fn idle(proxy: &Proxy, clients: usize, stop: &AtomicBool) -> Result<Idle> {
+    let files = usize::try_from(host::raise_open_files()).unwrap_or(usize::MAX);
+    let clients = match proxy.front {
+        Front::Lone => clients.min(files.saturating_sub(FILES_KEPT) / 2),
+        _ => clients,
+    };
     let memory = || host::memory_kib_of(proxy.pid).context("its memory cannot be read");
     let (before_kib, _) = memory()?;
     let mut connected = Vec::with_capacity(clients);

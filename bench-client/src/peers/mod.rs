@@ -22,8 +22,9 @@ use cases::{Case, Work};
 use options::{Plan, Stage};
 use outcome::{Comparison, Row};
 
-pub(crate) use measure::measure;
+pub(crate) use measure::{Sample, measure};
 pub(crate) use options::PeersArgs;
+pub(crate) use outcome::median;
 
 /// Between two runs, so that the sockets of one do not burden the next.
 const SETTLE: Duration = Duration::from_millis(100);

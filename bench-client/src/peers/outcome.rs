@@ -146,7 +146,8 @@ impl Comparison {
     }
 }
 
-fn median(mut figures: Vec<f64>) -> Option<f64> {
+/// The middle of these; of the two in the middle, what lies between. None of none.
+pub(crate) fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
     let upper = *figures.get(middle)?;

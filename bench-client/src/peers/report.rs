@@ -49,8 +49,9 @@ pub(super) fn markdown(all: &Comparison) -> String {
         let _ = writeln!(
             page,
             "**The machine was shared**: in {disturbed} of {runs} runs others used more than a \
-             tenth of its cores (at most {worst:.0} %). Requests/s and latencies suffer from that; \
-             CPU per request less.\n",
+             tenth of its cores (at most {worst:.0} %). No figure is as it would be alone: \
+             who has to wait for a core does less, and finds more to do at once when it has one, so \
+             that even CPU per request is another. The rounds are interleaved so that all have the same to suffer; see the spread (±).\n",
         );
     }
     page += "CPU: microseconds of the proxy's process per request, user and system, all threads. \

@@ -85,7 +85,7 @@ pub(crate) struct Site {
     cluster: Option<Cluster>,
     lone: Option<SocketAddr>,
     /// Removed after the processes: fields are dropped in order.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Site {
@@ -115,7 +115,7 @@ impl Site {
         } else {
             None
         };
-        let mut site = Site { proxies: Vec::new(), children, cluster, lone, _folder: folder };
+        let mut site = Site { proxies: Vec::new(), children, cluster, lone, folder };
         for setup in setups {
             site.add(&setup, &mut ports, args.workers, stop)
                 .with_context(|| format!("{} does not start", setup.name))?;
@@ -125,6 +125,15 @@ impl Site {
             bail!("there is nothing to measure: --only names nothing that is here");
         }
         Ok(site)
+    }
+
+    /// Nothing is started: only what runs at `address` already.
+    pub(crate) fn running(address: SocketAddr) -> Result<Site> {
+        // Process 0 is nobody's: its CPU time and memory are not there to be read.
+        let name = address.to_string();
+        let proxies = vec![Proxy { name, address, pid: 0, front: Front::Elsewhere }];
+        let folder = tempfile::Builder::new().prefix("slotway-bench-").tempdir()?;
+        Ok(Site { proxies, children: Vec::new(), cluster: None, lone: None, folder })
     }
 
     fn add(
@@ -141,7 +150,7 @@ impl Site {
         };
         let behind = behind.context("there is no Redis to put it in front of")?;
         let place = proxies::Place { port, admin, behind, workers };
-        let child = setup.start(self._folder.path(), &place)?;
+        let child = setup.start(self.folder.path(), &place)?;
         let pid = child.pid();
         self.children.push(child);
         let answers = wire::until_answers(local(port), "GET bench:nothing", stop);
@@ -185,7 +194,7 @@ impl Site {
     pub(crate) fn pids(&self) -> Vec<u32> {
         let nodes = self.cluster.iter().flat_map(Cluster::pids);
         let mut pids: Vec<u32> = self.children.iter().map(Child::pid).chain(nodes).collect();
-        pids.extend(self.proxies.iter().map(|proxy| proxy.pid));
+        pids.extend(self.proxies.iter().map(|proxy| proxy.pid).filter(|pid| *pid > 0));
         pids.sort_unstable();
         pids.dedup();
         pids
