@@ -57,6 +57,11 @@ impl Case {
         Ok(Case { name: name.to_owned(), work })
     }
 
+    /// Whether it is no load.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.work, Work::Idle(_))
+    }
+
     /// Whether one Redis and a cluster do the same work for it.
     pub(super) fn is_comparable_to_one_redis(&self) -> bool {
         let Work::Load(load) = self.work else { return true };

@@ -15,7 +15,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use crate::figures;
 use crate::host::{self, Host};
 use crate::site::{Proxy, Site};
 use cases::{Case, Work};
@@ -113,7 +112,7 @@ fn one_run(plan: &Plan, case: &Case, site: &Site, proxy: &Proxy, row: &mut Row, 
         }
         Work::Idle(clients) => {
             let said = measure::idle(proxy, clients, stop).map(|idle| {
-                let said = format!("{} MiB", figures::grouped(idle.after_kib as f64 / 1024.0));
+                let said = format!("{} MiB with {} clients", idle.after_kib / 1024, idle.clients);
                 row.idle.push(idle);
                 said
             });

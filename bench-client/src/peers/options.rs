@@ -65,7 +65,7 @@ pub(super) struct Plan {
     pub(super) out: PathBuf,
 }
 
-/// What is run with one cluster.
+/// What is run with one cluster, started for it.
 #[derive(Debug)]
 pub(super) struct Stage {
     /// Its masters.
@@ -91,8 +91,12 @@ impl Plan {
             };
             let cases: Result<Vec<Case>, String> =
                 names.iter().map(|name| Case::parse(name)).collect();
-            let cases = cases.map_err(anyhow::Error::msg)?;
-            stages.push(Stage { masters, with_replicas, cases });
+            // What a proxy keeps of earlier work would hide what idle clients take: they get
+            // processes that have done nothing yet.
+            let (idle, busy): (Vec<Case>, Vec<Case>) =
+                cases.map_err(anyhow::Error::msg)?.into_iter().partition(Case::is_idle);
+            let cases = [busy, idle].into_iter().filter(|cases| !cases.is_empty());
+            stages.extend(cases.map(|cases| Stage { masters, with_replicas, cases }));
         }
         let (rounds, counted, warm_up) = match args.quick {
             true => (1, QUICK_COUNTED, QUICK_WARM_UP),
@@ -107,5 +111,47 @@ impl Plan {
             stages,
             out: args.out,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Cli, Command};
+    use clap::Parser;
+
+    fn plan(words: &[&str]) -> Result<Plan> {
+        match Cli::try_parse_from(["slotway-bench", "peers"].iter().chain(words))?.command {
+            Command::Peers(args) => Plan::from_args(*args),
+            other => panic!("peers was asked for, not {other:?}"),
+        }
+    }
+
+    fn stages(words: &[&str]) -> Vec<(usize, bool, usize)> {
+        let shape = |stage: &Stage| (stage.masters, stage.with_replicas, stage.cases.len());
+        plan(words).unwrap().stages.iter().map(shape).collect()
+    }
+
+    #[test]
+    fn idle_clients_and_other_clusters_have_stages_of_their_own() {
+        let usual = cases::ALL.split(',').count() - 1;
+        assert_eq!(stages(&[]), [(3, true, usual), (3, true, 1), (12, false, 2), (24, false, 2)]);
+        assert_eq!(stages(&["--quick"]), [(3, true, usual), (3, true, 1)]);
+        assert_eq!(stages(&["--cases", "get16_p1", "--masters", "6"]), [(6, false, 1)]);
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        for words in [
+            &["--rounds", "0"][..],
+            &["--masters", "2"],
+            &["--masters", "49"],
+            &["--cases", "del16"],
+            &["--duration", "0"],
+            &["--also", "mine"],
+            &["--gateway", "PATH"],
+        ] {
+            assert!(plan(words).is_err(), "{words:?}");
+        }
     }
 }

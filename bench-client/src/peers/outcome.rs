@@ -49,6 +49,7 @@ pub(super) struct Medians {
     pub(super) p99_ms: f64,
     pub(super) p999_ms: f64,
     pub(super) peak_mib: Option<f64>,
+    pub(super) others_percent: Option<f64>,
 }
 
 /// A row's figures over the best of the other proxies, each figure by itself.
@@ -101,6 +102,7 @@ impl Row {
             p99_ms: all(|s| Some(s.p99_ms))?,
             p999_ms: all(|s| Some(s.p999_ms))?,
             peak_mib: all(|s| s.peak_mib),
+            others_percent: all(|s| s.others_percent),
         })
     }
 }

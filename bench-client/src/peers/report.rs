@@ -56,10 +56,11 @@ pub(super) fn markdown(all: &Comparison) -> String {
     }
     page += "CPU: microseconds of the proxy's process per request, user and system, all threads. \
              Ratios: this gateway over the best of the others; above 1 is better for requests/s, \
-             below 1 for CPU and p99.\n\n\
+             below 1 for CPU and p99. Others: what programs outside of the comparison had of all \
+             cores.\n\n\
              | masters | case | proxy | requests/s | CPU µs | p50 ms | p99 ms | p99.9 ms | peak MiB \
-             | requests/s ÷ best | CPU ÷ best | p99 ÷ best |\n\
-             |---|---|---|---|---|---|---|---|---|---|---|---|\n";
+             | others % | requests/s ÷ best | CPU ÷ best | p99 ÷ best |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     all.rows.iter().filter(|row| row.idle.is_empty()).for_each(|row| line(&mut page, all, row));
     idle(&mut page, all);
     notes(&mut page, all);
@@ -70,21 +71,24 @@ fn line(page: &mut String, all: &Comparison, row: &Row) {
     let mark = if row.comparable { "" } else { " ¹" };
     let start = format!("| {} | {} | {}{mark} |", row.masters, row.case, row.proxy);
     let Some(medians) = row.medians() else {
-        let _ = writeln!(page, "{start} failed | | | | | | | | |");
+        let _ = writeln!(page, "{start} failed | | | | | | | | | |");
         return;
     };
     let fixed =
         |figure: Option<f64>| figure.map_or("–".to_owned(), |figure| format!("{figure:.2}"));
+    let whole =
+        |figure: Option<f64>| figure.map_or("–".to_owned(), |figure| format!("{figure:.0}"));
     let _ = write!(
         page,
-        "{start} {} ±{:.0} % | {} | {} | {} | {} | {} |",
+        "{start} {} ±{:.0} % | {} | {} | {} | {} | {} | {} |",
         grouped(medians.requests_per_s),
         medians.spread_percent,
         fixed(medians.cpu_us),
         ms(medians.p50_ms),
         ms(medians.p99_ms),
         ms(medians.p999_ms),
-        medians.peak_mib.map_or("–".to_owned(), |mib| format!("{mib:.0}")),
+        whole(medians.peak_mib),
+        whole(medians.others_percent),
     );
     let _ = match all.ratios(row) {
         Some(ratios) => writeln!(
