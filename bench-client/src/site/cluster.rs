@@ -39,8 +39,8 @@ impl Cluster {
             nodes.push(node(folder, port, true)?);
             addresses.push(local(port));
         }
-        for address in &addresses {
-            wire::until_answers(*address, "PING", stop)?;
+        for (address, node) in addresses.iter().zip(&nodes) {
+            until_it_answers(*address, node, stop)?;
         }
         let (of_masters, of_replicas) = addresses.split_at(masters);
         let share = |n: usize| n * SLOTS / masters..(n + 1) * SLOTS / masters;
@@ -68,8 +68,18 @@ impl Cluster {
 }
 
 /// A Redis alone.
-pub(super) fn lone(folder: &Path, port: u16) -> Result<Child> {
-    node(folder, port, false)
+pub(super) fn lone(folder: &Path, port: u16, stop: &AtomicBool) -> Result<Child> {
+    let node = node(folder, port, false)?;
+    until_it_answers(local(port), &node, stop)?;
+    Ok(node)
+}
+
+/// Another program may have taken the port since it was chosen, and may answer there.
+fn until_it_answers(address: SocketAddr, node: &Child, stop: &AtomicBool) -> Result<()> {
+    let own = format!("process_id:{}\r", node.pid());
+    let is_ours = || Ok(wire::ask(address, "INFO server")?.contains(&own));
+    wait_until(&format!("our own Redis at {address}"), stop, is_ours)
+        .with_context(|| format!("the end of its log:\n{}", node.last_words()))
 }
 
 fn node(folder: &Path, port: u16, in_cluster: bool) -> Result<Child> {

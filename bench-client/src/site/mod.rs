@@ -109,8 +109,7 @@ impl Site {
             || (args.direct && with_replicas)
         {
             let port = ports.next()?;
-            children.push(cluster::lone(folder.path(), port)?);
-            wire::until_answers(local(port), "PING", stop)?;
+            children.push(cluster::lone(folder.path(), port, stop)?);
             Some(local(port))
         } else {
             None
@@ -238,10 +237,10 @@ fn wait_until(
 
 fn parse_named_path(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
-        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+        Some((name, path)) if is_name(name) && !path.is_empty() => {
             Ok((name.to_owned(), PathBuf::from(path)))
         }
-        _ => Err("write NAME=PATH".to_owned()),
+        _ => Err("write NAME=PATH, the name in letters, digits, '-', '_' or '.'".to_owned()),
     }
 }
 
@@ -250,7 +249,15 @@ fn parse_also(text: &str) -> Result<Also, String> {
         let (port, pid) = rest.split_once(':')?;
         Some(Also { name: name.to_owned(), port: port.parse().ok()?, pid: pid.parse().ok()? })
     });
-    parts.filter(|also| !also.name.is_empty()).ok_or_else(|| "write NAME=PORT:PID".to_owned())
+    parts.filter(|also| is_name(&also.name)).ok_or_else(|| {
+        "write NAME=PORT:PID, the name in letters, digits, '-', '_' or '.'".to_owned()
+    })
+}
+
+/// Names become names of folders and cells of tables.
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !text.is_empty() && !text.starts_with('.') && text.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -261,7 +268,9 @@ mod tests {
     fn running_proxies_are_named_with_port_and_process() {
         let also = parse_also("mine=7010:42").unwrap();
         assert_eq!((also.name.as_str(), also.port, also.pid), ("mine", 7010, 42));
-        for wrong in ["mine", "mine=7010", "=7010:42", "mine=70100:42", "mine=7010:x"] {
+        for wrong in
+            ["mine", "mine=7010", "=7010:42", "../a=7010:42", "mine=70100:42", "mine=7010:x"]
+        {
             assert!(parse_also(wrong).is_err(), "{wrong}");
         }
     }
