@@ -1,12 +1,15 @@
 # Slotway: what to type. Needs Rust, make and a C compiler; .ci/prepare installs the rest, aloud.
 
-.PHONY: help up test check
+.PHONY: help up test check bench bench-peers
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make up      a Redis Cluster on this machine with the gateway in front of it"
 	@echo "make test    all tests, against real Redis servers"
 	@echo "make check   format and lints"
+	@echo "make bench   what each step of a request costs by itself"
+	@echo "make bench-peers   the same work through this gateway and other proxies; half an hour, or"
+	@echo "                   three minutes with ARGS=--quick"
 
 # `make up FLAGS="--listen 127.0.0.1:7777 --dir data"` hands flags on; Ctrl-C stops everything.
 # The build folder may be elsewhere (CARGO_TARGET_DIR).
@@ -22,3 +25,14 @@ test:
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# `make bench ARGS=route` runs only what has that in its name.
+bench:
+	cargo bench --bench data_path -- $(ARGS)
+
+# `make bench-peers ROUNDS=3 ARGS="--cases get16_p1,set64k_p1"` hands flags on.
+bench-peers:
+	@.ci/prepare bench
+	cargo build --release --workspace
+	@exec "$${CARGO_TARGET_DIR:-target}/release/slotway-bench" peers \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)

@@ -1,6 +1,6 @@
-//! What is known of the machine this program runs on, and the CPU time it uses.
+//! What is known of the machine this program runs on, and the CPU time and memory that programs use.
 //!
-//! Owns reading `/proc`. Knows nothing of the target; what cannot be read is absent, never an error.
+//! Owns reading `/proc`. Knows nothing of whose processes they are; what cannot be read is absent, never an error.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +40,49 @@ pub(crate) fn cpu_time() -> Option<Duration> {
     fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(parse_cpu_time)
 }
 
+/// CPU time, user and system, of all threads of a process so far.
+pub(crate) fn cpu_time_of(pid: u32) -> Option<Duration> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok().as_deref().and_then(parse_cpu_time)
+}
+
+/// CPU time of everything that runs on this machine so far, and what a hypervisor gave to others.
+pub(crate) fn busy_time() -> Option<Duration> {
+    fs::read_to_string("/proc/stat").ok().as_deref().and_then(parse_busy_time)
+}
+
+/// The first three figures of `/proc/loadavg`.
+pub(crate) fn load_average() -> Option<String> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    Some(text.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
+}
+
+/// The memory a process has now, and the most it has had, in KiB.
+pub(crate) fn memory_kib_of(pid: u32) -> Option<(u64, u64)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let figure = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    Some((figure("VmRSS:")?, figure("VmHWM:")?))
+}
+
+/// Starts the count of the most memory a process has had anew. Only its owner may; without it the
+/// count is since the process was started.
+pub(crate) fn forget_peak_of(pid: u32) {
+    let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
+/// Raises the limit on open files as far as it may be; returns it.
+pub(crate) fn raise_open_files() -> u64 {
+    let files = rustix::process::Resource::Nofile;
+    let limit = rustix::process::getrlimit(files);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match rustix::process::setrlimit(files, raised) {
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(_) => limit.current.unwrap_or(u64::MAX),
+    }
+}
+
 /// How the two ends of a connection lie to each other, as far as addresses tell.
 pub(crate) fn network_path(local: IpAddr, peer: SocketAddr) -> &'static str {
     if peer.ip().is_loopback() {
@@ -71,6 +114,15 @@ fn parse_cpu_time(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * 1000 / TICKS_PER_SECOND))
 }
 
+/// User, nice, system, interrupts of both kinds and stolen time; idle and waiting left out. Guests
+/// are counted as user already.
+fn parse_busy_time(stat: &str) -> Option<Duration> {
+    let line = stat.lines().find(|line| line.starts_with("cpu "))?;
+    let ticks: Vec<u64> = line.split_whitespace().skip(1).map_while(|t| t.parse().ok()).collect();
+    let busy: u64 = [0, 1, 2, 5, 6, 7].iter().filter_map(|field| ticks.get(*field)).sum();
+    Some(Duration::from_millis(busy * 1000 / TICKS_PER_SECOND))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +133,19 @@ mod tests {
         assert_eq!(parse_cpu_time(stat), Some(Duration::from_secs(2)));
         assert_eq!(parse_cpu_time("nonsense"), None);
         assert_eq!(parse_cpu_time("1 (x) S 1"), None);
+    }
+
+    #[test]
+    fn idle_time_is_not_busy() {
+        let stat = "cpu  100 0 50 9999 7 1 2 3 40 0\ncpu0 1 1 1 1\n";
+        assert_eq!(parse_busy_time(stat), Some(Duration::from_millis(1560)));
+        assert_eq!(parse_busy_time("intr 1"), None);
+    }
+
+    #[test]
+    fn this_program_has_memory_and_a_peak() {
+        let (now, peak) = memory_kib_of(std::process::id()).unwrap();
+        assert!(now > 0 && peak >= now);
     }
 
     #[test]

@@ -1,22 +1,27 @@
-//! Replays set and get sweeps against a Redis endpoint and reports on them.
+//! Measures Redis endpoints: sweeps of set and get over payload sizes, and proxies side by side.
 //!
 //! Owns the exit code, standard output and signals. A sweep reads top-down as `options` (what to do),
 //! `sweep` (the order of phases), `phase` (threads and clock), `lane` (one connection's requests),
-//! `connection` and `resp` (bytes), then `tally`, `verdict` and `report` (what came of it). It talks
-//! to its target over the wire alone and shares no code with it.
+//! `connection` and `resp` (bytes), then `tally`, `verdict` and `report` (what came of it). A
+//! comparison reads as `peers` or `isolation` (the order of runs), `site` (what is started), `load` (the requests).
+//! It talks to its targets over the wire alone and shares no code with them.
 
 mod connection;
 mod figures;
 mod host;
+mod isolation;
 mod keys;
 mod lane;
+mod load;
 mod options;
 mod pace;
 mod payload;
+mod peers;
 mod phase;
 mod progress;
 mod report;
 mod resp;
+mod site;
 mod size;
 mod sweep;
 mod tally;
@@ -36,11 +41,17 @@ use crate::options::{Cli, Command, Plan, SweepArgs};
 use crate::report::Report;
 
 const EXIT_CANNOT_RUN: u8 = 1;
-const EXIT_INTERRUPTED: i32 = 130;
+const EXIT_INTERRUPTED: u8 = 130;
+const STOPPING_SWEEP: &str = "stopping: removing keys and writing the report";
+const STOPPING_PEERS: &str = "stopping: ending what was started and writing the report";
 
 fn main() -> ExitCode {
-    let Command::Sweep(args) = Cli::parse().command;
-    match sweep(*args) {
+    let done = match Cli::parse().command {
+        Command::Sweep(args) => sweep(*args),
+        Command::Peers(args) => until_signal(|stop| peers::run(*args, stop)),
+        Command::Isolation(args) => until_signal(|stop| isolation::run(*args, stop)),
+    };
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("slotway-bench: {error:#}");
@@ -58,7 +69,7 @@ fn sweep(args: SweepArgs) -> Result<u8> {
         .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
         let stop = Arc::new(AtomicBool::new(false));
-        tokio::spawn(stop_on_signal(Arc::clone(&stop)));
+        tokio::spawn(stop_on_signal(Arc::clone(&stop), STOPPING_SWEEP));
         sweep::run(&plan, stop).await
     })?;
     let verdict = verdict::judge(&plan, &result);
@@ -71,9 +82,23 @@ fn sweep(args: SweepArgs) -> Result<u8> {
     Ok(verdict.exit_code)
 }
 
+/// Does `work` on this thread, and sets its flag at the first signal; the second ends the program.
+/// Programs that were started end with the thread that started them, so that must be this one.
+fn until_signal(work: impl FnOnce(&AtomicBool) -> Result<()>) -> Result<u8> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let flag = Arc::clone(&stop);
+    std::thread::spawn(move || runtime.block_on(stop_on_signal(flag, STOPPING_PEERS)));
+    work(&stop)?;
+    Ok(if stop.load(Ordering::Relaxed) { EXIT_INTERRUPTED } else { 0 })
+}
+
 /// The first signal ends the sweep with what was measured so far, its keys removed; the second ends
 /// the program.
-async fn stop_on_signal(stop: Arc<AtomicBool>) {
+async fn stop_on_signal(stop: Arc<AtomicBool>, said: &str) {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -86,8 +111,8 @@ async fn stop_on_signal(stop: Arc<AtomicBool>) {
             _ = terminate.recv() => {}
         }
         if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(EXIT_INTERRUPTED);
+            std::process::exit(EXIT_INTERRUPTED.into());
         }
-        eprintln!("stopping: removing keys and writing the report; once more to end at once");
+        eprintln!("{said}; once more to end at once");
     }
 }

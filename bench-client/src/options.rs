@@ -10,7 +10,9 @@ use anyhow::{Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::connection::Target;
+use crate::isolation::IsolationArgs;
 use crate::lane::Op;
+use crate::peers::PeersArgs;
 use crate::phase::Timing;
 use crate::size::{KEYS_MAX, Size, Units};
 
@@ -19,7 +21,7 @@ const WARMUP_DEFAULT: Duration = Duration::from_secs(5);
 const QUICK_DURATION: Duration = Duration::from_secs(1);
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Measures a Redis endpoint with set and get over a sweep of payload sizes.
+/// Measures Redis endpoints: one by a sweep over payload sizes, proxies side by side.
 #[derive(Debug, Parser)]
 #[command(name = "slotway-bench", version)]
 pub(crate) struct Cli {
@@ -35,6 +37,16 @@ pub(crate) enum Command {
     /// Exit codes: 0 good; 1 could not run; 2 more errors, misses or wrong values than
     /// --max-error-pct; 3 --rate was not held; 130 interrupted.
     Sweep(Box<SweepArgs>),
+    /// Run the same work through this gateway and through other proxies, in turn, and compare.
+    ///
+    /// Starts Redis nodes, the gateway, and what there is of HAProxy and Envoy, all on this machine;
+    /// ends all of them at the end, by Ctrl-C too. Exit codes: 0 measured, whatever the figures say;
+    /// 1 could not run; 130 interrupted, with the report of what was measured.
+    Peers(Box<PeersArgs>),
+    /// Measure what very slow clients with large values cost everybody else.
+    ///
+    /// Starts what `peers` starts, or takes --target. Exit codes as those of `peers`.
+    Isolation(Box<IsolationArgs>),
 }
 
 /// Which operations to run.
@@ -220,7 +232,7 @@ fn ops(names: &[OpName]) -> Result<Vec<Op>> {
 }
 
 /// `60s`, `500ms`, `2m`, `1h`; a bare number is seconds.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| "must begin with a whole number".to_owned())?;
@@ -260,8 +272,10 @@ mod tests {
 
     fn plan(words: &[&str]) -> Result<Plan> {
         let base = ["slotway-bench", "sweep", "--target", "h:1"];
-        let Command::Sweep(args) = Cli::try_parse_from(base.iter().chain(words))?.command;
-        Plan::from_args(*args)
+        match Cli::try_parse_from(base.iter().chain(words))?.command {
+            Command::Sweep(args) => Plan::from_args(*args),
+            other => panic!("sweep was asked for, not {other:?}"),
+        }
     }
 
     #[test]

@@ -36,8 +36,15 @@ impl Latencies {
 
     /// Records one; longer than 60 s counts as 60 s.
     pub(crate) fn record(&mut self, latency: Duration) {
+        self.record_many(latency, 1);
+    }
+
+    /// Records the same latency `times` over.
+    pub(crate) fn record_many(&mut self, latency: Duration, times: u64) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(LATENCY_MAX_US);
-        self.histogram.saturating_record(micros.clamp(1, LATENCY_MAX_US));
+        let micros = micros.clamp(1, LATENCY_MAX_US);
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
+        self.histogram.saturating_record_n(micros, times);
     }
 
     /// Adds another's to these. Both have the same bounds, so nothing is lost.

@@ -5,6 +5,7 @@
 
 pub mod gather;
 pub mod merge;
+pub mod outgoing;
 pub mod outlet;
 pub mod queue;
 pub mod texts;

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use super::outgoing::Outgoing;
+
 /// A reply up to this size that comes before its turn waits in the common side buffer.
 const SIDE_BYTES_MAX: usize = 4096;
 /// Buffers larger than this are given back when they are empty.
@@ -28,8 +30,7 @@ pub struct ReplyQueue {
     /// Bytes in places of their own.
     in_places: usize,
     /// In order and ready to be written, from `written` on.
-    out: Vec<u8>,
-    written: usize,
+    out: Outgoing,
 }
 
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl ReplyQueue {
     #[inline]
     pub fn is_next_to_write(&self, seq: u64) -> bool {
         seq == self.front
-            && self.written == self.out.len()
+            && self.out.is_empty()
             && matches!(self.places.front(), Some(Place::Waiting))
     }
 
@@ -95,7 +96,7 @@ impl ReplyQueue {
     pub fn deliver(&mut self, seq: u64, bytes: &[u8], whole: bool) {
         if seq == self.front {
             match self.places.front() {
-                Some(Place::Waiting) => self.out.extend_from_slice(bytes),
+                Some(Place::Waiting) => self.out.append(bytes),
                 Some(Place::Own(..)) => self.promote_front(bytes),
                 _ => {}
             }
@@ -113,8 +114,8 @@ impl ReplyQueue {
         if let Some(Place::Own(held, false)) = self.places.front_mut() {
             let held = std::mem::take(held);
             self.in_places -= held.len();
-            append_owned(&mut self.out, held);
-            self.out.extend_from_slice(bytes);
+            self.out.append_owned(held);
+            self.out.append(bytes);
             self.places[0] = Place::Waiting;
         }
     }
@@ -168,7 +169,7 @@ impl ReplyQueue {
             match self.places.front_mut() {
                 Some(Place::Side(start, len)) => {
                     let (start, end) = (*start, *start + *len);
-                    self.out.extend_from_slice(&self.side[start..end]);
+                    self.out.append(&self.side[start..end]);
                     self.in_side -= 1;
                     self.side_live -= end - start;
                     if self.in_side == 0 {
@@ -178,7 +179,7 @@ impl ReplyQueue {
                 Some(Place::Own(held, whole)) => {
                     let (held, whole) = (std::mem::take(held), *whole);
                     self.in_places -= held.len();
-                    append_owned(&mut self.out, held);
+                    self.out.append_owned(held);
                     if !whole {
                         self.places[0] = Place::Waiting;
                         return;
@@ -193,29 +194,22 @@ impl ReplyQueue {
         }
     }
 
-    /// What is ready to be written.
+    /// What is ready to be written next; empty only when nothing is.
     #[inline]
     pub fn ready(&self) -> &[u8] {
-        &self.out[self.written..]
+        self.out.ready()
     }
 
     /// The first `count` bytes of [`Self::ready`] have been written.
     #[inline]
     pub fn written(&mut self, count: usize) {
-        self.written = (self.written + count).min(self.out.len());
-        if self.written == self.out.len() {
-            self.written = 0;
-            empty(&mut self.out);
-        } else if self.written > KEPT_BYTES_MAX && self.written > self.out.len() / 2 {
-            self.out.drain(..self.written);
-            self.written = 0;
-        }
+        self.out.written(count);
     }
 
     /// Bytes held for this client, in order and out of order.
     #[inline]
     pub fn buffered(&self) -> usize {
-        self.out.len() - self.written + self.side.len() + self.in_places
+        self.out.len() + self.side.len() + self.in_places
     }
 }
 
@@ -227,24 +221,19 @@ fn empty(buffer: &mut Vec<u8>) {
     }
 }
 
-/// Appends, by taking over the whole buffer when there is nothing before it.
-fn append_owned(out: &mut Vec<u8>, bytes: Vec<u8>) {
-    if out.is_empty() && bytes.len() > SIDE_BYTES_MAX {
-        *out = bytes;
-    } else {
-        out.extend_from_slice(&bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn drain(queue: &mut ReplyQueue) -> Vec<u8> {
-        let ready = queue.ready().to_vec();
-        queue.written(ready.len());
-        ready
+        let mut all = Vec::new();
+        while !queue.ready().is_empty() {
+            let ready = queue.ready().to_vec();
+            queue.written(ready.len());
+            all.extend(ready);
+        }
+        all
     }
 
     #[test]
@@ -282,10 +271,8 @@ mod tests {
         queue.deliver(b, &vec![1; 1 << 20], true);
         queue.deliver(a, &vec![2; 1 << 20], true);
         assert_eq!(queue.buffered(), 2 << 20);
-        queue.written(1 << 20);
-        queue.written(1 << 20);
+        assert_eq!(drain(&mut queue).len(), 2 << 20);
         assert_eq!(queue.buffered(), 0);
-        assert_eq!(queue.out.capacity(), 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod basics;
 mod bench;
 mod clients;
 mod differential;
+mod isolation;
 mod keyspace;
 mod multi_key;
 mod protocol;
