@@ -20,8 +20,11 @@ use crate::resp::{Protocol, Value, reply, write};
 /// Longest reply to one of the gateway's own questions; `COMMAND` with many modules is about 1 MiB,
 /// `CLUSTER SLOTS` of a cluster whose every slot is a range of its own some 6 MiB.
 const REPLY_BYTES_MAX: usize = 16 << 20;
-/// A dead peer that sends no RST is given up after this long without an acknowledgement.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
+/// A dead peer that sends no RST is given up after this long without an acknowledgement. It is not
+/// what finds a node that failed: its cluster does, and sooner. A network that comes back should find
+/// its connections; and a node that a long command keeps from reading has a full window, which
+/// systems may take for the same.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 
 /// Who the gateway is towards a node, and which RESP it speaks there.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -96,6 +99,10 @@ impl Connection {
     /// Makes sure that the node with this id is the one that answers: addresses are recycled.
     pub async fn expect_node(&mut self, id: &str) -> Result<(), BackendError> {
         let frame = self.ask_raw(&[b"CLUSTER", b"MYID"]).await?;
+        // It may be loading its data, which says nothing about who it is.
+        if frame.first() == Some(&b'-') {
+            return Err(BackendError::Refused(String::from_utf8_lossy(&frame).trim().into()));
+        }
         let found = frame.split(|byte| *byte == b'\n').nth(1).unwrap_or(&[]);
         let found = String::from_utf8_lossy(found).trim().to_owned();
         if found == id {

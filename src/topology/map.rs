@@ -3,7 +3,7 @@
 //! Owns slots -> shards -> nodes and the comparison of two pictures. Pure: no socket, no time. A
 //! node is known by its id; its address is only where it is dialled at the moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::backend::NodeAddress;
@@ -189,6 +189,16 @@ impl ClusterMap {
         self.shards == other.shards
             && self.shard_of == other.shard_of
             && self.spares == other.spares
+    }
+
+    /// Whether both know a node in common, so that they are maps of one cluster. Nodes without ids
+    /// cannot be told apart, and a map of nobody is one of any cluster.
+    pub fn is_kin_of(&self, other: &ClusterMap) -> bool {
+        let ids: HashSet<&str> = other.nodes().map(|(node, ..)| &*node.id).collect();
+        let is_known =
+            |id: &str| id.is_empty() || ids.is_empty() || ids.contains(id) || ids.contains("");
+        self.nodes().any(|(node, ..)| is_known(&node.id))
+            || self.spares.iter().any(|node| is_known(&node.id))
     }
 
     /// The same map with one slot served by `node`; `None` when it already is. A replica that

@@ -32,6 +32,10 @@ const SILENT_PAUSE: Duration = Duration::from_secs(1);
 /// A view older than the map in force is believed when so many of its masters share it, or a
 /// majority of them: then the cluster has been made anew.
 const OLDER_BELIEVED_FROM: usize = 5;
+/// Nodes of another cluster are believed, under the same condition, once no node that is known has
+/// answered for so long: a cluster may have been made anew, but an address may also have been
+/// taken over while all of its own nodes are starting again.
+const STRANGERS_BELIEVED_AFTER: Duration = Duration::from_secs(10);
 
 /// The task that refreshes the map.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct Refresher {
     connections: HashMap<SocketAddr, Connection>,
     /// Nodes that have not answered in time.
     silent: HashMap<SocketAddr, Silence>,
+    /// When a node last answered that is one of the cluster whose map is in force.
+    kin_heard: Instant,
 }
 
 /// Since when a node has not answered, and when it was asked last.
@@ -72,25 +78,26 @@ impl Refresher {
         patience: Duration,
     ) -> Refresher {
         let (connections, silent) = (HashMap::new(), HashMap::new());
-        Refresher { topology, seeds, identity, interval, patience, connections, silent }
+        let kin_heard = Instant::now();
+        Refresher { topology, seeds, identity, interval, patience, connections, silent, kin_heard }
     }
 
     /// Refreshes for ever.
     pub async fn run(mut self) {
         let mut due = Trigger::Timer;
         loop {
-            let reached = self.refresh(due).await;
-            sleep(if reached { PAUSE_MIN } else { PAUSE_UNREACHED }).await;
-            due = self.wait(reached).await;
+            let believed = self.refresh(due).await;
+            sleep(if believed { PAUSE_MIN } else { PAUSE_UNREACHED }).await;
+            due = self.wait(believed).await;
         }
     }
 
     /// Waits until a refresh is due; says why.
-    async fn wait(&self, reached: bool) -> Trigger {
+    async fn wait(&self, believed: bool) -> Trigger {
         // Several gateways started together should not ask together for ever.
         let interval = self.interval.mul_f64(0.8 + 0.4 * fastrand::f64());
         let complete = self.topology.map.load().is_complete();
-        let pause = match (reached, complete) {
+        let pause = match (believed, complete) {
             (false, _) => PAUSE_UNREACHED,
             (true, false) => Duration::from_millis(100),
             (true, true) => interval,
@@ -103,7 +110,7 @@ impl Refresher {
         trigger.unwrap_or(Trigger::Timer)
     }
 
-    /// Asks, believes and publishes once; returns whether any node answered.
+    /// Asks, believes and publishes once; returns whether there was anything to believe.
     pub async fn refresh(&mut self, trigger: Trigger) -> bool {
         self.resolve_wanted_names().await;
         let candidates = self.candidates().await;
@@ -125,21 +132,33 @@ impl Refresher {
             state.problem =
                 if reached { None } else { problem.or(Some("no seed could be resolved".into())) };
         }
-        if let Some(view) = best {
-            if self.topology.publish(view.map) {
-                tracing::info!(map = ?self.topology.map.load(), ?trigger, "the cluster's map has changed");
-            }
-            self.read_commands().await;
+        let Some(view) = best else { return false };
+        if self.topology.publish(view.map) {
+            tracing::info!(map = ?self.topology.map.load(), ?trigger, "the cluster's map has changed");
         }
-        reached
+        self.read_commands().await;
+        true
     }
 
-    /// The view with the highest epoch. One that is older than the map in force is a node's that
-    /// has been cut off, unless most masters of the cluster it describes say the same.
-    fn believed(&self, views: &[(SocketAddr, View)]) -> Option<View> {
+    /// The view with the highest epoch, of nodes of the cluster whose map is in force. One that is
+    /// older than that map is a node's that has been cut off, and one of strangers is that of nodes
+    /// which have taken over an address; unless most masters of the cluster it describes say the
+    /// same, and in the case of strangers nobody else has said anything for long.
+    fn believed(&mut self, views: &[(SocketAddr, View)]) -> Option<View> {
+        let in_force = self.topology.map.load_full();
+        let kin = |(_, view): &&(SocketAddr, View)| view.map.is_kin_of(&in_force);
+        let is_strange = !views.iter().any(|heard| kin(&heard));
+        if !is_strange {
+            self.kin_heard = Instant::now();
+        }
         let rank = |view: &View| (view.map.epoch, view.ok, view.map.assigned());
-        let (_, best) = views.iter().max_by_key(|(_, view)| rank(view))?;
-        if best.map.epoch < self.topology.map.load().epoch {
+        let of_one_cluster = views.iter().filter(|heard| is_strange || kin(heard));
+        let (_, best) = of_one_cluster.max_by_key(|(_, view)| rank(view))?;
+        if is_strange && self.kin_heard.elapsed() < STRANGERS_BELIEVED_AFTER {
+            tracing::debug!(epoch = best.map.epoch, "the map of another cluster is not believed");
+            return None;
+        }
+        if is_strange || best.map.epoch < in_force.epoch {
             let masters = best.map.shards();
             let is_master =
                 |address: &SocketAddr| masters.iter().any(|shard| shard.master.address == *address);

@@ -51,6 +51,7 @@ fn a_migration_held_open_costs_no_error() {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    drop(client);
     for (slot, from, to) in opened {
         site.close_slots(&[slot], from, to);
     }

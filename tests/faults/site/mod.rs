@@ -23,7 +23,7 @@ use crate::{PATIENCE, RECOVERY_MAX};
 
 /// Nodes write down what they do before they answer, and lose that only with the machine: so the
 /// file of a node that was killed proves what it had done.
-const NODES: [&str; 8] = [
+pub(crate) const NODES: [&str; 8] = [
     "--appendfsync",
     "no",
     "--auto-aof-rewrite-percentage",
