@@ -1,11 +1,12 @@
 # Slotway: what to type. Needs Rust, make and a C compiler; .ci/prepare installs the rest, aloud.
 
-.PHONY: help up test check bench bench-peers
+.PHONY: help up test soak check bench bench-peers
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make up      a Redis Cluster on this machine with the gateway in front of it"
 	@echo "make test    all tests, against real Redis servers"
+	@echo "make soak    faults by chance under load, for MINUTES=10; SEED=n repeats a choice"
 	@echo "make check   format and lints"
 	@echo "make bench   what each step of a request costs by itself"
 	@echo "make bench-peers   the same work through this gateway and other proxies; half an hour, or"
@@ -21,6 +22,13 @@ up:
 test:
 	@.ci/prepare tests
 	cargo test --workspace
+
+MINUTES ?= 10
+SEED ?= $(shell date +%s)
+soak:
+	@.ci/prepare server
+	SLOTWAY_SOAK_MINUTES=$(MINUTES) SLOTWAY_SOAK_SEED=$(SEED) \
+		cargo test --release --test faults faults_by_chance -- --nocapture
 
 check:
 	cargo fmt --all --check

@@ -340,6 +340,19 @@ mod tests {
     }
 
     #[test]
+    fn maps_of_one_cluster_have_a_node_in_common() {
+        let of = |master| ClusterMap::from_ranges(vec![range(0, 99, master)], 1);
+        let both = ClusterMap::from_ranges(vec![range(0, 9, 7001), range(10, 99, 7002)], 2);
+        assert!(of(7001).is_kin_of(&both) && both.is_kin_of(&of(7002)));
+        assert!(!of(7003).is_kin_of(&both));
+        // A replica that has become the master is known as well.
+        assert!(of(7101).is_kin_of(&both));
+        // A master that has no slots yet, and the beginning.
+        assert!(of(7003).with_spares(vec![node(7002)]).is_kin_of(&both));
+        assert!(of(7003).is_kin_of(&ClusterMap::default()));
+    }
+
+    #[test]
     fn equal_pictures_have_equal_marks() {
         let ranges = || vec![range(0, 99, 7001), range(100, 16383, 7002)];
         let turned = || ranges().into_iter().rev().collect::<Vec<_>>();

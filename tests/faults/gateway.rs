@@ -23,11 +23,7 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// In front of the cluster that these seeds lead to; waits until it serves all slots.
-    pub(crate) fn start(
-        folder: &Path,
-        seeds: &[SocketAddr],
-        settings: &[(&str, &str)],
-    ) -> Gateway {
+    pub(crate) fn start(folder: &Path, seeds: &[SocketAddr], settings: &[(&str, &str)]) -> Gateway {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (clients, admin) = (free(), free());
         let log = folder.join(format!("gateway-{}.log", clients.port()));

@@ -82,7 +82,9 @@ impl Load {
         let start = Instant::now();
         let counts = || self.streams.iter().map(|(acked, _)| acked.load(Ordering::Relaxed));
         let aims: Vec<u64> = counts().map(|count| count + answers).collect();
-        until("an answer to every stream", || counts().zip(&aims).all(|(count, aim)| count >= *aim));
+        until("an answer to every stream", || {
+            counts().zip(&aims).all(|(count, aim)| count >= *aim)
+        });
         start.elapsed()
     }
 

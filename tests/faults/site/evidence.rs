@@ -50,7 +50,10 @@ impl Site {
             unproven.retain(|missing| held.next().is_none_or(|number| number < missing.had));
         }
         if count > 0 {
-            eprintln!("{fault}: {} of {count} losses are the cluster's own", count - unproven.len());
+            eprintln!(
+                "{fault}: {} of {count} losses are the cluster's own",
+                count - unproven.len()
+            );
         }
         assert!(unproven.is_empty(), "lost: {unproven:?}");
     }

@@ -111,9 +111,7 @@ impl Site {
         let address = self.fleet.nodes[0].address;
         self.say(new, &format!("CLUSTER MEET {} {}", address.ip(), address.port()));
         let count = self.ids.len();
-        until("a node that all know", || {
-            self.up().iter().all(|at| self.view(*at).len() == count)
-        });
+        until("a node that all know", || self.up().iter().all(|at| self.view(*at).len() == count));
         self.wait_until_owned();
         new
     }

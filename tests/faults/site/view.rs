@@ -9,7 +9,6 @@ use crate::nodes::until;
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) id: String,
-    pub(super) flags: String,
     /// Its master's id; `-` when it is one.
     pub(super) master: String,
     /// Ranges of slots, as they are written; a slot that moves is none.
@@ -28,7 +27,6 @@ impl Site {
             let ranges = ranges.iter().filter(|range| !range.starts_with('['));
             Member {
                 id: words[0].to_owned(),
-                flags: words[2].to_owned(),
                 master: words[3].to_owned(),
                 ranges: ranges.map(|range| (*range).to_owned()).collect(),
             }
