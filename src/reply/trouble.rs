@@ -4,6 +4,7 @@
 //! that plain clients must never see. Must not decide what happens next; the router does.
 
 use super::Ticket;
+use crate::slot::Slot;
 
 /// A request that has no reply yet and needs a decision.
 #[derive(Debug)]
@@ -42,7 +43,33 @@ impl Why {
             redirect.host = address.to_string();
         }
     }
+
+    /// Whether a node may have said this of a script whose keys are in `slot`, before it ran. If
+    /// not it is what the script says, which has run.
+    pub fn is_a_nodes_own(&self, slot: Slot) -> bool {
+        match self {
+            Why::Moved(redirect) | Why::Ask(redirect) => usize::from(redirect.slot) == slot.index(),
+            Why::NotNow(_, text) => {
+                NODES_OWN.iter().any(|begin| text.starts_with(begin))
+                    && !OF_A_SCRIPT.iter().any(|words| text.contains(words))
+            }
+            Why::Unsent | Why::Indeterminate | Why::NoMaster => true,
+        }
+    }
 }
+
+/// How nodes begin the sentences by which they decline a command.
+const NODES_OWN: [&str; 7] = [
+    "TRYAGAIN Multiple keys request during rehashing of slot",
+    "CLUSTERDOWN Hash slot not served",
+    "CLUSTERDOWN The cluster is down",
+    "LOADING Redis is loading the dataset in memory",
+    "LOADING Valkey is loading the dataset in memory",
+    "READONLY You can't write against a read only replica",
+    "MASTERDOWN Link with MASTER is down",
+];
+/// What they add when it was a command within a script, which has run until there.
+const OF_A_SCRIPT: [&str; 3] = [" script: ", "@user_script", "@user_function"];
 
 /// The replies of a node that did not run a command and may run it later, or another node may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +157,21 @@ impl Redirect {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_script_says_is_told_from_what_a_node_says() {
+        let slot = Slot::of(b"key");
+        let own = |text: &str| {
+            classify(format!("-{text}\r\n").as_bytes()).expect(text).is_a_nodes_own(slot)
+        };
+        assert!(own("TRYAGAIN Multiple keys request during rehashing of slot"));
+        assert!(own("READONLY You can't write against a read only replica."));
+        assert!(own("CLUSTERDOWN The cluster is down and only accepts read commands"));
+        assert!(own(&format!("MOVED {} a:1", slot.index())));
+        assert!(!own("READONLY You can't write against a read only replica. script: 5f, on x:1."));
+        assert!(!own("TRYAGAIN later"));
+        assert!(!own("ASK 1 a:1"));
+    }
 
     #[test]
     fn redirects_in_every_form() {

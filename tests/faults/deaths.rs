@@ -11,7 +11,12 @@ fn a_killed_master_is_a_pause_and_comes_back_as_a_replica() {
     let mut site = Site::start();
     let load = Load::start(site.gateway.clients, Mix::ALL);
     site.kill(0);
+    // What asks all masters waits for the one that is missing.
+    let mut client = site.gateway.client();
+    let everywhere = std::thread::spawn(move || client.call(&["DBSIZE"]).unwrap());
     site.wait_for_recovery("kill", &load);
+    let size = everywhere.join().unwrap();
+    assert!(size.as_int().is_some_and(|size| size > 0), "{size:?}");
     site.run(0);
     site.wait_until_whole();
     load.wait_for_progress(20);

@@ -31,6 +31,27 @@ fn a_script_runs_where_its_keys_are() {
     assert!(client.ask(&["EVAL", two, "2", "a", "b"]).error().starts_with("CROSSSLOT"));
 }
 
+/// A script may say what nodes say when they decline a command. It has run, and runs once.
+#[test]
+fn a_script_is_not_run_again_for_the_error_it_makes_up() {
+    let mut client = client();
+    let script = "redis.call('INCR', KEYS[1]); return redis.error_reply(ARGV[1])";
+    let texts = [
+        "TRYAGAIN later",
+        "CLUSTERDOWN so it seems",
+        "LOADING my program",
+        "READONLY not for you",
+        "MASTERDOWN as it were",
+        "MOVED 1 127.0.0.1:1",
+        "ASK 1 127.0.0.1:1",
+    ];
+    for text in texts {
+        let key = format!("scripting:made-up:{text}");
+        assert_eq!(client.ask(&["EVAL", script, "1", &key, text]).error(), text);
+        assert_eq!(client.ask(&["GET", &key]), Reply::bulk("1"), "{text}");
+    }
+}
+
 #[test]
 fn a_script_without_keys_runs_anywhere() {
     let mut client = client();

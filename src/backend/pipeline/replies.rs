@@ -124,7 +124,11 @@ impl Pipeline {
         self.stats.inflight.sub(1);
         let Some(ticket) = entry.ticket else { return Ok(()) };
         let is_error = begins && piece.first() == Some(&b'-');
-        if is_error && let Some(mut why) = trouble::classify(piece) {
+        if is_error
+            && let Some(mut why) = trouble::classify(piece)
+            // A script that has run must not run again for what it says.
+            && (!ticket.scripted || why.is_a_nodes_own(ticket.slot))
+        {
             why.said_by(self.node.address.ip());
             let request = state.ring.get(entry.at, entry.len).to_vec();
             if let Why::NotNow(not_now, _) = &why {
