@@ -132,6 +132,15 @@ impl Site {
 
     /// A planned failover: this replica becomes master; waits until all nodes know.
     pub(crate) fn promote(&self, replica: usize) {
+        // Who has not heard yet whom it follows does not help it.
+        until("nodes that know the replica", || {
+            let view = self.view(replica);
+            let Some(own) = view.iter().find(|member| member.id == self.ids[replica]) else {
+                return false;
+            };
+            let knows = |m: &view::Member| m.id == own.id && m.master == own.master;
+            own.master != "-" && self.up().iter().all(|at| self.view(*at).iter().any(knows))
+        });
         let (start, mut told) = (Instant::now(), 0);
         // One whose election comes to nothing gives up after five seconds, during which its master
         // lets writes wait. It is told again.
