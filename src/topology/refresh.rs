@@ -50,6 +50,8 @@ pub struct Refresher {
     silent: HashMap<SocketAddr, Silence>,
     /// When a node last answered that is one of the cluster whose map is in force.
     kin_heard: Instant,
+    /// Masters that strangers have named: whether these say the same decides.
+    named: Vec<SocketAddr>,
 }
 
 /// Since when a node has not answered, and when it was asked last.
@@ -78,8 +80,18 @@ impl Refresher {
         patience: Duration,
     ) -> Refresher {
         let (connections, silent) = (HashMap::new(), HashMap::new());
-        let kin_heard = Instant::now();
-        Refresher { topology, seeds, identity, interval, patience, connections, silent, kin_heard }
+        let (kin_heard, named) = (Instant::now(), Vec::new());
+        Refresher {
+            topology,
+            seeds,
+            identity,
+            interval,
+            patience,
+            connections,
+            silent,
+            kin_heard,
+            named,
+        }
     }
 
     /// Refreshes for ever.
@@ -150,10 +162,15 @@ impl Refresher {
         let is_strange = !views.iter().any(|heard| kin(&heard));
         if !is_strange {
             self.kin_heard = Instant::now();
+            self.named.clear();
         }
         let rank = |view: &View| (view.map.epoch, view.ok, view.map.assigned());
         let of_one_cluster = views.iter().filter(|heard| is_strange || kin(heard));
         let (_, best) = of_one_cluster.max_by_key(|(_, view)| rank(view))?;
+        if is_strange {
+            let masters = best.map.shards().iter().map(|shard| shard.master.address);
+            self.named = masters.take(OLDER_BELIEVED_FROM).collect();
+        }
         if is_strange && self.kin_heard.elapsed() < STRANGERS_BELIEVED_AFTER {
             tracing::debug!(epoch = best.map.epoch, "the map of another cluster is not believed");
             return None;
@@ -202,7 +219,12 @@ impl Refresher {
             })
             .collect();
         fastrand::shuffle(&mut candidates);
-        candidates.truncate(ASKED_MAX - 2);
+        candidates.truncate(ASKED_MAX - 2 - self.named.len());
+        for address in &self.named {
+            if is_due(address) && !candidates.iter().any(|(_, known)| known == address) {
+                candidates.push((address.ip().to_string(), *address));
+            }
+        }
         let mut seeds = self.seeds.clone();
         // A seed is for the beginning and for when all known nodes are gone.
         fastrand::shuffle(&mut seeds);
