@@ -48,8 +48,8 @@ pub struct Refresher {
     connections: HashMap<SocketAddr, Connection>,
     /// Nodes that have not answered in time.
     silent: HashMap<SocketAddr, Silence>,
-    /// When a node last answered that is one of the cluster whose map is in force.
-    kin_heard: Instant,
+    /// Since when no look has found a node of the cluster whose map is in force.
+    kin_missed: Option<Instant>,
     /// Masters that strangers have named: whether these say the same decides.
     named: Vec<SocketAddr>,
 }
@@ -80,7 +80,7 @@ impl Refresher {
         patience: Duration,
     ) -> Refresher {
         let (connections, silent) = (HashMap::new(), HashMap::new());
-        let (kin_heard, named) = (Instant::now(), Vec::new());
+        let (kin_missed, named) = (None, Vec::new());
         Refresher {
             topology,
             seeds,
@@ -89,7 +89,7 @@ impl Refresher {
             patience,
             connections,
             silent,
-            kin_heard,
+            kin_missed,
             named,
         }
     }
@@ -160,8 +160,9 @@ impl Refresher {
         let in_force = self.topology.map.load_full();
         let kin = |(_, view): &&(SocketAddr, View)| view.map.is_kin_of(&in_force);
         let is_strange = !views.iter().any(|heard| kin(&heard));
+        let missed_since = *self.kin_missed.get_or_insert_with(Instant::now);
         if !is_strange {
-            self.kin_heard = Instant::now();
+            self.kin_missed = None;
             self.named.clear();
         }
         let rank = |view: &View| (view.map.epoch, view.ok, view.map.assigned());
@@ -171,7 +172,7 @@ impl Refresher {
             let masters = best.map.shards().iter().map(|shard| shard.master.address);
             self.named = masters.take(OLDER_BELIEVED_FROM).collect();
         }
-        if is_strange && self.kin_heard.elapsed() < STRANGERS_BELIEVED_AFTER {
+        if is_strange && missed_since.elapsed() < STRANGERS_BELIEVED_AFTER {
             tracing::debug!(epoch = best.map.epoch, "the map of another cluster is not believed");
             return None;
         }
