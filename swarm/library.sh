@@ -38,24 +38,26 @@ any_container() {
     die "no Redis node of stack $STACK runs on this host; run this where one does"
 }
 
-# cli NODE WORD…: asks a node. The password is that of the container; it is on no command line.
-cli() {
+# in_node SECONDS WORD…: the client of the image with these words, so long at most. The password is
+# that of the container, or the one in REDISCLI_AUTH; it is on no command line.
+in_node() {
     # shellcheck disable=SC2016 # for the shell in the container
-    docker exec "$(any_container)" sh -c '
+    docker exec -i ${REDISCLI_AUTH:+-e REDISCLI_AUTH} "$(any_container)" sh -c '
         cli=$(command -v valkey-cli || command -v redis-cli)
-        export REDISCLI_AUTH="$(cat /run/secrets/redis_password)"
-        host=$1; shift
-        exec "$cli" -t 3 -h "$host" "$@"' sh "$@"
+        export REDISCLI_AUTH="${REDISCLI_AUTH:-$(cat /run/secrets/redis_password)}"
+        limit=$1; shift
+        exec timeout "$limit" "$cli" "$@"' sh "$@"
 }
 
-# cluster_cli WORD…: the cluster part of the same client, `--cluster` and so on.
-cluster_cli() {
-    # shellcheck disable=SC2016
-    docker exec "$(any_container)" sh -c '
-        cli=$(command -v valkey-cli || command -v redis-cli)
-        export REDISCLI_AUTH="$(cat /run/secrets/redis_password)"
-        exec "$cli" --cluster "$@"' sh "$@"
+# cli NODE WORD…: one command.
+cli() {
+    name=$1
+    shift
+    in_node 10 -h "$name" "$@" < /dev/null
 }
+
+# cli_lines NODE: the commands on standard input, for what nobody should see in a list of processes.
+cli_lines() { in_node 10 -h "$1"; }
 
 # One field of INFO.
 info() { cli "$1" info "$2" 2>/dev/null | tr -d '\r' | sed -n "s/^$3://p"; }
@@ -143,6 +145,23 @@ only_services() {
         section != "services:" || /^services:/ || keep { print }'
 }
 
-stack_files() {
-    printf '%s\n' swarm/stack.yml "$@"
+# deploy_only "SERVICE…" FILE…: brings these services up to the stack files, and waits for them.
+deploy_only() {
+    chosen=$1 files=
+    shift
+    for file in "$@"; do
+        files="$files -c $file"
+    done
+    # shellcheck disable=SC2086 # words on purpose
+    docker stack config $files | only_services $chosen | sed 's/\$/$$/g' > "$scratch/part.yml"
+    act docker stack deploy --quiet --detach=false --resolve-image "${RESOLVE_IMAGE:-changed}" \
+        -c "$scratch/part.yml" "$STACK"
 }
+
+# Where a node of the cluster is, its id, and the names of the replicas of a master.
+address() { docker exec "$(any_container)" getent hosts "$1" | awk '{ print $1; exit }'; }
+id_of() { cli "$1" cluster myid | tr -d '\r"'; }
+replicas_of() {
+    cli "$1" cluster replicas "$(id_of "$1")" | tr -d '\r' | sed -n 's/^[^,]*,\([^, ]*\).*/\1/p'
+}
+is_role() { [ "$(role "$1")" = "$2" ]; }
