@@ -47,7 +47,7 @@ pub(super) fn reunite(
             }
             let why = match member.view.line(other.id()) {
                 None => format!("{} does not know {}", member.name, other.name),
-                Some(line) if line.is_lost() => {
+                Some(line) if line.is_lost(Some(other.address)) => {
                     let why = format!("{} has lost {}", member.name, other.name);
                     if memory.lost_for(member.id(), other.id(), now) < LOST_MIN {
                         verdict.problems.push(why);

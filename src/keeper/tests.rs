@@ -253,19 +253,38 @@ fn all_nodes_are_waited_for_before_anything_is_formed() {
     assert!(verdict(&model).refusal.unwrap().contains("cluster-enabled yes"));
 }
 
-/// As after a restart of everything: nobody is where the others look for it.
+/// As after a restart of everything: nobody is where the others look for it. Where the old addresses
+/// refuse there is no connection; where they swallow everything, one is being made for ever.
 #[test]
 fn nodes_with_new_addresses_are_brought_together() {
-    let mut model = formed();
-    for at in 0..6 {
-        model.0[at].seen.as_mut().unwrap().address.set_port(7000);
-        let view = view(&mut model, at);
-        view.is_ok = false;
-        view.keys = 10;
-        for line in &mut view.others {
-            (line.is_connected, line.is_suspected) = (false, true);
+    for is_connected in [false, true] {
+        let mut model = formed();
+        for at in 0..6 {
+            model.0[at].seen.as_mut().unwrap().address.set_port(7000);
+            let view = view(&mut model, at);
+            view.is_ok = false;
+            view.keys = 10;
+            for line in &mut view.others {
+                (line.is_connected, line.is_suspected) = (is_connected, true);
+            }
         }
+        are_brought_together(model);
     }
+}
+
+/// A node that does not answer where it is known to be has nowhere else to be sent for.
+#[test]
+fn a_node_that_is_where_it_was_is_waited_for() {
+    let mut model = formed();
+    let id = view(&mut model, 1).id().to_owned();
+    let known = view(&mut model, 0).others.iter_mut().find(|line| line.id == id).unwrap();
+    known.is_suspected = true;
+    let verdict = verdict(&model);
+    assert_eq!(verdict.steps, []);
+    assert_eq!(verdict.problems.len(), 1, "{:?}", verdict.problems);
+}
+
+fn are_brought_together(mut model: Model) {
     let steps = verdict(&model).steps;
     assert_eq!(steps.len(), 30);
     assert!(

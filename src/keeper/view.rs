@@ -153,9 +153,12 @@ impl NodeLine {
         self.is_failed || self.is_suspected
     }
 
-    /// Whether there is no connection to it, or nobody knows where it is.
-    pub(super) fn is_lost(&self) -> bool {
-        !self.is_meeting && (self.address.is_none() || !self.is_connected)
+    /// Whether there is no connection to it, or nobody knows where it is. `seen` is where the list
+    /// leads to it: a network may swallow what is sent to an address that nobody has any more, and
+    /// then a connection is being made for ever, which is told as one.
+    pub(super) fn is_lost(&self, seen: Option<SocketAddr>) -> bool {
+        let moved = self.is_failing() && seen.is_some_and(|seen| self.address != Some(seen));
+        !self.is_meeting && (self.address.is_none() || !self.is_connected || moved)
     }
 }
 

@@ -9,6 +9,7 @@ builds. Needs root. Removes whatever it made, however it ends.
 """
 
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -16,7 +17,7 @@ import traceback
 import floating
 import healing
 import operating
-from engine import Swarm, docker, say
+from engine import STACK, Swarm, say
 
 FIRST = [healing.forms, healing.deploys_twice]
 CASES = [
@@ -30,8 +31,9 @@ CASES = [
 def show_trouble():
     """What the parts of the stack said last, for whoever reads why it failed."""
     for service in ("keeper", "gateway"):
-        print(docker("service", "logs", "--tail", "15", f"slotway-test_{service}", check=False))
-    print(docker("service", "ls", check=False))
+        subprocess.run(["docker", "service", "logs", "--raw", "--tail", "12",
+                        f"{STACK}_{service}"], stderr=subprocess.STDOUT, check=False)
+    subprocess.run(["docker", "stack", "ps", STACK], check=False)
 
 
 def main():
