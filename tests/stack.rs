@@ -35,7 +35,8 @@ fn rules_and_dashboard_name_metrics_that_exist() {
         slotway::metrics::documented().iter().map(|metric| metric.name).collect();
     for file in ["rules.yml", "rules.test.yml", "dashboard.json"] {
         let text = text(&format!("swarm/monitoring/{file}"));
-        let used = metrics_in(&text.replace("\"slotway_error\"", "").replace("\\\"slotway_error\\\"", ""));
+        let used =
+            metrics_in(&text.replace("\"slotway_error\"", "").replace("\\\"slotway_error\\\"", ""));
         assert!(used.len() > 5, "{file} names {used:?} only");
         for name in used {
             let family = name.strip_suffix("_bucket").unwrap_or(&name);
@@ -46,7 +47,8 @@ fn rules_and_dashboard_name_metrics_that_exist() {
 
 #[test]
 fn every_alert_is_tested() {
-    let (rules, tests) = (text("swarm/monitoring/rules.yml"), text("swarm/monitoring/rules.test.yml"));
+    let (rules, tests) =
+        (text("swarm/monitoring/rules.yml"), text("swarm/monitoring/rules.test.yml"));
     let alerts: Vec<&str> =
         rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() >= 7, "{alerts:?}");
@@ -58,7 +60,8 @@ fn every_alert_is_tested() {
 
 #[test]
 fn the_dashboard_is_json_with_panels_that_have_a_place_of_their_own() {
-    let board: serde_json::Value = serde_json::from_str(&text("swarm/monitoring/dashboard.json")).unwrap();
+    let board: serde_json::Value =
+        serde_json::from_str(&text("swarm/monitoring/dashboard.json")).unwrap();
     let panels = board["panels"].as_array().unwrap();
     let ids: BTreeSet<u64> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
     let places: BTreeSet<String> = panels.iter().map(|p| p["gridPos"].to_string()).collect();
@@ -73,8 +76,8 @@ fn the_stack_waits_longer_than_a_gateway_drains() {
         .arg(root().join("swarm/slotway.toml"))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&page.stdout).into_owned()
-        + &String::from_utf8_lossy(&page.stderr);
+    let said =
+        String::from_utf8_lossy(&page.stdout).into_owned() + &String::from_utf8_lossy(&page.stderr);
     // The password is a secret that only a task has.
     assert!(page.status.success() || said.contains("/run/secrets/redis_password"), "{said}");
     assert!(!said.contains("unknown"), "{said}");

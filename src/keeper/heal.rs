@@ -71,6 +71,23 @@ pub(super) fn reunite(
     }
 }
 
+/// Replicas that look for their data where their master was go to where it is. A node that learns a
+/// new address from others, not from the master itself, takes note of it and goes on looking.
+pub(super) fn redirect(members: &[Member<'_>], steps: &mut Vec<Step>) {
+    for member in members.iter().filter(|member| !member.view.is_linked) {
+        let (Some(master), Some(source)) = (&member.view.own.master, member.view.source) else {
+            continue;
+        };
+        let Some(other) = members.iter().find(|other| other.id() == master) else { continue };
+        let knows =
+            member.view.line(master).is_some_and(|line| line.address == Some(other.address));
+        if knows && source != other.address.ip() {
+            let why = format!("{} looks for the data of {} at {source}", member.name, other.name);
+            steps.push(member.step(Act::Replicate(master.clone()), why));
+        }
+    }
+}
+
 /// Nodes that are one cluster and yet tell of each other what is out of date: while it holds no
 /// data that is told at once, by meeting again; later the nodes do it themselves.
 pub(super) fn spread_word(members: &[Member<'_>], steps: &mut Vec<Step>, lacks: &mut Vec<String>) {

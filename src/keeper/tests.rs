@@ -35,6 +35,7 @@ fn empty(number: usize) -> Listed {
         keys: 0,
         is_ok: false,
         is_linked: false,
+        source: None,
         offset: 0,
     };
     let address = format!("10.0.0.{}:6379", number + 1).parse().unwrap();
@@ -282,6 +283,30 @@ fn a_node_that_is_where_it_was_is_waited_for() {
     let verdict = verdict(&model);
     assert_eq!(verdict.steps, []);
     assert_eq!(verdict.problems.len(), 1, "{:?}", verdict.problems);
+}
+
+/// A replica that has heard the new address of its master from others may go on looking for its
+/// data at the old one, for ever.
+#[test]
+fn a_replica_that_looks_for_data_where_its_master_was_is_sent_to_it() {
+    let mut model = formed();
+    let replica = view(&mut model, 4);
+    (replica.is_linked, replica.source, replica.keys) = (false, "10.9.9.9".parse().ok(), 7);
+    let master = replica.own.master.clone().unwrap();
+    let steps = verdict(&model).steps;
+    assert_eq!(steps.len(), 1);
+    assert_eq!((steps[0].at, &steps[0].act), (4, &Act::Replicate(master)));
+    finish(&mut model);
+    assert_whole(&model);
+    // One that is linked, or looks in the right place, is left alone.
+    let model = formed();
+    for (is_linked, source) in [(true, "10.9.9.9"), (false, "10.0.0.1")] {
+        let mut model = Model(model.0.clone());
+        let at = 5;
+        (view(&mut model, at).is_linked, view(&mut model, at).source) =
+            (is_linked, source.parse().ok());
+        assert_eq!(verdict(&model).steps, []);
+    }
 }
 
 fn are_brought_together(mut model: Model) {

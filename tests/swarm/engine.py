@@ -117,7 +117,14 @@ class Swarm:
         label = f"label=com.docker.stack.namespace={STACK}"
         for container in docker("ps", "-q", "--filter", label, "--filter", "status=paused").split():
             docker("unpause", container, check=False)
-        wait(120, "the stack is gone", lambda: not docker("ps", "-aq", "--filter", label))
+
+        def is_gone():
+            # Swarm leaves the containers of jobs behind; what runs ends in its own time.
+            for container in docker("ps", "-aq", "--filter", label, "--filter", "status=exited").split():
+                docker("rm", container, check=False)
+            return not docker("ps", "-aq", "--filter", label)
+
+        wait(120, "the stack is gone", is_gone)
         for volume in docker("volume", "ls", "-q").split():
             if volume.startswith(f"{STACK}_"):
                 docker("volume", "rm", volume, check=False)

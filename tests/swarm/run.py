@@ -31,7 +31,7 @@ CASES = [
 def show_trouble():
     """What the parts of the stack said last, for whoever reads why it failed."""
     for service in ("keeper", "gateway"):
-        subprocess.run(["docker", "service", "logs", "--raw", "--tail", "12",
+        subprocess.run(["docker", "service", "logs", "--raw", "--tail", "5",
                         f"{STACK}_{service}"], stderr=subprocess.STDOUT, check=False)
     subprocess.run(["docker", "stack", "ps", STACK], check=False)
 
