@@ -8,7 +8,7 @@ import threading
 import time
 
 
-class Closed(Exception):
+class Closed(ConnectionError):
     """The connection ended before a reply began."""
 
 
