@@ -75,7 +75,6 @@ class Swarm:
         self.scratch = Path(tempfile.mkdtemp(prefix="slotway-swarm-"))
         self.image = os.environ.get("SLOTWAY_IMAGE", "slotway-test")
         self.made_swarm = False
-        self.rotated = False
         self.env = {
             "STACK": STACK,
             "SLOTWAY_IMAGE": self.image,
@@ -99,7 +98,8 @@ class Swarm:
                        "--listen-addr", "127.0.0.1:2377")
                 self.made_swarm = True
             self.remove()
-            (self.scratch / "redis-password").write_text("first-password")
+            (self.scratch / "redis-password").write_text(
+                (ROOT / "swarm/redis-password").read_text())
         except BaseException:
             self.__exit__()
             raise
