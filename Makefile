@@ -11,6 +11,7 @@ help:
 	@echo "make bench   what each step of a request costs by itself"
 	@echo "make bench-peers   the same work through this gateway and other proxies; half an hour, or"
 	@echo "                   three minutes with ARGS=--quick"
+	@echo "make swarm-up, swarm-test, swarm-down    the stack on this machine's Docker engine"
 
 # `make up FLAGS="--listen 127.0.0.1:7777 --dir data"` hands flags on; Ctrl-C stops everything.
 # The build folder may be elsewhere (CARGO_TARGET_DIR).
@@ -44,3 +45,20 @@ bench-peers:
 	cargo build --release --workspace
 	@exec "$${CARGO_TARGET_DIR:-target}/release/slotway-bench" peers \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
+
+# The stack as swarm/deploy makes it, in a Swarm that is made where there is none. Images that
+# cannot be pulled get local stand-ins.
+.PHONY: swarm-up swarm-test swarm-down
+swarm-up:
+	@swarm/up
+
+swarm-down:
+	@swarm/up --down
+
+# The image is built for real, from the stand-ins and quickly; SLOTWAY_IMAGE tests another one.
+# CASES="killed cut" runs only these; python3 tests/swarm/run.py --list names them.
+swarm-test:
+	@.ci/prepare swarm
+	docker/stand-ins
+	@[ -n "$(SLOTWAY_IMAGE)" ] || QUICK=1 IMAGE=slotway-test docker/build -q
+	python3 tests/swarm/run.py $(CASES)

@@ -47,7 +47,7 @@ pub(super) fn reunite(
             }
             let why = match member.view.line(other.id()) {
                 None => format!("{} does not know {}", member.name, other.name),
-                Some(line) if line.is_lost() => {
+                Some(line) if line.is_lost(Some(other.address)) => {
                     let why = format!("{} has lost {}", member.name, other.name);
                     if memory.lost_for(member.id(), other.id(), now) < LOST_MIN {
                         verdict.problems.push(why);
@@ -67,6 +67,23 @@ pub(super) fn reunite(
                 verdict.steps.push(member.step(other.invitation(), why.clone()));
             }
             verdict.problems.push(why);
+        }
+    }
+}
+
+/// Replicas that look for their data where their master was go to where it is. A node that learns a
+/// new address from others, not from the master itself, takes note of it and goes on looking.
+pub(super) fn redirect(members: &[Member<'_>], steps: &mut Vec<Step>) {
+    for member in members.iter().filter(|member| !member.view.is_linked) {
+        let (Some(master), Some(source)) = (&member.view.own.master, member.view.source) else {
+            continue;
+        };
+        let Some(other) = members.iter().find(|other| other.id() == master) else { continue };
+        let knows =
+            member.view.line(master).is_some_and(|line| line.address == Some(other.address));
+        if knows && source != other.address.ip() {
+            let why = format!("{} looks for the data of {} at {source}", member.name, other.name);
+            steps.push(member.step(Act::Replicate(master.clone()), why));
         }
     }
 }

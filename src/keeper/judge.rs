@@ -53,6 +53,7 @@ pub(super) fn judge(
     }
     heal::reunite(&members, memory, now, &mut verdict);
     if verdict.is_formed {
+        heal::redirect(&members, &mut verdict.steps);
         let bounds = (limits, memory, now);
         heal::join(&members, listed, &mut verdict);
         heal::give_masters(&members, listed.len(), &mut verdict);

@@ -109,6 +109,10 @@ impl Model {
             }
             Act::Replicate(id) => {
                 let view = self.view(step.at)?;
+                if view.own.master.as_ref() == Some(id) {
+                    (view.is_linked, view.source) = (true, None);
+                    return Ok(());
+                }
                 let is_master = view.line(id).ok_or("unknown node")?.master.is_none();
                 if !is_master || !view.own.slots.is_empty() || view.keys > 0 {
                     return Err("it is not empty, or the other is a replica");

@@ -259,8 +259,9 @@ impl Memory {
             }
         }
         let mut lost = HashMap::new();
+        let seen = |id: &str| members.iter().find(|m| m.id() == id).map(|m| m.address);
         for member in &members {
-            for line in member.view.others.iter().filter(|line| line.is_lost()) {
+            for line in member.view.others.iter().filter(|line| line.is_lost(seen(&line.id))) {
                 let pair = (member.id().to_owned(), line.id.clone());
                 let since = self.lost.get(&pair).copied().unwrap_or(now);
                 lost.insert(pair, since);

@@ -35,6 +35,7 @@ fn empty(number: usize) -> Listed {
         keys: 0,
         is_ok: false,
         is_linked: false,
+        source: None,
         offset: 0,
     };
     let address = format!("10.0.0.{}:6379", number + 1).parse().unwrap();
@@ -253,19 +254,62 @@ fn all_nodes_are_waited_for_before_anything_is_formed() {
     assert!(verdict(&model).refusal.unwrap().contains("cluster-enabled yes"));
 }
 
-/// As after a restart of everything: nobody is where the others look for it.
+/// As after a restart of everything: nobody is where the others look for it. Where the old addresses
+/// refuse there is no connection; where they swallow everything, one is being made for ever.
 #[test]
 fn nodes_with_new_addresses_are_brought_together() {
-    let mut model = formed();
-    for at in 0..6 {
-        model.0[at].seen.as_mut().unwrap().address.set_port(7000);
-        let view = view(&mut model, at);
-        view.is_ok = false;
-        view.keys = 10;
-        for line in &mut view.others {
-            (line.is_connected, line.is_suspected) = (false, true);
+    for is_connected in [false, true] {
+        let mut model = formed();
+        for at in 0..6 {
+            model.0[at].seen.as_mut().unwrap().address.set_port(7000);
+            let view = view(&mut model, at);
+            view.is_ok = false;
+            view.keys = 10;
+            for line in &mut view.others {
+                (line.is_connected, line.is_suspected) = (is_connected, true);
+            }
         }
+        are_brought_together(model);
     }
+}
+
+/// A node that does not answer where it is known to be has nowhere else to be sent for.
+#[test]
+fn a_node_that_is_where_it_was_is_waited_for() {
+    let mut model = formed();
+    let id = view(&mut model, 1).id().to_owned();
+    let known = view(&mut model, 0).others.iter_mut().find(|line| line.id == id).unwrap();
+    known.is_suspected = true;
+    let verdict = verdict(&model);
+    assert_eq!(verdict.steps, []);
+    assert_eq!(verdict.problems.len(), 1, "{:?}", verdict.problems);
+}
+
+/// A replica that has heard the new address of its master from others may go on looking for its
+/// data at the old one, for ever.
+#[test]
+fn a_replica_that_looks_for_data_where_its_master_was_is_sent_to_it() {
+    let mut model = formed();
+    let replica = view(&mut model, 4);
+    (replica.is_linked, replica.source, replica.keys) = (false, "10.9.9.9".parse().ok(), 7);
+    let master = replica.own.master.clone().unwrap();
+    let steps = verdict(&model).steps;
+    assert_eq!(steps.len(), 1);
+    assert_eq!((steps[0].at, &steps[0].act), (4, &Act::Replicate(master)));
+    finish(&mut model);
+    assert_whole(&model);
+    // One that is linked, or looks in the right place, is left alone.
+    let model = formed();
+    for (is_linked, source) in [(true, "10.9.9.9"), (false, "10.0.0.1")] {
+        let mut model = Model(model.0.clone());
+        let at = 5;
+        (view(&mut model, at).is_linked, view(&mut model, at).source) =
+            (is_linked, source.parse().ok());
+        assert_eq!(verdict(&model).steps, []);
+    }
+}
+
+fn are_brought_together(mut model: Model) {
     let steps = verdict(&model).steps;
     assert_eq!(steps.len(), 30);
     assert!(

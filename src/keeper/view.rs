@@ -25,6 +25,8 @@ pub(super) struct View {
     pub(super) is_ok: bool,
     /// Of a replica: whether it has the data of its master.
     pub(super) is_linked: bool,
+    /// Where it looks for the data of its master.
+    pub(super) source: Option<IpAddr>,
     /// How much of the data's history it has.
     pub(super) offset: u64,
 }
@@ -88,6 +90,7 @@ impl View {
             keys: keys(info).ok_or(odd("INFO does not tell how many keys there are"))?,
             is_ok: state == "ok",
             is_linked: role == "slave" && field(info, "master_link_status") == Some("up"),
+            source: field(info, "master_host").and_then(|host| host.parse().ok()),
             offset: offset.unwrap_or(0),
         })
     }
@@ -153,9 +156,12 @@ impl NodeLine {
         self.is_failed || self.is_suspected
     }
 
-    /// Whether there is no connection to it, or nobody knows where it is.
-    pub(super) fn is_lost(&self) -> bool {
-        !self.is_meeting && (self.address.is_none() || !self.is_connected)
+    /// Whether there is no connection to it, or nobody knows where it is. `seen` is where the list
+    /// leads to it: a network may swallow what is sent to an address that nobody has any more, and
+    /// then a connection is being made for ever, which is told as one.
+    pub(super) fn is_lost(&self, seen: Option<SocketAddr>) -> bool {
+        let moved = self.is_failing() && seen.is_some_and(|seen| self.address != Some(seen));
+        !self.is_meeting && (self.address.is_none() || !self.is_connected || moved)
     }
 }
 
@@ -273,7 +279,7 @@ mod tests {
     use super::*;
 
     const INFO: &str = "# Persistence\r\nloading:0\r\n# Replication\r\nrole:slave\r\n\
-        master_link_status:up\r\nslave_repl_offset:77\r\nmaster_repl_offset:12\r\n# Cluster\r\n\
+        master_host:10.0.0.9\r\nmaster_link_status:up\r\nslave_repl_offset:77\r\nmaster_repl_offset:12\r\n# Cluster\r\n\
         cluster_enabled:1\r\n# Keyspace\r\ndb0:keys=3,expires=0\r\ndb7:keys=2,expires=1\r\n";
     const CLUSTER: &str = "cluster_state:ok\r\ncluster_slots_assigned:16384\r\n";
     const NODES: &str = "\
@@ -289,6 +295,7 @@ e7d1 127.0.0.1:30001@31001 myself,master - 0 0 1 connected 0-5460 [93-<-292f] [7
         let view = View::read(INFO, NODES, CLUSTER).unwrap();
         assert_eq!((view.id(), view.keys, view.offset), ("e7d1", 5, 77));
         assert!(view.is_ok && view.is_linked && !view.is_alone() && !view.is_bare());
+        assert_eq!(view.source, "10.0.0.9".parse().ok());
         assert_eq!((view.covered(), view.masters()), (5461 + 5462 + 1, 2));
         assert!(view.own.moves_slots);
         let replica = view.line("07c3").unwrap();

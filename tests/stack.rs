@@ -1,0 +1,106 @@
+//! The files of `swarm/` and `docker/` agree with the program and with each other: hashes, metric
+//! names, versions. What they do is tested by `make swarm-test`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// `docker stack deploy` without the script takes these hashes.
+#[test]
+fn the_stack_names_configs_by_what_is_in_them() {
+    let check = Command::new(root().join("swarm/deploy")).arg("--check").output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+}
+
+/// Words of rules and panels that are metrics of ours.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("slotway_") || word.starts_with("process_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn rules_and_dashboard_name_metrics_that_exist() {
+    let known: BTreeSet<&str> =
+        slotway::metrics::documented().iter().map(|metric| metric.name).collect();
+    for file in ["rules.yml", "rules.test.yml", "dashboard.json"] {
+        let text = text(&format!("swarm/monitoring/{file}"));
+        let used =
+            metrics_in(&text.replace("\"slotway_error\"", "").replace("\\\"slotway_error\\\"", ""));
+        assert!(used.len() > 5, "{file} names {used:?} only");
+        for name in used {
+            let family = name.strip_suffix("_bucket").unwrap_or(&name);
+            assert!(known.contains(family), "{file} names {name}, which is no metric");
+        }
+    }
+}
+
+#[test]
+fn every_alert_is_tested() {
+    let (rules, tests) =
+        (text("swarm/monitoring/rules.yml"), text("swarm/monitoring/rules.test.yml"));
+    let alerts: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 7, "{alerts:?}");
+    for alert in alerts {
+        let fires = format!("alertname: {alert}\n        exp_alerts:");
+        assert!(tests.contains(&fires), "no test in which {alert} fires");
+    }
+}
+
+#[test]
+fn the_dashboard_is_json_with_panels_that_have_a_place_of_their_own() {
+    let board: serde_json::Value =
+        serde_json::from_str(&text("swarm/monitoring/dashboard.json")).unwrap();
+    let panels = board["panels"].as_array().unwrap();
+    let ids: BTreeSet<u64> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
+    let places: BTreeSet<String> = panels.iter().map(|p| p["gridPos"].to_string()).collect();
+    assert!(panels.len() > 10 && ids.len() == panels.len() && places.len() == panels.len());
+}
+
+/// A gateway that is stopped has the time it needs.
+#[test]
+fn the_stack_waits_longer_than_a_gateway_drains() {
+    let page = Command::new(env!("CARGO_BIN_EXE_slotway"))
+        .arg("check-config")
+        .arg(root().join("swarm/slotway.toml"))
+        .output()
+        .unwrap();
+    let said =
+        String::from_utf8_lossy(&page.stdout).into_owned() + &String::from_utf8_lossy(&page.stderr);
+    // The password is a secret that only a task has.
+    assert!(page.status.success() || said.contains("/run/secrets/redis_password"), "{said}");
+    assert!(!said.contains("unknown"), "{said}");
+    assert!(text("swarm/slotway.toml").contains("drain = \"30s\""));
+    assert!(text("swarm/stack.yml").contains("stop_grace_period: 45s"));
+}
+
+/// Eight nodes are set up as six are.
+#[test]
+fn the_nodes_of_both_stack_files_are_alike() {
+    let lines = |path: &str, from: &str, to: &str| -> Vec<String> {
+        let text = text(path);
+        let (_, rest) = text.split_once(from).unwrap();
+        let (part, _) = rest.split_once(to).unwrap();
+        let code = part.lines().filter(|line| !line.trim_start().starts_with('#'));
+        code.map(str::to_owned).filter(|line| !line.is_empty()).collect()
+    };
+    let six = lines("swarm/stack.yml", "x-redis: &redis\n", "x-slotway:");
+    assert_eq!(six, lines("swarm/stack.eight.yml", "x-redis: &redis\n", "services:"));
+}
+
+#[test]
+fn the_image_says_the_version_of_the_program() {
+    let version = format!("ARG VERSION={}", slotway::version::VERSION);
+    assert!(text("docker/Dockerfile").contains(&version), "docker/Dockerfile lacks {version}");
+}
