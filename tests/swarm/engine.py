@@ -176,9 +176,9 @@ class Swarm:
         return time.monotonic() - begin
 
     def tasks(self):
-        """Every task that there ever was, and its state."""
-        listed = docker("stack", "ps", "-q", "--no-trunc", STACK).split()
-        return sorted(listed)
+        """Every task that the nodes, the keeper and the gateway ever had."""
+        services = [f"{STACK}_{name}" for name in (*NODES, "keeper", "gateway")]
+        return sorted(docker("service", "ps", "-q", "--no-trunc", *services).split())
 
     def pid(self, service):
         return docker("inspect", "--format", "{{.State.Pid}}", self.container(service))

@@ -88,7 +88,7 @@ def monitoring(swarm):
 def rotation(swarm):
     """The password is changed, every node rolled, under load; then a dry run changes nothing."""
     swarm.whole()
-    before = swarm.tasks()
+    before, old = swarm.tasks(), running(swarm)
     for words in (["redeploy", "--dry-run"], ["redeploy", "--dry-run", "--force"],
                   ["rotate-password", "--dry-run"], ["scale", "--dry-run", "8"],
                   ["backup", "--dry-run", "nowhere"]):
@@ -100,14 +100,14 @@ def rotation(swarm):
         time.sleep(1)
     missing, saw = load.verdict(closed_max=len(load.streams), may_refuse=True)
     assert (swarm.scratch / "redis-password").read_text() != "only-reachable-inside-the-overlay\n"
-    assert set(before).isdisjoint(running(swarm))
+    assert old.isdisjoint(running(swarm))
     swarm.whole()
     say(f"password rotated and all nodes rolled in {time.monotonic() - begin:.0f} s; clients: {saw}")
 
 
 def running(swarm):
-    return docker("stack", "ps", "-q", "--no-trunc", "--filter", "desired-state=running",
-                  STACK).split()
+    """The containers of the nodes, as they are now."""
+    return {swarm.container(node) for node in NODES}
 
 
 def scaling(swarm):
