@@ -269,8 +269,8 @@ impl Workbench {
             for _ in 0..SWEEP_EVERY {
                 let due = Instant::now() + LAG_EVERY;
                 tokio::time::sleep_until(due.into()).await;
-                self.router.check_silence();
                 largest_us = largest_us.max(due.elapsed().as_micros() as u64);
+                self.router.check_silence();
             }
             self.stats.loop_lag_us.set(lags.sweep(largest_us));
             self.stats.pulse.beat();

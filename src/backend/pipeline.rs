@@ -195,22 +195,12 @@ impl Pipeline {
         if len >= OWNED_BYTES_MIN && state.phase == Phase::Open {
             // At once, while the processor still has it in its caches: at the end of the turn it
             // would have been displaced by what other clients have sent meanwhile.
-            self.write_while_room(state);
+            // An error shows again when the pipeline's task writes.
+            let writer = self.writer.borrow();
+            let _ = writer.as_ref().map(|writer| write_out(writer, &mut state.ring));
         }
         if !state.ring.is_sent() && !self.dirty.replace(true) {
             self.wake();
-        }
-    }
-
-    /// Writes as much as the socket takes. An error shows again when the pipeline's task writes.
-    fn write_while_room(&self, state: &mut State) {
-        let writer = self.writer.borrow();
-        let Some(writer) = writer.as_ref() else { return };
-        while !state.ring.is_sent() {
-            match write_some(writer, &state.ring) {
-                Ok(count) => state.ring.note_sent(count),
-                Err(_) => return,
-            }
         }
     }
 
@@ -418,25 +408,31 @@ impl Pipeline {
         let writer = self.writer.borrow();
         let Some(writer) = writer.as_ref().filter(|_| self.dirty.get()) else { return Ok(()) };
         let mut state = self.state.borrow_mut();
-        loop {
-            if state.ring.is_sent() {
-                self.dirty.set(false);
-                return Ok(());
+        while let Err(error) = write_out(writer, &mut state.ring) {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return Err(BackendError::Io(error));
             }
-            match write_some(writer, &state.ring) {
-                Ok(count) => state.ring.note_sent(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match writer.as_ref().poll_write_ready(cx) {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(error)) => return Err(BackendError::Io(error)),
-                        Poll::Pending => return Ok(()),
-                    }
-                }
-                Err(error) => return Err(BackendError::Io(error)),
+            match writer.as_ref().poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Err(BackendError::Io(error)),
+                Poll::Pending => return Ok(()),
             }
         }
+        self.dirty.set(false);
+        Ok(())
     }
+}
+
+/// Writes all that is unsent, or as much as the socket takes.
+fn write_out(writer: &OwnedWriteHalf, ring: &mut Ring) -> io::Result<()> {
+    while !ring.is_sent() {
+        match write_some(writer, ring) {
+            Ok(count) => ring.note_sent(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn write_some(writer: &OwnedWriteHalf, ring: &Ring) -> io::Result<usize> {

@@ -61,7 +61,7 @@ impl Exposition {
         Scrape { recorder: &self.recorder, families: BTreeMap::new() }
     }
 
-    /// What the recorder wants to be called for now and then.
+    /// The recorder's housekeeping, to be called every few seconds.
     pub fn upkeep(&self) {
         self.recorder.handle().run_upkeep();
     }
