@@ -233,7 +233,11 @@ fn merging(c: &mut Criterion) {
         group.bench_function(format!("MGET {keys}"), |b| {
             b.iter_batched(
                 || Merge::InKeyOrder(order.clone()),
-                |merge| merge.apply(&parts),
+                |merge| {
+                    merge.apply(&parts, &mut |piece, _| {
+                        black_box(piece);
+                    })
+                },
                 BatchSize::SmallInput,
             );
         });

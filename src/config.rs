@@ -259,7 +259,7 @@ impl Default for Limits {
             client_output_bytes_max: GB,
             client_inflight_max: 1024,
             node_queue_bytes_max: 64 * MB,
-            node_send_buffer_bytes: 256 * KB,
+            node_send_buffer_bytes: 512 * KB,
             held_bytes_max: 256 * MB,
             redirects_max: 16,
         }

@@ -4,6 +4,7 @@
 //! command means.
 
 pub mod connection;
+mod entries;
 pub mod pipeline;
 pub mod pipelines;
 pub mod ring;

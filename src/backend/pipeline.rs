@@ -8,7 +8,7 @@
 mod replies;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::entries::{Entries, Entry};
 use super::ring::{Ring, Spares};
 use super::{BackendError, Connection, Identity, NodeAddress};
 use crate::clock::Clock;
@@ -90,7 +91,7 @@ pub struct Pipeline {
 struct State {
     phase: Phase,
     ring: Ring,
-    entries: VecDeque<Entry>,
+    entries: Entries,
     scanner: ReplyScanner,
     /// Half a header line, until the rest comes.
     kept: Vec<u8>,
@@ -100,15 +101,6 @@ struct State {
     passed_on: bool,
     /// Failed connects in a row.
     failures: u32,
-}
-
-/// A request that has no reply yet.
-#[derive(Debug)]
-struct Entry {
-    /// `None`: an ASKING, whose reply nobody reads.
-    ticket: Option<Ticket>,
-    at: u64,
-    len: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,16 +144,16 @@ impl Pipeline {
         &self.node
     }
 
-    /// Appends a request. Its reply, or its trouble, goes to the ticket.
-    #[inline]
-    pub fn send(&self, ticket: Ticket, request: &[u8]) {
+    /// Appends a request. Its reply, or its trouble, goes to the ticket that `make` makes.
+    #[inline(always)]
+    pub fn send(&self, request: &[u8], make: impl FnOnce() -> Ticket) {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
-            return ticket.trouble(request.to_vec(), Why::Unsent);
+            return make().trouble(request.to_vec(), Why::Unsent);
         }
-        let at = state.ring.append(request);
-        self.enter(&mut state, ticket, at, request.len());
+        state.ring.append(request);
+        self.enter(&mut state, request.len(), make);
     }
 
     /// Appends a request whose buffer may be kept.
@@ -172,38 +164,44 @@ impl Pipeline {
             return ticket.trouble(request, Why::Unsent);
         }
         let len = request.len();
-        let at = state.ring.append_owned(request);
-        self.enter(&mut state, ticket, at, len);
+        state.ring.append_owned(request);
+        self.enter(&mut state, len, || ticket);
     }
 
     /// Appends ASKING and the request, one right behind the other.
     pub fn send_asking(&self, ticket: Ticket, request: Vec<u8>) {
         let mut state = self.state.borrow_mut();
         if !self.is_down(&state) {
-            let at = state.ring.append(ASKING);
-            state.entries.push_back(Entry { ticket: None, at, len: ASKING.len() });
+            state.ring.append(ASKING);
+            state.entries.push(ASKING.len(), || None);
             self.stats.inflight.add(1);
         }
         drop(state);
         self.send_owned(ticket, request);
     }
 
-    #[inline]
-    fn enter(&self, state: &mut State, ticket: Ticket, at: u64, len: usize) {
-        state.entries.push_back(Entry { ticket: Some(ticket), at, len });
+    #[inline(always)]
+    fn enter(&self, state: &mut State, len: usize, make: impl FnOnce() -> Ticket) {
+        state.entries.push(len, || Some(make()));
         self.stats.inflight.add(1);
         if len >= OWNED_BYTES_MIN && state.phase == Phase::Open {
-            // At once, while the processor still has it in its caches: at the end of the turn it
-            // would have been displaced by what other clients have sent meanwhile.
-            // An error shows again when the pipeline's task writes.
-            let writer = self.writer.borrow();
-            let _ = writer.as_ref().map(|writer| write_out(writer, &mut state.ring));
+            self.write_at_once(state);
         }
         if !state.ring.is_sent() && !self.dirty.replace(true) {
             self.wake();
         }
     }
 
+    /// Writes a large request while the processor still has it in its caches: at the end of the
+    /// turn it would have been displaced by what other clients have sent meanwhile.
+    #[cold]
+    fn write_at_once(&self, state: &mut State) {
+        let writer = self.writer.borrow();
+        // An error shows again when the pipeline's task writes.
+        let _ = writer.as_ref().map(|writer| write_out(writer, &mut state.ring));
+    }
+
+    #[inline]
     fn is_down(&self, state: &State) -> bool {
         match state.phase {
             Phase::Down(until) => self.shared.clock.now_us() < until,
@@ -364,8 +362,8 @@ impl Pipeline {
         } else {
             state.phase = Phase::Idle;
         }
-        let passed_on = std::mem::take(&mut state.passed_on);
-        let entries = std::mem::take(&mut state.entries);
+        let mut passed_on = std::mem::take(&mut state.passed_on);
+        let mut entries = std::mem::take(&mut state.entries);
         let ring = Ring::new(Rc::clone(&self.shared.spares));
         let ring = std::mem::replace(&mut state.ring, ring);
         (state.scanner, state.in_push) = (ReplyScanner::default(), false);
@@ -374,8 +372,8 @@ impl Pipeline {
         self.dirty.set(false);
         self.stats.inflight.sub(entries.len() as u64);
         let sent_to = if was_open { ring.sent_to() } else { 0 };
-        for (index, entry) in entries.into_iter().enumerate() {
-            give_back(entry, &ring, sent_to, passed_on && index == 0);
+        while let Some((at, entry)) = entries.take_first() {
+            give_back(entry, at, (&ring, sent_to), std::mem::take(&mut passed_on));
         }
         self.wake_waiting();
     }
@@ -427,6 +425,7 @@ impl Pipeline {
 fn write_out(writer: &OwnedWriteHalf, ring: &mut Ring) -> io::Result<()> {
     while !ring.is_sent() {
         match write_some(writer, ring) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => ring.note_sent(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -443,8 +442,9 @@ fn write_some(writer: &OwnedWriteHalf, ring: &Ring) -> io::Result<usize> {
     }
 }
 
-/// Gives an unanswered request back to its session: what was written in full may have run.
-fn give_back(entry: Entry, ring: &Ring, sent_to: u64, passed_on: bool) {
+/// Gives the unanswered request at this position back to its session: what was written in full may
+/// have run.
+fn give_back(entry: Entry, at: u64, (ring, sent_to): (&Ring, u64), passed_on: bool) {
     let Some(mut ticket) = entry.ticket else { return };
     if passed_on {
         match ticket.broke_off() {
@@ -452,7 +452,7 @@ fn give_back(entry: Entry, ring: &Ring, sent_to: u64, passed_on: bool) {
             None => return,
         }
     }
-    let written = entry.at + entry.len as u64 <= sent_to;
+    let written = at + entry.len as u64 <= sent_to;
     let why = if written { Why::Indeterminate } else { Why::Unsent };
-    ticket.trouble(ring.get(entry.at, entry.len).to_vec(), why);
+    ticket.trouble(ring.get(at, entry.len).to_vec(), why);
 }

@@ -134,7 +134,7 @@ impl Ring {
         }
     }
 
-    /// Everything before `position` has been answered and can go; past the end means all of it.
+    /// Everything before `position` has been answered and can go.
     #[inline]
     pub fn release_before(&mut self, position: u64) {
         let position = position.min(self.end);

@@ -104,7 +104,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
     key("limits", "node_queue_bytes_max", Size(|c| &mut c.limits.node_queue_bytes_max, ANY),
         "Bytes waiting for one node on one worker before its clients are paused"),
     key("limits", "node_send_buffer_bytes", Size(|c| &mut c.limits.node_send_buffer_bytes, 0..=i32::MAX as usize),
-        "Bytes that the system buffers on the way to a node, per connection (at least 256 KB make sense); 0 lets it decide"),
+        "Bytes that the system buffers on the way to a node, per connection (256 KB to 512 KB cost least); 0 lets it decide"),
     key("limits", "held_bytes_max", Size(|c| &mut c.limits.held_bytes_max, 0..=usize::MAX),
         "Bytes of requests held for slots without a master, in the whole gateway; 0 holds none"),
     key("limits", "redirects_max", SmallCount(|c| &mut c.limits.redirects_max, 1..=1000),

@@ -4,10 +4,14 @@
 
 use std::cell::RefCell;
 
-use super::merge::Merge;
+use super::merge::{Merge, open_array};
+use crate::resp::number::{Line, integer_line};
 
 /// A part that comes in one piece up to this size is kept in a buffer with others.
 const JOINED_BYTES_MAX: usize = 4096;
+
+/// Bytes of room made for each byte that has come; what a node announces beyond that is not believed.
+const ROOM_PER_BYTE: usize = 16;
 
 /// The parts of one split request.
 #[derive(Debug)]
@@ -63,6 +67,9 @@ impl Gather {
         let mut state = self.state.borrow_mut();
         state.bytes += bytes.len();
         if let Some(Part::Missing(part)) = state.parts.get_mut(index as usize) {
+            if part.is_empty() {
+                part.reserve_exact(announced(bytes).min(bytes.len() * ROOM_PER_BYTE));
+            }
             part.extend_from_slice(bytes);
         }
     }
@@ -74,11 +81,10 @@ impl Gather {
         }
     }
 
-    /// Takes the last piece of part `index`. With the last part, returns the merged reply and how
-    /// many bytes had been gathered for it.
-    pub fn finish(&self, index: u32, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    /// Takes the last piece of part `index`. After the last part, returns all of them.
+    pub fn finish(&self, index: u32, bytes: &[u8]) -> Option<Gathered> {
         let mut state = self.state.borrow_mut();
-        let State { parts, joined, missing, bytes: gathered, merge } = &mut *state;
+        let State { parts, joined, missing, bytes: gathered, .. } = &mut *state;
         let part = parts.get_mut(index as usize)?;
         let Part::Missing(before) = part else { return None };
         *part = if before.is_empty() && bytes.len() <= JOINED_BYTES_MAX {
@@ -94,7 +100,39 @@ impl Gather {
         if *missing > 0 {
             return None;
         }
-        let parts: Vec<&[u8]> = parts.iter().map(|part| part.bytes(joined)).collect();
-        Some((merge.take()?.apply(&parts), *gathered))
+        let merge = state.merge.take()?;
+        let (parts, joined) = (std::mem::take(&mut state.parts), std::mem::take(&mut state.joined));
+        Some(Gathered { parts, joined, bytes: state.bytes, merge })
+    }
+}
+
+/// All parts.
+#[derive(Debug)]
+pub struct Gathered {
+    parts: Vec<Part>,
+    joined: Vec<u8>,
+    merge: Merge,
+    /// How many bytes they have.
+    pub bytes: usize,
+}
+
+impl Gathered {
+    /// Gives the merged reply to `out`, piece by piece; the last one comes with `true`.
+    pub fn merge(self, out: &mut dyn FnMut(&[u8], bool)) {
+        let Gathered { parts, joined, merge, .. } = self;
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.bytes(&joined)).collect();
+        merge.apply(&parts, out);
+    }
+}
+
+/// How long a part will be that begins so, as far as its first value tells.
+fn announced(bytes: &[u8]) -> usize {
+    let Some((_, values)) = open_array(bytes) else { return 0 };
+    match (values.first(), integer_line(values)) {
+        (Some(b'$'), Line::Integer { value, len }) => {
+            let header = bytes.len() - values.len() + len;
+            usize::try_from(value).map_or(0, |value| value.saturating_add(header + 2))
+        }
+        _ => 0,
     }
 }

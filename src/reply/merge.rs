@@ -53,22 +53,28 @@ impl fmt::Debug for Merge {
     }
 }
 
+/// A value this long is given on where it lies instead of being copied.
+const LARGE_MIN: usize = 16 * 1024;
+
 /// What is said when the nodes' replies do not have the shape that can be merged.
 const UNMERGEABLE: &str = "ERR gateway: the nodes' replies cannot be merged into one";
 
 impl Merge {
-    /// The merged reply.
-    pub fn apply(self, parts: &[&[u8]]) -> Vec<u8> {
+    /// Gives the merged reply to `out`, piece by piece; the last one comes with `true`.
+    pub fn apply(self, parts: &[&[u8]], out: &mut dyn FnMut(&[u8], bool)) {
         let is_error = |part: &&[u8]| part.first() == Some(&b'-');
-        if let Merge::OneSucceeded = self {
-            let good = parts.iter().find(|part| !is_error(part)).or(parts.first());
-            return good.map_or_else(unmergeable, |part| part.to_vec());
-        }
-        if let Some(error) = parts.iter().find(|part| is_error(part)) {
-            return error.to_vec();
+        let as_it_is = match self {
+            Merge::OneSucceeded => parts.iter().find(|part| !is_error(part)).or(parts.first()),
+            _ => parts.iter().find(|part| is_error(part)),
+        };
+        if let Some(part) = as_it_is {
+            return out(part, true);
         }
         let merged = match self {
-            Merge::InKeyOrder(order) => in_key_order(&order, parts),
+            Merge::InKeyOrder(order) => match in_key_order(&order, parts) {
+                Some(values) => return give_values(&values, out),
+                None => None,
+            },
             Merge::Sum => integers(parts, i64::saturating_add),
             Merge::Min => integers(parts, i64::min),
             Merge::Max => integers(parts, i64::max),
@@ -78,7 +84,7 @@ impl Merge {
             Merge::Concatenate => concatenate(parts),
             Merge::With(make) => Some(make(parts)),
         };
-        merged.unwrap_or_else(unmergeable)
+        out(&merged.unwrap_or_else(unmergeable), true);
     }
 }
 
@@ -128,22 +134,43 @@ pub fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(len)
 }
 
-fn in_key_order(order: &[u16], parts: &[&[u8]]) -> Option<Vec<u8>> {
+/// The values of the parts' arrays, in this order.
+fn in_key_order<'a>(order: &[u16], parts: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
     let mut rests = Vec::with_capacity(parts.len());
     for part in parts {
         rests.push(open_array(part)?);
     }
-    let bytes: usize = parts.iter().map(|part| part.len()).sum();
-    let mut out = Vec::with_capacity(bytes + 16);
-    write::array_len(&mut out, order.len());
+    let mut values = Vec::with_capacity(order.len());
     for &part in order {
         let (left, rest) = rests.get_mut(usize::from(part))?;
         *left = left.checked_sub(1)?;
         let (value, after) = split_frame(rest)?;
-        out.extend_from_slice(value);
+        values.push(value);
         *rest = after;
     }
-    rests.iter().all(|(left, _)| *left == 0).then_some(out)
+    rests.iter().all(|(left, _)| *left == 0).then_some(values)
+}
+
+/// Gives an array of these values: small ones together, large ones from where they are.
+fn give_values(values: &[&[u8]], out: &mut dyn FnMut(&[u8], bool)) {
+    let small = |value: &&&[u8]| value.len() < LARGE_MIN;
+    let bytes: usize = values.iter().filter(small).map(|value| value.len()).sum();
+    let mut together = Vec::with_capacity(bytes + 16);
+    write::array_len(&mut together, values.len());
+    for (index, value) in values.iter().enumerate() {
+        if small(&value) {
+            together.extend_from_slice(value);
+            continue;
+        }
+        if !together.is_empty() {
+            out(&together, false);
+            together.clear();
+        }
+        out(value, index + 1 == values.len());
+    }
+    if values.last().is_none_or(|value| value.len() < LARGE_MIN) {
+        out(&together, true);
+    }
 }
 
 fn concatenate(parts: &[&[u8]]) -> Option<Vec<u8>> {
@@ -198,8 +225,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn merged(merge: Merge, parts: &[&[u8]]) -> Vec<u8> {
+        let (mut all, mut ended) = (Vec::new(), false);
+        merge.apply(parts, &mut |piece, whole| {
+            assert!(!ended, "a piece after the last");
+            all.extend_from_slice(piece);
+            ended = whole;
+        });
+        assert!(ended, "no last piece");
+        all
+    }
+
     fn apply(merge: Merge, parts: &[&str]) -> String {
-        let merged = merge.apply(&parts.iter().map(|part| part.as_bytes()).collect::<Vec<_>>());
+        let merged = merged(merge, &parts.iter().map(|part| part.as_bytes()).collect::<Vec<_>>());
         String::from_utf8(merged).expect("text")
     }
 
@@ -248,7 +286,10 @@ mod tests {
         /// Splitting an MGET over parts and merging the parts gives what one node would say.
         #[test]
         fn merge_undoes_split(
-            values in prop::collection::vec((0u16..5, prop::option::of("[a-z]{0,9}")), 1..60),
+            values in prop::collection::vec(
+                (0u16..5, prop::option::of(prop_oneof![9 => "[a-z]{0,9}", 1 => "[a-z]{16380,16400}"])),
+                1..60,
+            ),
         ) {
             let encode = |value: &Option<String>, out: &mut Vec<u8>| match value {
                 Some(text) => write::bulk(out, text.as_bytes()),
@@ -270,7 +311,7 @@ mod tests {
             }).collect();
             let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
             let order = values.iter().map(|(part, _)| *part).collect();
-            prop_assert_eq!(Merge::InKeyOrder(order).apply(&parts), want);
+            prop_assert_eq!(merged(Merge::InKeyOrder(order), &parts), want);
         }
     }
 }

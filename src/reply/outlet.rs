@@ -102,7 +102,8 @@ impl Outlet {
             self.replies.set((count + 1, before));
         }
         let mut queue = self.queue.borrow_mut();
-        if bytes.len() >= THROUGH_BYTES_MIN && queue.is_next_to_write(seq) {
+        let through = bytes.len() >= THROUGH_BYTES_MIN && queue.is_front(seq);
+        if through && self.write_before(&mut queue) {
             let count = self.write_through(bytes);
             queue.deliver(seq, &bytes[count..], whole);
         } else {
@@ -120,6 +121,17 @@ impl Outlet {
         if whole && self.wake_at.get().is_some_and(|at| unanswered <= at) {
             self.wake_session();
         }
+    }
+
+    /// Writes what is ready; whether that was all.
+    fn write_before(&self, queue: &mut ReplyQueue) -> bool {
+        while !queue.ready().is_empty() {
+            match self.write_through(queue.ready()) {
+                0 => return false,
+                count => queue.written(count),
+            }
+        }
+        true
     }
 
     fn write_through(&self, bytes: &[u8]) -> usize {

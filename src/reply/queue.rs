@@ -10,6 +10,8 @@ use super::outgoing::Outgoing;
 
 /// A reply up to this size that comes before its turn waits in the common side buffer.
 const SIDE_BYTES_MAX: usize = 4096;
+/// Most bytes in that buffer: a place says in 32 bits where its reply is.
+const SIDE_MAX: usize = 1 << 30;
 /// Buffers larger than this are given back when they are empty.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
@@ -38,12 +40,20 @@ enum Place {
     Waiting,
     /// Nobody will read this reply (`CLIENT REPLY OFF`): its bytes are dropped.
     Muted,
-    /// Answered in full; the bytes are in the side buffer.
-    Side(usize, usize),
-    /// Answered, in full when `.1` says so.
-    Own(Vec<u8>, bool),
+    /// Answered in full; where the bytes are in the side buffer.
+    Side(u32, u32),
+    /// Bytes of its own. Boxed, for a place that is small: clients with many requests under way
+    /// have many.
+    Own(Box<Held>),
     /// A muted place that has been answered.
     Done,
+}
+
+/// A reply that has come before its turn.
+#[derive(Debug)]
+struct Held {
+    bytes: Vec<u8>,
+    whole: bool,
 }
 
 impl ReplyQueue {
@@ -77,18 +87,16 @@ impl ReplyQueue {
             None => true,
             Some(behind) => match self.places.get(behind as usize) {
                 None | Some(Place::Waiting | Place::Muted) => false,
-                Some(Place::Own(_, whole)) => *whole,
+                Some(Place::Own(held)) => held.whole,
                 Some(Place::Side(..) | Place::Done) => true,
             },
         }
     }
 
-    /// Whether the bytes of this reply would be the next to be written.
+    /// Whether the bytes of this reply would come next, behind those that are ready.
     #[inline]
-    pub fn is_next_to_write(&self, seq: u64) -> bool {
-        seq == self.front
-            && self.out.is_empty()
-            && matches!(self.places.front(), Some(Place::Waiting))
+    pub fn is_front(&self, seq: u64) -> bool {
+        seq == self.front && matches!(self.places.front(), Some(Place::Waiting))
     }
 
     /// Takes a piece of a reply; `whole` says that the reply ends with it.
@@ -111,8 +119,8 @@ impl ReplyQueue {
 
     /// The front place has collected bytes before its turn came: they go first.
     fn promote_front(&mut self, bytes: &[u8]) {
-        if let Some(Place::Own(held, false)) = self.places.front_mut() {
-            let held = std::mem::take(held);
+        if let Some(Place::Own(held)) = self.places.front_mut() {
+            let held = std::mem::take(&mut held.bytes);
             self.in_places -= held.len();
             self.out.append_owned(held);
             self.out.append(bytes);
@@ -125,8 +133,10 @@ impl ReplyQueue {
         let Some(behind) = seq.checked_sub(self.front) else { return };
         let Some(place) = self.places.get_mut(behind as usize) else { return };
         match place {
-            Place::Waiting if whole && bytes.len() <= SIDE_BYTES_MAX => {
-                *place = Place::Side(self.side.len(), bytes.len());
+            Place::Waiting
+                if whole && bytes.len() <= SIDE_BYTES_MAX && self.side.len() < SIDE_MAX =>
+            {
+                *place = Place::Side(self.side.len() as u32, bytes.len() as u32);
                 self.side.extend_from_slice(bytes);
                 self.in_side += 1;
                 self.side_live += bytes.len();
@@ -136,12 +146,12 @@ impl ReplyQueue {
             }
             Place::Waiting => {
                 self.in_places += bytes.len();
-                *place = Place::Own(bytes.to_vec(), whole);
+                *place = Place::Own(Box::new(Held { bytes: bytes.to_vec(), whole }));
             }
-            Place::Own(held, done @ false) => {
+            Place::Own(held) if !held.whole => {
                 self.in_places += bytes.len();
-                held.extend_from_slice(bytes);
-                *done = whole;
+                held.bytes.extend_from_slice(bytes);
+                held.whole = whole;
             }
             Place::Muted if whole => *place = Place::Done,
             Place::Muted | Place::Own(..) | Place::Side(..) | Place::Done => return,
@@ -154,8 +164,8 @@ impl ReplyQueue {
         let mut live = Vec::with_capacity(self.side_live);
         for place in &mut self.places {
             if let Place::Side(start, len) = place {
-                let moved = live.len();
-                live.extend_from_slice(&self.side[*start..*start + *len]);
+                let moved = live.len() as u32;
+                live.extend_from_slice(&self.side[*start as usize..(*start + *len) as usize]);
                 *start = moved;
             }
         }
@@ -168,7 +178,7 @@ impl ReplyQueue {
         loop {
             match self.places.front_mut() {
                 Some(Place::Side(start, len)) => {
-                    let (start, end) = (*start, *start + *len);
+                    let (start, end) = (*start as usize, (*start + *len) as usize);
                     self.out.append(&self.side[start..end]);
                     self.in_side -= 1;
                     self.side_live -= end - start;
@@ -176,10 +186,10 @@ impl ReplyQueue {
                         empty(&mut self.side);
                     }
                 }
-                Some(Place::Own(held, whole)) => {
-                    let (held, whole) = (std::mem::take(held), *whole);
-                    self.in_places -= held.len();
-                    self.out.append_owned(held);
+                Some(Place::Own(held)) => {
+                    let (bytes, whole) = (std::mem::take(&mut held.bytes), held.whole);
+                    self.in_places -= bytes.len();
+                    self.out.append_owned(bytes);
                     if !whole {
                         self.places[0] = Place::Waiting;
                         return;

@@ -76,7 +76,7 @@ pub enum Answered {
 
 impl Ticket {
     /// A claim on the whole reply of request `seq`.
-    #[inline]
+    #[inline(always)]
     pub fn new(outlet: Rc<Outlet>, seq: u64, about: About) -> Ticket {
         let About { slot, command, repeatable, scripted, begun_us } = about;
         Ticket {
@@ -118,14 +118,11 @@ impl Ticket {
         }
     }
 
-    /// Takes the last piece of the reply.
+    /// Takes the last piece of the reply; once only. By reference, so that a pipeline need not move
+    /// the ticket.
     #[inline]
-    pub fn redeem(mut self, bytes: &[u8]) -> Answered {
-        self.finish(bytes)
-    }
-
-    #[inline]
-    fn finish(&mut self, bytes: &[u8]) -> Answered {
+    pub fn answer(&mut self, bytes: &[u8]) -> Answered {
+        debug_assert!(!self.redeemed, "a second reply");
         self.redeemed = true;
         self.outlet.note_answered(self.slot, self.seq);
         let Some((gather, index)) = &self.part else {
@@ -133,19 +130,23 @@ impl Ticket {
             return Answered::Whole;
         };
         self.outlet.note_gathered(bytes.len());
-        let Some((merged, gathered)) = gather.finish(*index, bytes) else {
+        let Some(gathered) = gather.finish(*index, bytes) else {
             return Answered::NotYet;
         };
-        self.outlet.note_merged(gathered);
-        self.outlet.deliver(self.seq, &merged, true);
-        Answered::Merged { is_error: merged.first() == Some(&b'-') }
+        self.outlet.note_merged(gathered.bytes);
+        let mut first = None;
+        gathered.merge(&mut |piece, whole| {
+            first = first.or(piece.first().copied());
+            self.outlet.deliver(self.seq, piece, whole);
+        });
+        Answered::Merged { is_error: first == Some(b'-') }
     }
 
     /// Answers with an error made by the gateway; `text` begins with its code word.
-    pub fn fail(self, text: &str) -> Answered {
+    pub fn fail(mut self, text: &str) -> Answered {
         let mut line = Vec::with_capacity(text.len() + 3);
         crate::resp::write::error(&mut line, text);
-        self.redeem(&line)
+        self.answer(&line)
     }
 
     /// Hands the request back to the client's session, which decides what becomes of it.
@@ -190,7 +191,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.redeemed {
-            self.finish(texts::LOST_INSIDE);
+            self.answer(texts::LOST_INSIDE);
         }
     }
 }

@@ -233,23 +233,28 @@ impl Router {
         Some(pipeline)
     }
 
-    /// Sends a request to the master of its ticket's slot. Returns the pipeline when it is full:
-    /// the client should not be read from until it has room.
-    #[inline]
-    pub fn send(&self, ticket: Ticket, protocol: Protocol, request: &[u8]) -> Option<Rc<Pipeline>> {
-        match self.master_of(ticket.slot, protocol) {
+    /// Sends a request to the master of a slot; `make` makes its ticket, where that stays. Returns
+    /// the pipeline when it is full: the client should not be read from until it has room.
+    #[inline(always)]
+    pub fn send(
+        &self,
+        (slot, protocol): (Slot, Protocol),
+        request: &[u8],
+        make: impl FnOnce() -> Ticket,
+    ) -> Option<Rc<Pipeline>> {
+        match self.master_of(slot, protocol) {
             Some(pipeline) => {
-                pipeline.send(ticket, request);
+                pipeline.send(request, make);
                 pipeline.is_full().then_some(pipeline)
             }
             None => {
-                ticket.trouble(request.to_vec(), Why::NoMaster);
+                make().trouble(request.to_vec(), Why::NoMaster);
                 None
             }
         }
     }
 
-    /// As [`Self::send`], for a request whose buffer may be kept.
+    /// As [`Self::send`], by the slot of its ticket, for a request whose buffer may be kept.
     pub fn send_owned(
         &self,
         ticket: Ticket,
@@ -285,12 +290,12 @@ impl Router {
             split.write_part(part, args, &mut request);
             let about = About { slot: split.slot(part), ..about };
             let outlet = Rc::clone(client.outlet);
-            let ticket = Ticket::part(outlet, seq, about, Rc::clone(&gather), part as u32);
+            let make = || Ticket::part(outlet, seq, about, Rc::clone(&gather), part as u32);
             if request.len() >= OWNED_BYTES_MIN {
                 let request = std::mem::take(&mut request);
-                full = self.send_owned(ticket, client.protocol, request).or(full);
+                full = self.send_owned(make(), client.protocol, request).or(full);
             } else {
-                full = self.send(ticket, client.protocol, &request).or(full);
+                full = self.send((about.slot, client.protocol), &request, make).or(full);
                 request.clear();
             }
         }
@@ -321,11 +326,11 @@ impl Router {
             let slot = map.first_slot_of(shard).unwrap_or(client.home);
             let about = About { slot, ..about };
             let outlet = Rc::clone(client.outlet);
-            let ticket = Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32);
+            let make = || Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32);
             if master {
-                full = self.send(ticket, client.protocol, request).or(full);
+                full = self.send((slot, client.protocol), request, make).or(full);
             } else {
-                self.pipelines.get(node, client.protocol).send(ticket, request);
+                self.pipelines.get(node, client.protocol).send(request, make);
             }
         }
         full
@@ -344,8 +349,8 @@ impl Router {
         let slot = map.first_slot_of(shard).unwrap_or(client.home);
         let gather = Rc::new(Gather::new(1, Merge::With(make)));
         let about = About { slot, ..about };
-        let ticket = Ticket::part(Rc::clone(client.outlet), seq, about, gather, 0);
-        self.send(ticket, client.protocol, request)
+        let ticket = || Ticket::part(Rc::clone(client.outlet), seq, about, gather, 0);
+        self.send((slot, client.protocol), request, ticket)
     }
 
     /// The slot for requests without keys of client number `id`: the same shard for all of them.

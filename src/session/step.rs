@@ -123,12 +123,12 @@ impl Session {
         let router = Rc::clone(&self.around.router);
         let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
         let full = match plan {
+            Plan::Slot(_) | Plan::Any if own => {
+                return Step::SendOwned(Ticket::new(Rc::clone(&self.outlet), seq, about));
+            }
             Plan::Slot(_) | Plan::Any => {
-                let ticket = Ticket::new(Rc::clone(&self.outlet), seq, about);
-                if own {
-                    return Step::SendOwned(ticket);
-                }
-                router.send(ticket, client.protocol, frame)
+                let make = || Ticket::new(Rc::clone(&self.outlet), seq, about);
+                router.send((slot, client.protocol), frame, make)
             }
             Plan::Split(split) => router.send_split(client, seq, about, split, args),
             Plan::AllShards(merge) => router.send_to_all(client, seq, (about, false), merge, frame),

@@ -1,5 +1,6 @@
 //! Nodes that do not speak RESP, say too much, or tell nonsense about the cluster.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::cluster::{key, slot, value_of};
@@ -123,8 +124,8 @@ fn pushes_are_dropped() {
 #[test]
 fn a_connection_that_ends_in_the_greeting_is_tried_again() {
     let (cluster, gateway, mut client) = pair("[timeouts]\nfailover_wait = \"60s\"\n");
-    cluster.nodes[0].cut();
-    let greeted = AtomicUsize::new(0);
+    let greetings = Arc::new(AtomicUsize::new(0));
+    let greeted = Arc::clone(&greetings);
     cluster.answers(move |call| {
         if (call.node, call.text.as_str()) != (0, "CLUSTER MYID") {
             return None;
@@ -136,20 +137,22 @@ fn a_connection_that_ends_in_the_greeting_is_tried_again() {
             _ => None,
         }
     });
+    gateway.cut(&cluster, 0);
     assert_eq!(client.ask(&format!("SET {} 1", key(0, 2, 0))), "+OK\r\n");
+    assert!(greetings.load(Ordering::SeqCst) > 9);
     assert_well(&cluster, &gateway);
 }
 
 #[test]
 fn a_greeting_that_trickles_is_given_up() {
     let settings = "[timeouts]\nfailover_wait = \"2s\"\nconnect = \"300ms\"\n";
-    let (cluster, _gateway, mut client) = pair(settings);
+    let (cluster, gateway, mut client) = pair(settings);
     let there = key(1, 2, 0);
     cluster.answers(|call| {
         let is_greeting = (call.node, call.text.as_str()) == (0, "CLUSTER MYID");
         is_greeting.then(|| vec![Act::Trickle])
     });
-    cluster.nodes[0].cut();
+    gateway.cut(&cluster, 0);
     let reply = client.ask(&format!("SET {} 1", key(0, 2, 0)));
     assert!(reply.starts_with("-CLUSTERDOWN "), "{reply}");
     assert_eq!(client.ask(&format!("GET {there}")), bulk(&value_of(&there)));
@@ -274,4 +277,27 @@ fn a_list_of_commands_that_trickles_does_not_stop_the_map() {
         assert_eq!(client.ask(&get), bulk(&value_of(&key(0, 2, 0))));
         cluster.count(1, &get) > 0
     });
+}
+
+#[test]
+fn an_answer_before_all_of_a_request_was_sent_is_its_answer() {
+    let (cluster, gateway, mut client) = pair("");
+    let (here, there) = (key(0, 2, 0), key(1, 2, 0));
+    let gate = crate::support::Gate::default();
+    let (get, wait) = (format!("GET {here}"), gate.clone());
+    // It reads no further, so that most of the next request stays with the gateway.
+    cluster.script(move |call| {
+        let early = Act::Say(b"-ERR Protocol error: invalid bulk length\r\n".to_vec());
+        let acts = vec![Act::Say(b"$1\r\na\r\n".to_vec()), Act::Wait(wait.clone()), early];
+        (call.text == get && call.before == 0).then_some(acts)
+    });
+    assert_eq!(client.ask(&format!("GET {here}")), "$1\r\na\r\n");
+    let large = "v".repeat(32 << 20);
+    client.send(&[&format!("SET {here} {large}"), &format!("GET {there}")]);
+    cluster.wait_for(1, &format!("GET {there}"), 1);
+    gate.open();
+    assert_eq!(client.reply(), "-ERR Protocol error: invalid bulk length\r\n");
+    assert_eq!(client.reply(), bulk(&value_of(&there)));
+    assert_eq!(client.ask(&format!("GET {here}")), bulk(&value_of(&here)));
+    assert_well(&cluster, &gateway);
 }

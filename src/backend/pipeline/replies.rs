@@ -12,7 +12,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use super::{Pipeline, State};
 use crate::backend::BackendError;
 use crate::metrics::Outcome;
-use crate::reply::{Answered, Why, trouble};
+use crate::reply::{Answered, Ticket, Why, trouble};
 use crate::resp::{ProtocolError, ReplyScanner};
 
 /// Reads of one connection in a turn before others get theirs.
@@ -93,14 +93,17 @@ impl Pipeline {
                 break;
             }
         }
-        let answered_to = state.entries.front().map_or(u64::MAX, |entry| entry.at);
-        state.ring.release_before(answered_to);
+        if state.entries.at() > state.ring.sent_to() {
+            // The answer is the client's; what is left of its request must not go out.
+            return Err(ProtocolError::Reply("an answer before all of the request was sent"));
+        }
+        state.ring.release_before(state.entries.at());
         Ok(())
     }
 
     fn pass_on(&self, state: &mut State, piece: &[u8]) -> Result<(), ProtocolError> {
         let entry =
-            state.entries.front().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
+            state.entries.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
         state.passed_on = true;
         if let Some(ticket) = &entry.ticket {
             ticket.piece(piece);
@@ -118,32 +121,46 @@ impl Pipeline {
         now_us: u64,
     ) -> Result<(), ProtocolError> {
         let entry =
-            state.entries.pop_front().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
+            state.entries.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
         state.passed_on = false;
         self.stats.requests.add(1);
         self.stats.inflight.sub(1);
-        let Some(ticket) = entry.ticket else { return Ok(()) };
-        let is_error = begins && piece.first() == Some(&b'-');
-        if is_error
-            && let Some(mut why) = trouble::classify(piece)
-            // A script that has run must not run again for what it says.
-            && (!ticket.scripted || why.is_a_nodes_own(ticket.slot))
-        {
-            why.said_by(self.node.address.ip());
-            let request = state.ring.get(entry.at, entry.len).to_vec();
-            if let Why::NotNow(not_now, _) = &why {
-                self.stats.error(not_now.kind());
+        if let Some(ticket) = &mut entry.ticket {
+            let is_error = begins && piece.first() == Some(&b'-');
+            if is_error && let Some(why) = self.trouble_in(ticket, piece) {
+                give_back_first(state, why);
+                return Ok(());
             }
-            ticket.trouble(request, why);
-            return Ok(());
+            self.answer(ticket, piece, is_error, now_us);
         }
+        state.entries.drop_first();
+        Ok(())
+    }
+
+    /// Whether this error reply is a matter of the cluster, and not the answer.
+    #[cold]
+    fn trouble_in(&self, ticket: &Ticket, reply: &[u8]) -> Option<Why> {
+        let mut why = trouble::classify(reply)?;
+        // A script that has run must not run again for what it says.
+        if ticket.scripted && !why.is_a_nodes_own(ticket.slot) {
+            return None;
+        }
+        why.said_by(self.node.address.ip());
+        if let Why::NotNow(not_now, _) = &why {
+            self.stats.error(not_now.kind());
+        }
+        Some(why)
+    }
+
+    #[inline]
+    fn answer(&self, ticket: &mut Ticket, piece: &[u8], is_error: bool, now_us: u64) {
         let latency = now_us.saturating_sub(ticket.begun_us);
         self.stats.latencies.record(latency);
         let command = ticket.command;
-        let is_error = match ticket.redeem(piece) {
+        let is_error = match ticket.answer(piece) {
             Answered::Whole => is_error,
             Answered::Merged { is_error } => is_error,
-            Answered::NotYet => return Ok(()),
+            Answered::NotYet => return,
         };
         let outcome = if is_error { Outcome::Error } else { Outcome::Ok };
         self.shared.stats.command(command, outcome);
@@ -151,6 +168,12 @@ impl Pipeline {
         if let Some(block) = self.shared.stats.latencies.get(usize::from(class.unwrap_or(0))) {
             block.record(latency);
         }
-        Ok(())
     }
+}
+
+/// The reply to the oldest request is a trouble.
+fn give_back_first(state: &mut State, why: Why) {
+    let Some((at, entry)) = state.entries.take_first() else { return };
+    let Some(ticket) = entry.ticket else { return };
+    ticket.trouble(state.ring.get(at, entry.len).to_vec(), why);
 }

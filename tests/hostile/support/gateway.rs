@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::Ordering;
 
 use super::{Client, Cluster, wait_for};
 
@@ -52,6 +53,21 @@ impl Gateway {
     /// Its process number.
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// Cuts a node's connections and waits until this gateway has noticed: a request that
+    /// comes later is not sent on a connection whose end is still on its way.
+    pub(crate) fn cut(&self, cluster: &Cluster, node: usize) {
+        let lost = format!("lost a node connection node=127.0.0.1:{} ", cluster.port(node));
+        let before = self.log().matches(&lost).count();
+        cluster.nodes[node].cut();
+        wait_for("the gateway misses a node", || self.log().matches(&lost).count() > before);
+    }
+
+    /// [`Cluster::take_down`], and waits until this gateway has noticed.
+    pub(crate) fn take_down(&self, cluster: &Cluster, node: usize) {
+        cluster.nodes[node].refusing.store(true, Ordering::SeqCst);
+        self.cut(cluster, node);
     }
 
     /// What it has logged.
