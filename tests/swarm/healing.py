@@ -1,10 +1,11 @@
 """What happens to nodes and gateways, and what clients see of it: killed, paused, cut off, moved."""
 
 import json
+import shutil
 import subprocess
 import time
 
-from engine import NODES, STACK, docker, run, say, wait
+from engine import NODES, ROOT, STACK, docker, run, say, wait
 from load import Connection, Load
 
 # Replication is asynchronous: what a master acknowledged in its last moment may die with it.
@@ -50,6 +51,27 @@ def deploys_twice(swarm):
     time.sleep(5)
     assert swarm.tasks() == before, "a second deploy made new tasks"
     say("deployed twice more: the same tasks")
+    others = [swarm.container(service) for service in (*NODES, "keeper")]
+    changed = swarm.scratch / "changed"
+    shutil.copytree(ROOT / "swarm", changed / "swarm", ignore=shutil.ignore_patterns("local"))
+    with open(changed / "swarm/slotway.toml", "a", encoding="utf-8") as file:
+        file.write('\n[log]\nformat = "json"\n')
+    takes_up(swarm, changed / "swarm/deploy", "json")
+    takes_up(swarm, ROOT / "swarm/deploy", "text")
+    assert [swarm.container(service) for service in (*NODES, "keeper")] == others, "others began anew"
+    say("a changed config deployed, and the old one again: a new gateway each time, the same nodes")
+
+
+def takes_up(swarm, deploy, log_format):
+    """Deploys; waits for a new gateway, which has this setting and serves."""
+    run(deploy, env=swarm.env)
+
+    def serves():
+        container = swarm.container("gateway")
+        page = docker("exec", container, "/usr/local/bin/slotway", "check-config", "/etc/slotway.toml")
+        return f'"{log_format}"' in page and Connection(swarm.port).call("PING") == "PONG"
+
+    wait(120, f"a gateway with a log in {log_format}", serves)
 
 
 def shift(swarm):
