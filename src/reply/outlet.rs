@@ -1,6 +1,6 @@
 //! One client's way out: its reply queue and the writing half of its socket.
 //!
-//! Owns when bytes are written to a client, and the marks by which its session is woken. A node's
+//! Owns what is written to a client, and the marks by which its session is woken. A node's
 //! pipeline delivers here directly; the session itself need not wake for it. Must not know where
 //! replies come from. Invariant: bytes held for a client stay below `output_bytes_max`, or the
 //! client is cut off.
@@ -8,13 +8,11 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use tokio::net::tcp::OwnedWriteHalf;
 
-use super::{ReplyQueue, Trouble};
-use crate::metrics::WorkerStats;
+use super::{Flusher, ReplyQueue, Trouble};
 use crate::slot::Slot;
 
 /// Pieces at least this long are written straight from the buffer they were read into.
@@ -41,7 +39,11 @@ pub struct Outlet {
     flusher: Rc<Flusher>,
     output_bytes_max: usize,
     /// In the flusher's list already.
-    listed: Cell<bool>,
+    pub(super) listed: Cell<bool>,
+    /// Where it is among those that the flusher lets wait for the rest.
+    pub(super) held_at: Cell<Option<usize>>,
+    /// The numbers of the first request of those that came together last, and of the next after.
+    together: Cell<(u64, u64)>,
     /// The socket takes no more at the moment; the session waits until it does.
     stuck: Cell<bool>,
     /// Set once: the client is to be dropped, and why.
@@ -68,6 +70,8 @@ impl Outlet {
             flusher,
             output_bytes_max,
             listed: Cell::new(false),
+            held_at: Cell::new(None),
+            together: Cell::new((0, 0)),
             stuck: Cell::new(false),
             end: Cell::new(None),
             troubles: RefCell::default(),
@@ -89,6 +93,26 @@ impl Outlet {
     /// Takes a place whose reply nobody will read.
     pub fn muted_ticket(&self) -> u64 {
         self.queue.borrow_mut().muted_ticket()
+    }
+
+    /// The number of the next ticket.
+    #[inline]
+    pub fn next_ticket(&self) -> u64 {
+        self.queue.borrow().next_ticket()
+    }
+
+    /// The requests from this one on came together: the client waits for all of their replies.
+    #[inline]
+    pub fn came_together(&self, first: u64) {
+        self.together.set((first, self.next_ticket()));
+    }
+
+    /// Whether what is ready is part of the answer to requests that came together, and small.
+    pub(super) fn expects_rest(&self) -> bool {
+        let queue = self.queue.borrow();
+        let (first, end) = self.together.get();
+        let front = queue.front();
+        first < front && front < end && queue.buffered() < THROUGH_BYTES_MIN
     }
 
     /// Takes a piece of reply `seq`.
@@ -147,7 +171,7 @@ impl Outlet {
 
     fn note_written(&self, count: usize) {
         self.bytes_written.set(self.bytes_written.get() + count as u64);
-        self.flusher.stats.sent_bytes.add(count as u64);
+        self.flusher.note_sent(count);
     }
 
     /// Puts this client into the list that is flushed at the end of the worker's turn.
@@ -328,53 +352,5 @@ impl Outlet {
         if let Some(waker) = self.session.borrow().as_ref() {
             waker.wake_by_ref();
         }
-    }
-}
-
-/// The clients of one worker that have something to be written at the end of this turn.
-///
-/// Pipelines run one after the other in a turn; a client whose replies come from several nodes is
-/// written to once, after all of them.
-#[derive(Debug)]
-pub struct Flusher {
-    list: RefCell<Vec<Rc<Outlet>>>,
-    task: RefCell<Option<Waker>>,
-    stats: Arc<WorkerStats>,
-}
-
-impl Flusher {
-    /// A worker's flusher; [`Self::run`] must be spawned.
-    pub fn new(stats: Arc<WorkerStats>) -> Rc<Self> {
-        Rc::new(Flusher { list: RefCell::default(), task: RefCell::default(), stats })
-    }
-
-    #[inline]
-    fn add(&self, outlet: Rc<Outlet>) {
-        let mut list = self.list.borrow_mut();
-        list.push(outlet);
-        if list.len() == 1
-            && let Some(task) = self.task.borrow().as_ref()
-        {
-            task.wake_by_ref();
-        }
-    }
-
-    /// Flushes the listed clients whenever there are some; never ends.
-    pub async fn run(self: Rc<Self>) {
-        let mut turn = Vec::new();
-        std::future::poll_fn(|cx| {
-            let mut task = self.task.borrow_mut();
-            if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *task = Some(cx.waker().clone());
-            }
-            drop(task);
-            std::mem::swap(&mut turn, &mut self.list.borrow_mut());
-            for outlet in turn.drain(..) {
-                outlet.listed.set(false);
-                outlet.flush();
-            }
-            Poll::<()>::Pending
-        })
-        .await;
     }
 }

@@ -61,13 +61,25 @@ impl ReplyQueue {
     #[inline]
     pub fn ticket(&mut self) -> u64 {
         self.places.push_back(Place::Waiting);
-        self.front + self.places.len() as u64 - 1
+        self.next_ticket() - 1
     }
 
     /// Takes the next place in line for a reply that nobody will read.
     pub fn muted_ticket(&mut self) -> u64 {
         self.places.push_back(Place::Muted);
-        self.front + self.places.len() as u64 - 1
+        self.next_ticket() - 1
+    }
+
+    /// The number of the oldest request that is not answered in full.
+    #[inline]
+    pub fn front(&self) -> u64 {
+        self.front
+    }
+
+    /// The number of the next ticket.
+    #[inline]
+    pub fn next_ticket(&self) -> u64 {
+        self.front + self.places.len() as u64
     }
 
     /// How many requests are not answered in full.

@@ -312,6 +312,7 @@ impl Session {
     /// Takes requests from `bytes` until there is none in full, or none may be taken. `kept` says
     /// that `bytes` is a buffer of its own, which a large request may take along.
     fn take_requests(&mut self, bytes: &[u8], kept: bool) -> Taken {
+        let first = self.outlet.next_ticket();
         let mut scanner = std::mem::take(&mut self.scanner);
         let table = self.around.router.table();
         let most = self.inflight_max().saturating_sub(self.outlet.unanswered());
@@ -349,6 +350,7 @@ impl Session {
             }
         }
         self.scanner = scanner;
+        self.outlet.came_together(first);
         match whole {
             Some(ticket) => Taken::Whole(ticket),
             // After the end nothing more is read: what is left is dropped.

@@ -161,7 +161,7 @@ fn a_request_that_was_held_for_long_has_its_full_time_at_the_node() {
 #[test]
 fn a_write_that_may_have_run_says_so_even_when_nothing_more_can_be_held() {
     let settings = "[limits]\nheld_bytes_max = \"0B\"\n";
-    let (cluster, gateway, mut client) = pair(settings);
+    let (cluster, _gateway, mut client) = pair(settings);
     let word = format!("INCR {}", key(0, 2, 0));
     let text = word.clone();
     cluster.script(move |call| (call.text == text).then(|| vec![Act::Close]));
