@@ -386,10 +386,10 @@ impl Pipeline {
 
     /// Serves until the connection ends; returns why.
     async fn serve(&self, mut reader: OwnedReadHalf) -> BackendError {
+        let mut put_off = false;
         std::future::poll_fn(|cx| {
             self.set_task(cx);
-            let served = self.poll_write(cx).and_then(|()| self.poll_read(cx, &mut reader));
-            match served {
+            match self.poll_both(cx, &mut reader, &mut put_off) {
                 Ok(()) if self.fault.get() => Poll::Ready(BackendError::Silent),
                 Ok(()) if self.retired.get() && self.state.borrow().entries.is_empty() => {
                     Poll::Ready(BackendError::Closed)
@@ -399,6 +399,24 @@ impl Pipeline {
             }
         })
         .await
+    }
+
+    /// Reads, then writes. A turn in which the node has said something may have sessions behind
+    /// this pipeline: writing is put off, once, to the end of the turn, or they would be written
+    /// for a second time.
+    fn poll_both(
+        &self,
+        cx: &mut Context<'_>,
+        reader: &mut OwnedReadHalf,
+        put_off: &mut bool,
+    ) -> Result<(), BackendError> {
+        let has_read = self.poll_read(cx, reader)?;
+        *put_off = has_read && self.dirty.get() && !*put_off;
+        if *put_off {
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
+        self.poll_write(cx)
     }
 
     /// Writes what sessions have appended since the last turn, until the socket is full.

@@ -19,21 +19,22 @@ use crate::resp::{ProtocolError, ReplyScanner};
 const READS_PER_TURN: usize = 16;
 
 impl Pipeline {
+    /// Reads what there is; says whether there was something.
     pub(super) fn poll_read(
         &self,
         cx: &mut Context<'_>,
         reader: &mut OwnedReadHalf,
-    ) -> Result<(), BackendError> {
+    ) -> Result<bool, BackendError> {
         let mut scratch = self.shared.scratch.borrow_mut();
-        for _ in 0..READS_PER_TURN {
+        for read in 0..READS_PER_TURN {
             match self.read_once(cx, reader, &mut scratch) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(read > 0),
             }
         }
         cx.waker().wake_by_ref();
-        Ok(())
+        Ok(true)
     }
 
     fn read_once(
