@@ -122,6 +122,8 @@ pub struct Timeouts {
     pub failover_wait: Duration,
     /// For the reply of a node.
     pub node_silence: Duration,
+    /// For the rest of the replies to requests that came together, before the first are written.
+    pub partial_replies: Duration,
     /// Between reporting "not ready" and closing the listeners, when shutting down.
     pub drain_delay: Duration,
     /// For everything, when shutting down.
@@ -273,6 +275,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(1),
             failover_wait: Duration::from_secs(10),
             node_silence: Duration::from_secs(60),
+            partial_replies: Duration::from_millis(2),
             drain_delay: Duration::from_secs(5),
             drain: Duration::from_secs(30),
         }

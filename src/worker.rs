@@ -237,7 +237,7 @@ impl Workbench {
         Rc::new(Workbench {
             surroundings: config.listeners.iter().map(around).collect(),
             router,
-            flusher: Flusher::new(Arc::clone(&stats)),
+            flusher: Flusher::new(Arc::clone(&stats), config.timeouts.partial_replies),
             stats,
             busy,
             placed,

@@ -118,6 +118,8 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Longest wait for a master when a slot has none; 0 answers with an error at once"),
     key("timeouts", "node_silence", Time(|c| &mut c.timeouts.node_silence, MS),
         "Longest wait for the reply of a node"),
+    key("timeouts", "partial_replies", Time(|c| &mut c.timeouts.partial_replies, Duration::ZERO),
+        "How long the first replies to requests that a client sent together wait for the rest, or a millisecond longer; 0 writes them as they come"),
     key("timeouts", "drain_delay", Time(|c| &mut c.timeouts.drain_delay, Duration::ZERO),
         "At shutdown: how long clients are still accepted after /readyz says no"),
     key("timeouts", "drain", Time(|c| &mut c.timeouts.drain, MS),

@@ -20,9 +20,8 @@ use tokio::time::Sleep;
 use super::Outlet;
 use crate::metrics::WorkerStats;
 
-/// How long replies to requests that came together wait for the rest of them. The timers of the
-/// runtime count in milliseconds: it may be twice as long.
-const REST_PATIENCE: Duration = Duration::from_millis(1);
+/// The timers of the runtime fire 1 to 2 of these later than they were asked to.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 
 /// The clients of one worker that have something to be written.
 #[derive(Debug)]
@@ -30,13 +29,15 @@ pub struct Flusher {
     /// Those that are looked at when this turn ends.
     list: RefCell<Vec<Rc<Outlet>>>,
     task: RefCell<Option<Waker>>,
+    patience: Duration,
     stats: Arc<WorkerStats>,
 }
 
 impl Flusher {
-    /// A worker's flusher; [`Self::run`] must be spawned.
-    pub fn new(stats: Arc<WorkerStats>) -> Rc<Self> {
-        Rc::new(Flusher { list: RefCell::default(), task: RefCell::default(), stats })
+    /// A worker's flusher; [`Self::run`] must be spawned. Replies to requests that came together
+    /// wait for the rest of them for `patience`, or a millisecond longer.
+    pub fn new(stats: Arc<WorkerStats>, patience: Duration) -> Rc<Self> {
+        Rc::new(Flusher { list: RefCell::default(), task: RefCell::default(), patience, stats })
     }
 
     /// Looks at this client when the turn ends.
@@ -56,23 +57,23 @@ impl Flusher {
         self.stats.sent_bytes.add(count as u64);
     }
 
-    /// Flushes the listed clients whenever there are some; never ends.
+    /// Flushes the listed clients whenever there are some, but for those that wait; never ends.
     pub async fn run(self: Rc<Self>) {
         let mut turn = Vec::new();
-        let mut held = Held::default();
+        let mut lingering = Lingering::new(self.patience);
         std::future::poll_fn(|cx| {
             self.set_task(cx);
             std::mem::swap(&mut turn, &mut self.list.borrow_mut());
             for outlet in turn.drain(..) {
                 outlet.listed.set(false);
-                if outlet.expects_rest() {
-                    held.add(outlet);
+                if !self.patience.is_zero() && outlet.expects_rest() {
+                    lingering.add(outlet);
                 } else {
-                    held.remove(&outlet);
+                    lingering.remove(&outlet);
                     outlet.flush();
                 }
             }
-            held.poll(cx);
+            lingering.poll(cx);
             Poll::<()>::Pending
         })
         .await;
@@ -87,29 +88,35 @@ impl Flusher {
 }
 
 /// The clients that wait for the rest of their replies.
-#[derive(Default)]
-struct Held {
+struct Lingering {
     outlets: Vec<Rc<Outlet>>,
-    /// The end of the patience with the first of them; none when there is nobody, since a timer
-    /// that fires for nothing wakes the worker.
+    patience: Duration,
+    /// When all of them have waited long enough, none longer than the patience; none when there is
+    /// nobody, since a timer that fires for nothing wakes the worker.
     end: Option<Pin<Box<Sleep>>>,
 }
 
-impl Held {
+impl Lingering {
+    fn new(patience: Duration) -> Lingering {
+        // A timer for no time at all would fire before anything else is looked at.
+        let patience = patience.saturating_sub(TIMER_STEP).max(Duration::from_micros(1));
+        Lingering { outlets: Vec::new(), patience, end: None }
+    }
+
     fn add(&mut self, outlet: Rc<Outlet>) {
-        if outlet.held_at.get().is_some() {
+        if outlet.lingers_at.get().is_some() {
             return;
         }
-        outlet.held_at.set(Some(self.outlets.len()));
+        outlet.lingers_at.set(Some(self.outlets.len()));
         self.outlets.push(outlet);
-        self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(REST_PATIENCE)));
+        self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
     }
 
     fn remove(&mut self, outlet: &Outlet) {
-        let Some(at) = outlet.held_at.take() else { return };
+        let Some(at) = outlet.lingers_at.take() else { return };
         self.outlets.swap_remove(at);
         if let Some(moved) = self.outlets.get(at) {
-            moved.held_at.set(Some(at));
+            moved.lingers_at.set(Some(at));
         }
         if self.outlets.is_empty() {
             self.end = None;
@@ -124,7 +131,7 @@ impl Held {
         }
         self.end = None;
         for outlet in self.outlets.drain(..) {
-            outlet.held_at.set(None);
+            outlet.lingers_at.set(None);
             outlet.flush();
         }
     }
@@ -134,69 +141,146 @@ impl Held {
 mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::time::Instant;
 
     use super::*;
 
-    /// A client whose first two requests came together, and a third after them; the clock stands
-    /// still unless everybody waits.
-    fn with_client<F: Future<Output = ()>>(test: impl FnOnce(TcpStream, Rc<Outlet>) -> F) {
+    /// Nobody lives to see its end.
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+    const SHORT: Duration = Duration::from_millis(1);
+
+    fn run(test: impl Future<Output = ()>) {
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.enable_all().start_paused(true).build_local(Default::default());
-        runtime.unwrap().block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (_, writer) = listener.accept().await.unwrap().0.into_split();
-            let flusher = Flusher::new(Arc::new(WorkerStats::new(0)));
-            tokio::task::spawn_local(Rc::clone(&flusher).run());
-            tokio::task::yield_now().await;
-            let outlet = Outlet::new(writer, flusher, 1 << 20);
-            let together = [outlet.ticket(), outlet.ticket()];
-            outlet.came_together(together[0]);
-            assert_eq!((together, outlet.ticket()), ([0, 1], 2));
-            test(client, outlet).await;
-        });
+        let runtime = builder.enable_all().build_local(Default::default()).unwrap();
+        runtime.block_on(test);
+    }
+
+    fn flusher(patience: Duration) -> Rc<Flusher> {
+        let flusher = Flusher::new(Arc::new(WorkerStats::new(0)), patience);
+        tokio::task::spawn_local(Rc::clone(&flusher).run());
+        flusher
+    }
+
+    /// A client whose first two requests came together.
+    async fn client(flusher: &Rc<Flusher>) -> (TcpStream, Rc<Outlet>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_, writer) = listener.accept().await.unwrap().0.into_split();
+        let outlet = Outlet::new(writer, Rc::clone(flusher), 1 << 20);
+        let together = [outlet.ticket(), outlet.ticket()];
+        outlet.came_together(together[0]);
+        (client, outlet)
+    }
+
+    /// Delivers, and lets the flusher have its turn.
+    async fn deliver(outlet: &Rc<Outlet>, seq: u64, reply: &str) {
+        outlet.deliver(seq, reply.as_bytes(), true);
+        tokio::task::yield_now().await;
     }
 
     async fn read(client: &mut TcpStream) -> String {
-        let mut bytes = [0; 100];
+        let mut bytes = vec![0; 1 << 20];
         let count = client.read(&mut bytes).await.unwrap();
         String::from_utf8_lossy(&bytes[..count]).into_owned()
     }
 
     #[test]
     fn replies_to_requests_that_came_together_leave_together() {
-        with_client(async |mut client, outlet| {
-            outlet.deliver(0, b"first ", true);
-            tokio::task::yield_now().await;
-            outlet.deliver(1, b"second", true);
+        run(async {
+            let (mut client, outlet) = client(&flusher(FOR_EVER)).await;
+            deliver(&outlet, 0, "first ").await;
+            deliver(&outlet, 1, "second").await;
             assert_eq!(read(&mut client).await, "first second");
-            assert_eq!(outlet.unanswered(), 1);
         });
     }
 
     #[test]
-    fn the_first_does_not_wait_long() {
-        with_client(async |mut client, outlet| {
-            let start = Instant::now();
-            outlet.deliver(0, b"first", true);
+    fn the_first_does_not_wait_for_ever() {
+        run(async {
+            let (mut client, outlet) = client(&flusher(SHORT)).await;
+            deliver(&outlet, 0, "first").await;
             assert_eq!(read(&mut client).await, "first");
-            assert!(start.elapsed() >= REST_PATIENCE && start.elapsed() <= 2 * REST_PATIENCE);
-            outlet.deliver(1, b"second", true);
+            deliver(&outlet, 1, "second").await;
             assert_eq!(read(&mut client).await, "second");
+        });
+    }
+
+    #[test]
+    fn without_patience_none_waits() {
+        run(async {
+            let (mut client, outlet) = client(&flusher(Duration::ZERO)).await;
+            deliver(&outlet, 0, "first").await;
+            assert_eq!(read(&mut client).await, "first");
         });
     }
 
     #[test]
     fn nobody_waits_for_what_came_later() {
-        with_client(async |mut client, outlet| {
-            let start = Instant::now();
-            outlet.came_together(2);
-            outlet.deliver(0, b"first", true);
+        run(async {
+            let (mut client, outlet) = client(&flusher(FOR_EVER)).await;
+            // One reply waits when more requests come; one comes when it is not alone any more.
+            deliver(&outlet, 0, "first").await;
+            let later = [outlet.ticket(), outlet.ticket()];
+            outlet.came_together(later[0]);
             assert_eq!(read(&mut client).await, "first");
-            outlet.deliver(1, b"second", true);
-            assert_eq!(read(&mut client).await, "second");
-            assert!(start.elapsed() < REST_PATIENCE);
+            outlet.deliver(later[0], b" third", true);
+            deliver(&outlet, 1, "second").await;
+            assert_eq!(read(&mut client).await, "second third");
+        });
+    }
+
+    #[test]
+    fn large_replies_and_those_in_pieces_do_not_wait() {
+        run(async {
+            let flusher = flusher(FOR_EVER);
+            let (mut one, large) = client(&flusher).await;
+            let value = "v".repeat(100_000);
+            deliver(&large, 0, &value).await;
+            let mut read_so_far = 0;
+            while read_so_far < value.len() {
+                read_so_far += read(&mut one).await.len();
+            }
+            let (mut two, pieces) = client(&flusher).await;
+            pieces.deliver(0, b"a piece", false);
+            assert_eq!(read(&mut two).await, "a piece");
+            deliver(&pieces, 0, "the last").await;
+            assert_eq!(read(&mut two).await, "the last");
+        });
+    }
+
+    #[test]
+    fn some_get_the_rest_and_some_do_not() {
+        run(async {
+            let flusher = flusher(Duration::from_millis(20));
+            let mut clients = Vec::new();
+            for _ in 0..3 {
+                clients.push(client(&flusher).await);
+            }
+            for round in 0..2 {
+                for (_, outlet) in &clients {
+                    deliver(outlet, 2 * round, "first ").await;
+                }
+                deliver(&clients[usize::from(round > 0)].1, 2 * round + 1, "second").await;
+                for (client, outlet) in &mut clients {
+                    let mut all = read(client).await;
+                    deliver(outlet, 2 * round + 1, "second").await;
+                    if !all.ends_with("second") {
+                        all += &read(client).await;
+                    }
+                    assert_eq!(all, "first second");
+                    let together = [outlet.ticket(), outlet.ticket()];
+                    outlet.came_together(together[0]);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_client_that_is_cut_does_not_wait() {
+        run(async {
+            let (mut client, outlet) = client(&flusher(FOR_EVER)).await;
+            outlet.deliver(0, b"first", true);
+            outlet.cut(super::super::Cut::Ended);
+            assert_eq!(read(&mut client).await, "first");
         });
     }
 }

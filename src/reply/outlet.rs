@@ -41,9 +41,13 @@ pub struct Outlet {
     /// In the flusher's list already.
     pub(super) listed: Cell<bool>,
     /// Where it is among those that the flusher lets wait for the rest.
-    pub(super) held_at: Cell<Option<usize>>,
-    /// The numbers of the first request of those that came together last, and of the next after.
-    together: Cell<(u64, u64)>,
+    pub(super) lingers_at: Cell<Option<usize>>,
+    /// Number after the last of the requests that came together last.
+    together_end: Cell<u64>,
+    /// Replies before this one wait for no other: earlier ones, and what has been written in part.
+    may_wait_from: Cell<u64>,
+    /// All replies before this one have been written.
+    written_to: Cell<u64>,
     /// The socket takes no more at the moment; the session waits until it does.
     stuck: Cell<bool>,
     /// Set once: the client is to be dropped, and why.
@@ -70,8 +74,10 @@ impl Outlet {
             flusher,
             output_bytes_max,
             listed: Cell::new(false),
-            held_at: Cell::new(None),
-            together: Cell::new((0, 0)),
+            lingers_at: Cell::new(None),
+            together_end: Cell::new(0),
+            may_wait_from: Cell::new(0),
+            written_to: Cell::new(0),
             stuck: Cell::new(false),
             end: Cell::new(None),
             troubles: RefCell::default(),
@@ -101,18 +107,31 @@ impl Outlet {
         self.queue.borrow().next_ticket()
     }
 
-    /// The requests from this one on came together: the client waits for all of their replies.
+    /// The requests from this one on came together: the client waits for all of their replies. For
+    /// earlier ones it does not wait alone any more.
     #[inline]
-    pub fn came_together(&self, first: u64) {
-        self.together.set((first, self.next_ticket()));
+    pub fn came_together(self: &Rc<Self>, first: u64) {
+        self.wait_for_nothing_before(first);
+        self.together_end.set(self.next_ticket());
+        if self.lingers_at.get().is_some() {
+            self.flush_later();
+        }
     }
 
-    /// Whether what is ready is part of the answer to requests that came together, and small.
+    fn wait_for_nothing_before(&self, seq: u64) {
+        self.may_wait_from.set(self.may_wait_from.get().max(seq));
+    }
+
+    /// Whether what is ready is small, and nothing but the first replies to requests that came
+    /// together.
+    #[inline]
     pub(super) fn expects_rest(&self) -> bool {
         let queue = self.queue.borrow();
-        let (first, end) = self.together.get();
-        let front = queue.front();
-        first < front && front < end && queue.buffered() < THROUGH_BYTES_MIN
+        queue.front() < self.together_end.get()
+            && self.written_to.get() >= self.may_wait_from.get()
+            && queue.front() > self.written_to.get()
+            && queue.ready_len() < THROUGH_BYTES_MIN
+            && self.end.get().is_none()
     }
 
     /// Takes a piece of reply `seq`.
@@ -124,6 +143,9 @@ impl Outlet {
         if whole {
             let (count, before) = self.replies.get();
             self.replies.set((count + 1, before));
+        }
+        if !whole || bytes.len() >= THROUGH_BYTES_MIN {
+            self.wait_for_nothing_before(seq + 1);
         }
         let mut queue = self.queue.borrow_mut();
         let through = bytes.len() >= THROUGH_BYTES_MIN && queue.is_front(seq);
@@ -174,7 +196,7 @@ impl Outlet {
         self.flusher.note_sent(count);
     }
 
-    /// Puts this client into the list that is flushed at the end of the worker's turn.
+    /// Puts this client into the list that is looked at when the worker's turn ends.
     #[inline]
     pub fn flush_later(self: &Rc<Self>) {
         if !self.listed.replace(true) {
@@ -189,6 +211,7 @@ impl Outlet {
             let ready = queue.ready();
             if ready.is_empty() {
                 self.stuck.set(false);
+                self.written_to.set(queue.front());
                 return;
             }
             match self.socket.try_write(ready) {
@@ -222,7 +245,7 @@ impl Outlet {
         Poll::Ready(())
     }
 
-    /// Ends the client: nothing more is written, its session wakes and closes.
+    /// Ends the client: nothing more is taken for it, its session wakes and closes.
     pub fn cut(&self, why: Cut) {
         if self.end.get().is_none() {
             self.end.set(Some(why));

@@ -222,6 +222,12 @@ impl ReplyQueue {
         self.out.ready()
     }
 
+    /// How many bytes can be written, [`Self::ready`] and behind it.
+    #[inline]
+    pub fn ready_len(&self) -> usize {
+        self.out.len()
+    }
+
     /// The first `count` bytes of [`Self::ready`] have been written.
     #[inline]
     pub fn written(&mut self, count: usize) {

@@ -350,7 +350,9 @@ impl Session {
             }
         }
         self.scanner = scanner;
-        self.outlet.came_together(first);
+        if self.state.replies == ReplyMode::On {
+            self.outlet.came_together(first);
+        }
         match whole {
             Some(ticket) => Taken::Whole(ticket),
             // After the end nothing more is read: what is left is dropped.
