@@ -118,7 +118,8 @@ impl Ring {
     /// What waits to be written, as slices; fills `slices` and returns how many.
     pub fn unsent<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut count = 0;
-        for (chunk, slot) in self.chunks.iter().skip(self.sending).zip(slices.iter_mut()) {
+        let unsent = self.chunks.iter().skip(self.sending).filter(|chunk| chunk.end() > self.sent);
+        for (chunk, slot) in unsent.zip(slices.iter_mut()) {
             let from = self.sent.saturating_sub(chunk.start) as usize;
             *slot = IoSlice::new(chunk.bytes.get(from..).unwrap_or(&[]));
             count += 1;

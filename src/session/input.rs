@@ -18,13 +18,12 @@ const ROOM_MIN: usize = 4 * 1024;
 const ROOM_MAX: usize = 1 << 20;
 /// Bytes of room made for each byte that has come.
 const ROOM_PER_BYTE: usize = 16;
-/// From here on exactly what is missing is read, so that a large request fills its buffer alone.
-const EXACT_MIN: usize = 32 * 1024;
-/// A client whose last request missed more than this is read from with less at first, so that the
-/// most of its next one is not copied out of the scratch buffer.
-const LARGE_MISSING_MIN: usize = 64 * 1024;
-/// That first read.
-const FIRST_BYTES_OF_LARGE: usize = 32 * 1024;
+/// Room beyond a large request, so that a read that brings all of it does not fill its buffer: one
+/// that does is followed by one more, which finds nothing.
+pub(super) const SLACK_BYTES: usize = 1024;
+/// From here on little more than what is missing is read, so that a large request has its buffer
+/// to itself.
+const ALONE_MIN: usize = 32 * 1024;
 
 /// What a client has sent.
 #[derive(Debug)]
@@ -36,8 +35,8 @@ pub(super) struct Input {
     unread: bool,
     /// Bytes that the half request in `kept` still needs, at least.
     missing: usize,
-    /// The last request came with most of it missing: the next one probably will too.
-    expects_large: bool,
+    /// Length of the last request when it was large, as the next one then probably is; 0 otherwise.
+    expected: usize,
 }
 
 /// What a read brought.
@@ -54,7 +53,7 @@ pub(super) enum Read {
 
 impl Input {
     pub(super) fn new(reader: OwnedReadHalf) -> Input {
-        Input { reader, kept: Vec::new(), unread: false, missing: 1, expects_large: false }
+        Input { reader, kept: Vec::new(), unread: false, missing: 1, expected: 0 }
     }
 
     /// Whether there are bytes to look at before more are read.
@@ -94,10 +93,14 @@ impl Input {
         self.kept = kept;
     }
 
+    /// The last request was a large one.
+    pub(super) fn expect_another_of(&mut self, len: usize) {
+        self.expected = len;
+    }
+
     /// Keeps bytes of the scratch buffer.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.expects_large = self.missing >= LARGE_MISSING_MIN;
             self.kept.reserve_exact(bytes.len() + self.room(bytes.len()));
             self.kept.extend_from_slice(bytes);
         }
@@ -107,7 +110,7 @@ impl Input {
     /// announces is believed as far as it has sent a part of it.
     fn room(&self, have: usize) -> usize {
         let most = (have * ROOM_PER_BYTE).clamp(ROOM_MIN, ROOM_MAX.max(have));
-        self.missing.clamp(ROOM_MIN, most)
+        (self.missing + SLACK_BYTES).clamp(ROOM_MIN, most)
     }
 
     /// Whether the client has closed its side and everything it sent has been read. Otherwise the
@@ -122,28 +125,53 @@ impl Input {
 
     /// Reads once.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Read> {
-        if self.kept.is_empty() {
-            let most = if self.expects_large { FIRST_BYTES_OF_LARGE } else { scratch.len() };
-            let mut buffer = ReadBuf::new(&mut scratch[..most]);
-            return match ready!(Pin::new(&mut self.reader).poll_read(cx, &mut buffer)) {
-                Ok(()) if buffer.filled().is_empty() => Poll::Ready(Read::End),
-                Ok(()) => {
-                    self.expects_large &= buffer.filled().len() == most;
-                    Poll::Ready(Read::Scratch(buffer.filled().len()))
-                }
-                Err(_) => Poll::Ready(Read::Broken),
-            };
+        if !self.kept.is_empty() {
+            return self.poll_read_more(cx);
         }
+        if self.expected > 0 {
+            return self.poll_read_large(cx);
+        }
+        let mut buffer = ReadBuf::new(scratch);
+        match ready!(Pin::new(&mut self.reader).poll_read(cx, &mut buffer)) {
+            Ok(()) if buffer.filled().is_empty() => Poll::Ready(Read::End),
+            Ok(()) => Poll::Ready(Read::Scratch(buffer.filled().len())),
+            Err(_) => Poll::Ready(Read::Broken),
+        }
+    }
+
+    /// Reads the rest of a half request.
+    fn poll_read_more(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if self.kept.capacity() - self.kept.len() < self.missing.min(ROOM_MIN) {
             self.kept.reserve_exact(self.room(self.kept.len()));
         }
-        let most = if self.missing >= EXACT_MIN { self.missing } else { usize::MAX };
+        let is_large = self.missing >= ALONE_MIN;
+        let most = if is_large { self.missing + SLACK_BYTES } else { usize::MAX };
         let mut room = (&mut self.kept).limit(most);
         match ready!(poll_read_buf(Pin::new(&mut self.reader), cx, &mut room)) {
             Ok(0) => Poll::Ready(Read::End),
             Ok(count) => {
                 self.missing = self.missing.saturating_sub(count);
                 self.unread = self.missing == 0;
+                Poll::Ready(Read::Kept(count))
+            }
+            Err(_) => Poll::Ready(Read::Broken),
+        }
+    }
+
+    /// Reads what is probably a large request into a buffer that can be sent on as it is. The
+    /// buffer is made when there is something to be read, and kept when that was worth it.
+    fn poll_read_large(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        if ready!(self.reader.as_ref().poll_read_ready(cx)).is_err() {
+            return Poll::Ready(Read::Broken);
+        }
+        let mut buffer = Vec::with_capacity(self.expected.min(ROOM_MAX) + SLACK_BYTES);
+        match ready!(poll_read_buf(Pin::new(&mut self.reader), cx, &mut buffer)) {
+            Ok(0) => Poll::Ready(Read::End),
+            Ok(count) => {
+                if count.saturating_mul(ROOM_PER_BYTE) < buffer.capacity() {
+                    buffer.shrink_to_fit();
+                }
+                (self.kept, self.unread, self.expected) = (buffer, true, 0);
                 Poll::Ready(Read::Kept(count))
             }
             Err(_) => Poll::Ready(Read::Broken),

@@ -23,11 +23,11 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use crate::backend::{Pipeline, pipeline::OWNED_BYTES_MIN};
 use crate::command::CommandTable;
-use crate::reply::{Cut, Outlet};
+use crate::reply::{Cut, Outlet, Ticket};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
 use crate::router::{Recovery, Router};
-use input::{Input, Read};
+use input::{Input, Read, SLACK_BYTES};
 use state::{ReplyMode, State, Surroundings};
 use step::Step;
 
@@ -275,14 +275,9 @@ impl Session {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.input.is_unread() {
             let kept = self.input.take_kept();
-            let used = self.take_requests(&kept, true);
-            match used {
+            match self.take_requests(&kept, true) {
                 Taken::Bytes(used) => self.input.give_back(kept, used),
-                Taken::Whole(ticket) => {
-                    let (router, protocol) = (&self.around.router, self.state.protocol);
-                    self.full = router.send_owned(ticket, protocol, kept);
-                    self.scanner.next();
-                }
+                Taken::Whole(ticket, len) => self.send_owned(ticket, kept, len),
             }
             return Poll::Ready(());
         }
@@ -303,6 +298,21 @@ impl Session {
         Poll::Ready(())
     }
 
+    /// Sends on the request that `bytes` begins with, in this buffer.
+    fn send_owned(&mut self, ticket: Ticket, mut bytes: Vec<u8>, len: usize) {
+        let rest = bytes.split_off(len);
+        if bytes.capacity() > 2 * len {
+            bytes.shrink_to_fit();
+        }
+        let (router, protocol) = (&self.around.router, self.state.protocol);
+        self.full = router.send_owned(ticket, protocol, bytes);
+        self.scanner.next();
+        if !rest.is_empty() {
+            self.input.give_back(rest, 0);
+            self.input.mark_unread();
+        }
+    }
+
     fn note_received(&self, count: usize) {
         let router = &self.around.router;
         router.stats().received_bytes.add(count as u64);
@@ -317,7 +327,7 @@ impl Session {
         let table = self.around.router.table();
         let most = self.inflight_max().saturating_sub(self.outlet.unanswered());
         let (mut at, mut taken) = (0, 0);
-        let mut whole = None;
+        let (mut whole, mut large) = (None, 0);
         while at < bytes.len() && self.finished.is_none() {
             if taken >= most || self.is_held_up() {
                 self.input.mark_unread();
@@ -327,10 +337,14 @@ impl Session {
             match scanner.scan(rest, &self.limits.request, self.state.authenticated) {
                 Ok(Scan::Request(len)) => {
                     taken += 1;
-                    let own = kept && at == 0 && len == bytes.len() && len >= OWNED_BYTES_MIN;
+                    let mut own = false;
+                    if len >= OWNED_BYTES_MIN {
+                        large = len;
+                        own = kept && at == 0 && bytes.len() - len <= SLACK_BYTES;
+                    }
                     let args = scanner.args(&rest[..len]);
                     if let Step::SendOwned(ticket) = self.step(&table, args, &rest[..len], own) {
-                        whole = Some(ticket);
+                        whole = Some((ticket, len));
                         break;
                     }
                     scanner.next();
@@ -353,8 +367,11 @@ impl Session {
         if self.state.replies == ReplyMode::On {
             self.outlet.came_together(first);
         }
+        if large > 0 {
+            self.input.expect_another_of(large);
+        }
         match whole {
-            Some(ticket) => Taken::Whole(ticket),
+            Some((ticket, len)) => Taken::Whole(ticket, len),
             // After the end nothing more is read: what is left is dropped.
             None if self.finished.is_some() => Taken::Bytes(bytes.len()),
             None => Taken::Bytes(at),
@@ -420,6 +437,6 @@ impl Session {
 enum Taken {
     /// So many bytes of it have been dealt with.
     Bytes(usize),
-    /// It is one large request, to be sent with its buffer.
-    Whole(crate::reply::Ticket),
+    /// It begins with a large request of so many bytes, to be sent with its buffer; little follows.
+    Whole(Ticket, usize),
 }

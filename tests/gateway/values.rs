@@ -56,6 +56,42 @@ fn large_and_small_values_in_one_pipeline() {
     client.assert_in_step();
 }
 
+/// A large request tells that the next one may be large too; one that is not, one that is larger, and
+/// bytes of a neighbour in the same read must all come out as they went in.
+#[test]
+fn large_requests_and_their_neighbours_stay_whole() {
+    let lens =
+        [33_000, 33_000, 10, 65_536, 0, 100_000, 40_000, MIB + 7, 5, 3 * MIB, 70_000, 1, 33_000];
+    let values: Vec<Vec<u8>> = lens.iter().zip(10..).map(|(len, n)| noise(n, *len)).collect();
+    let requests = |bytes: &mut Vec<u8>| {
+        for (n, value) in values.iter().enumerate() {
+            put(bytes, &[b"SET", format!("values:neighbours:{n}").as_bytes(), value]);
+        }
+    };
+    for cuts in [&[65_582, 1, 40_000, 66_606, 900][..], &[MIB], &[333_000, 32_767, 2]] {
+        let mut client = client();
+        let mut bytes = Vec::new();
+        (0..3).for_each(|_| requests(&mut bytes));
+        let mut rest = &bytes[..];
+        for cut in cuts.iter().cycle() {
+            let (now, later) = rest.split_at((*cut).min(rest.len()));
+            client.send(now);
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        for n in 0..3 * lens.len() {
+            assert_eq!(client.reply(), Reply::ok(), "reply {n}, cut at {cuts:?}");
+        }
+        for (n, value) in values.iter().enumerate() {
+            let got = client.line(&format!("GET values:neighbours:{n}"));
+            assert!(got == Reply::bulk(value), "value {n} came changed, cut at {cuts:?}");
+        }
+        client.assert_in_step();
+    }
+}
+
 #[test]
 fn many_large_replies_wait_for_a_client_that_reads_late() {
     let value = noise(3, 4 * MIB);
