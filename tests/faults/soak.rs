@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::firewall::Drops;
 use crate::load::{Allowed, Load, Mix};
+use crate::nodes::until;
 use crate::site::Site;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -46,9 +47,9 @@ impl Fault {
     fn strike(self, site: &mut Site, load: &Load, random: &mut fastrand::Rng) {
         let masters = site.masters();
         let master = masters[random.usize(..masters.len())];
-        let Some(replica) = site.replicas_of(master).first().copied() else {
-            panic!("{master} has no replica")
-        };
+        // A master that was replaced is a replica before the others have heard so.
+        until("a replica of the master", || !site.replicas_of(master).is_empty());
+        let replica = site.replicas_of(master)[0];
         let what =
             format!("{self:?} {}", if self == Fault::KillReplica { replica } else { master });
         match self {
