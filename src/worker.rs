@@ -33,8 +33,8 @@ use crate::topology::Topology;
 const SCRATCH_BYTES: usize = 256 * 1024;
 /// Accepted clients that may wait for a worker to take them in.
 const ARRIVALS_MAX: usize = 1024;
-/// How many tasks run before new events are looked for. Sessions, then pipelines, then the
-/// flusher should run in one turn, so that each node and each client is written to once.
+/// How many tasks run before new events are looked for. Sessions, pipelines and the flusher should
+/// all run in one turn, so that each node and each client is written to once.
 const EVENT_INTERVAL: u32 = 512;
 /// How often it is looked how late a timer fires.
 const LAG_EVERY: Duration = Duration::from_millis(100);

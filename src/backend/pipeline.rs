@@ -411,7 +411,7 @@ impl Pipeline {
         put_off: &mut bool,
     ) -> Result<(), BackendError> {
         let has_read = self.poll_read(cx, reader)?;
-        *put_off = has_read && self.dirty.get() && !*put_off;
+        *put_off = has_read && !*put_off && !self.state.borrow().ring.is_sent();
         if *put_off {
             cx.waker().wake_by_ref();
             return Ok(());

@@ -156,6 +156,9 @@ impl Outlet {
             queue.deliver(seq, bytes, whole);
         }
         let ready = !queue.ready().is_empty();
+        if !ready {
+            self.written_to.set(queue.front());
+        }
         let (buffered, unanswered) = (queue.buffered(), queue.unanswered());
         drop(queue);
         if buffered + self.gathered.get() > self.output_bytes_max {

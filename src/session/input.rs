@@ -107,9 +107,10 @@ impl Input {
     }
 
     /// How much room to make for what is missing when `have` bytes have come: what a client
-    /// announces is believed as far as it has sent a part of it.
+    /// announces is believed as far as it has sent a part of it, or a request as large before.
     fn room(&self, have: usize) -> usize {
-        let most = (have * ROOM_PER_BYTE).clamp(ROOM_MIN, ROOM_MAX.max(have));
+        let believed = if self.expected > 0 { ROOM_MAX } else { have * ROOM_PER_BYTE };
+        let most = believed.clamp(ROOM_MIN, ROOM_MAX.max(have));
         (self.missing + SLACK_BYTES).clamp(ROOM_MIN, most)
     }
 
@@ -142,9 +143,12 @@ impl Input {
     /// Reads the rest of a half request.
     fn poll_read_more(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if self.kept.capacity() - self.kept.len() < self.missing.min(ROOM_MIN) {
+            if self.expected > 0 && ready!(self.reader.as_ref().poll_read_ready(cx)).is_err() {
+                return Poll::Ready(Read::Broken);
+            }
             self.kept.reserve_exact(self.room(self.kept.len()));
         }
-        let is_large = self.missing >= ALONE_MIN;
+        let is_large = self.kept.len() + self.missing >= ALONE_MIN;
         let most = if is_large { self.missing + SLACK_BYTES } else { usize::MAX };
         let mut room = (&mut self.kept).limit(most);
         match ready!(poll_read_buf(Pin::new(&mut self.reader), cx, &mut room)) {
@@ -152,6 +156,7 @@ impl Input {
             Ok(count) => {
                 self.missing = self.missing.saturating_sub(count);
                 self.unread = self.missing == 0;
+                self.doubt_what_is_expected();
                 Poll::Ready(Read::Kept(count))
             }
             Err(_) => Poll::Ready(Read::Broken),
@@ -168,13 +173,20 @@ impl Input {
         match ready!(poll_read_buf(Pin::new(&mut self.reader), cx, &mut buffer)) {
             Ok(0) => Poll::Ready(Read::End),
             Ok(count) => {
-                if count.saturating_mul(ROOM_PER_BYTE) < buffer.capacity() {
-                    buffer.shrink_to_fit();
-                }
-                (self.kept, self.unread, self.expected) = (buffer, true, 0);
+                (self.kept, self.unread) = (buffer, true);
+                self.doubt_what_is_expected();
+                self.expected = 0;
                 Poll::Ready(Read::Kept(count))
             }
             Err(_) => Poll::Ready(Read::Broken),
+        }
+    }
+
+    /// A client that has sent little of what there is room for does not get that room again.
+    fn doubt_what_is_expected(&mut self) {
+        if self.expected > 0 && self.kept.len() * ROOM_PER_BYTE < self.kept.capacity() {
+            self.kept.shrink_to_fit();
+            self.expected = 0;
         }
     }
 }

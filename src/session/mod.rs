@@ -125,6 +125,8 @@ impl Session {
         .await;
         let end = std::future::poll_fn(|cx| self.poll(cx)).await;
         self.outlet.cut(Cut::Ended);
+        // Replies that wait for others have nobody to wait for.
+        self.outlet.flush_later();
         self.recovery.abandon(&self.around.router);
         end
     }
