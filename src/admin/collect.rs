@@ -48,7 +48,7 @@ impl Collector {
         set_clients(&mut scrape, gateway);
         set_commands(&mut scrape, gateway, &mut self.rows);
         set_latencies(&mut scrape, gateway);
-        let known = known_nodes(&mut self.seen, gateway, &map, now);
+        let known = known_nodes(&mut self.seen, gateway, (&map, &state), now);
         set_nodes(&mut scrape, gateway, &known);
         set_roles(&mut scrape, &map);
         set_up(&mut scrape, &known, &map, &state);
@@ -162,11 +162,11 @@ fn set_latencies(scrape: &mut Scrape<'_>, gateway: &Gateway) {
 }
 
 /// The nodes to tell of: those of the map, those with a connection, and for a while those that
-/// were.
+/// were, also when nobody has scraped meanwhile.
 fn known_nodes(
     seen: &mut HashMap<Arc<str>, Instant>,
     gateway: &Gateway,
-    map: &ClusterMap,
+    (map, state): (&ClusterMap, &State),
     now: Instant,
 ) -> BTreeSet<Arc<str>> {
     for (node, ..) in map.nodes() {
@@ -179,6 +179,10 @@ fn known_nodes(
         }
         booked.insert(name.into());
     });
+    for name in state.nodes_up.keys() {
+        seen.entry(Arc::clone(name)).or_insert(now);
+        booked.insert(Arc::clone(name));
+    }
     let recent = |then: Instant| now.saturating_duration_since(then) <= NODE_REMEMBERED;
     // A name in the book is kept, or it would seem to be new the next time.
     seen.retain(|name, then| recent(*then) || booked.contains(name));

@@ -81,12 +81,22 @@ pub struct State {
     pub failovers: u64,
     /// Whether the cluster calls itself ok.
     pub cluster_ok: bool,
-    /// Nodes asked in the last refresh that touched them: by name, whether they answered.
+    /// By name, whether a node answered when it was last asked; not, when it has left the map since.
     pub nodes_up: HashMap<Arc<str>, bool>,
     /// Whether the live command table has been laid over the built-in one.
     pub commands_read: bool,
     /// What the nodes say they are: `redis_version`.
     pub server_version: Option<String>,
+}
+
+impl State {
+    /// A node has answered, or not, or has left the map.
+    fn note_up(&mut self, name: &Arc<str>, up: bool) {
+        if self.nodes_up.len() > map::SHARDS_MAX {
+            self.nodes_up.clear();
+        }
+        self.nodes_up.insert(Arc::clone(name), up);
+    }
 }
 
 impl Default for Topology {
@@ -151,6 +161,10 @@ impl Topology {
         let mut state = self.state();
         state.changes += 1;
         state.failovers += failovers;
+        let present: HashSet<&str> = map.nodes().map(|(node, ..)| &*node.name).collect();
+        for (node, ..) in before.nodes().filter(|(node, ..)| !present.contains(&*node.name)) {
+            state.note_up(&node.name, false);
+        }
         drop(state);
         self.changed.send_replace(version);
         true
@@ -249,4 +263,28 @@ fn changed_masters(before: &ClusterMap, after: &ClusterMap) -> u64 {
             .any(|shard| shard.replicas.iter().any(|replica| replica.id == node.id))
     };
     after.shards().iter().filter(|shard| was_replica(&shard.master)).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_leaves_the_map_is_not_up() {
+        let map_of = |names: [&str; 2]| {
+            let [master, replica] = names.map(|name| NodeAddress {
+                id: name.into(),
+                address: ([127, 0, 0, 1], 7).into(),
+                name: name.into(),
+            });
+            let shard = Shard { master, replicas: vec![replica] };
+            ClusterMap::from_ranges(vec![map::Range { first: 0, last: 9, shard }], 1)
+        };
+        let topology = Topology::default();
+        let up = |name: &str| topology.state().nodes_up.get(name).copied();
+        topology.publish(map_of(["a:1", "b:2"]));
+        assert_eq!((up("a:1"), up("b:2")), (None, None));
+        topology.publish(map_of(["a:1", "c:3"]));
+        assert_eq!((up("a:1"), up("b:2"), up("c:3")), (None, Some(false), None));
+    }
 }

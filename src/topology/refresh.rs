@@ -307,11 +307,7 @@ impl Refresher {
         let Some((node, ..)) = map.nodes().find(|(node, ..)| node.address == address) else {
             return;
         };
-        let mut state = self.topology.state();
-        if state.nodes_up.len() > super::map::SHARDS_MAX {
-            state.nodes_up.clear();
-        }
-        state.nodes_up.insert(std::sync::Arc::clone(&node.name), up);
+        self.topology.state().note_up(&node.name, up);
     }
 
     /// Lays the live `COMMAND` over the table, and reads the nodes' version, once.

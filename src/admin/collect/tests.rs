@@ -101,6 +101,21 @@ fn names_of_nodes_may_be_anything() {
 }
 
 #[test]
+fn a_node_that_left_before_anybody_asked_is_down() {
+    let (gateway, mut collector, now) = (gateway(), Collector::default(), Instant::now());
+    publish(&gateway, ["n7:7", "n2:2", "n3:3", "n4:4", "n5:5", "n6:6"]);
+    gateway.topology.state().nodes_up.insert("n1:1".into(), false);
+    let up = |collector: &mut Collector, after: u64| {
+        let exposed = scrape(collector, &gateway, now + Duration::from_secs(after));
+        exposed.get("slotway_node_up", &[("node", "n1:1")])
+    };
+    assert_eq!(up(&mut collector, 0), Some(0.0));
+    assert_eq!(up(&mut collector, 299), Some(0.0));
+    assert_eq!(up(&mut collector, 301), None);
+    assert_eq!(up(&mut collector, 302), None);
+}
+
+#[test]
 fn a_node_that_left_is_told_of_for_a_while() {
     let (gateway, mut collector, now) = (gateway(), Collector::default(), Instant::now());
     publish(&gateway, NODES);
