@@ -44,7 +44,8 @@ pub enum Line {
 /// Reads a line such as `$512\r\n`, whose type byte is at `bytes[0]`.
 #[inline]
 pub fn integer_line(bytes: &[u8]) -> Line {
-    // Almost every line is `$` and one or two digits: this loop is all the work there is.
+    // Almost every line is `$` and one or two digits: this loop is all the work there is. A node
+    // takes no leading zeros, so such a line must not reach one.
     let mut value: u64 = 0;
     let mut at = 1;
     while let Some(&byte) = bytes.get(at) {
@@ -59,7 +60,9 @@ pub fn integer_line(bytes: &[u8]) -> Line {
         }
     }
     match bytes.get(at..) {
-        Some([b'\r', b'\n', ..]) if at > 1 => Line::Integer { value: value as i64, len: at + 2 },
+        Some([b'\r', b'\n', ..]) if at == 2 || (at > 2 && bytes[1] != b'0') => {
+            Line::Integer { value: value as i64, len: at + 2 }
+        }
         Some([] | [b'\r']) => Line::Partial,
         _ => long_line(bytes),
     }
@@ -111,7 +114,7 @@ mod tests {
     #[test]
     fn lines() {
         let integer = |value, len| Line::Integer { value, len };
-        let cases: [(&[u8], Line); 11] = [
+        let cases: [(&[u8], Line); 14] = [
             (b"$3\r\nabc", integer(3, 4)),
             (b"$-1\r\n", integer(-1, 5)),
             (b"*123456789\r\n", integer(123_456_789, 12)),
@@ -120,6 +123,9 @@ mod tests {
             (b"$12\r", Line::Partial),
             (b"$-", Line::Partial),
             (b"$\r\n", Line::Malformed),
+            (b"$0\r\n", integer(0, 4)),
+            (b"$03\r\nabc", Line::Malformed),
+            (b"*00\r\n", Line::Malformed),
             (b"$12\rx", Line::Malformed),
             (b"$abc\r\n", Line::Malformed),
             (b"$11111111111111111111111111111111111111", Line::Malformed),

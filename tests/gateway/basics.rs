@@ -170,7 +170,9 @@ fn what_is_no_request_is_told_and_the_connection_closed() {
     for (bytes, text) in [
         (&b"*1\r\n+PING\r\n"[..], "expected '$', got '+'"),
         (b"*x\r\n", "invalid multibulk length"),
+        (b"*02\r\n$3\r\nGET\r\n$1\r\nk\r\n", "invalid multibulk length"),
         (b"*1\r\n$-5\r\n", "invalid bulk length"),
+        (b"*2\r\n$3\r\nGET\r\n$01\r\nk\r\n", "invalid bulk length"),
         (b"*1\r\n$536870913\r\n", "invalid bulk length"),
     ] {
         let mut client = client();

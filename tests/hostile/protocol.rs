@@ -15,16 +15,18 @@ fn said_to(gateway: &Gateway, bytes: &[u8]) -> String {
 fn faults_are_told_in_the_words_of_redis() {
     let (_cluster, gateway, mut other) = pair("");
     let inline = "a".repeat(70_000);
-    let cases: [(&[u8], &str); 15] = [
+    let cases: [(&[u8], &str); 17] = [
         (b"*x\r\n", "invalid multibulk length"),
         (b"*99999999999999999999\r\n", "invalid multibulk length"),
         (b"*2147483648\r\n", "invalid multibulk length"),
         (b"*1048577\r\n", "invalid multibulk length"),
+        (b"*02\r\n", "invalid multibulk length"),
         (b"*2\r\n+GET\r\n", "expected '$', got '+'"),
         (b"*2\r\n$3\r\nGET\r\nkey\r\n", "expected '$', got 'k'"),
         (b"*2\r\n\x01", "expected '$', got '?'"),
         (b"*2\r\n$-1\r\n", "invalid bulk length"),
         (b"*2\r\n$x\r\n", "invalid bulk length"),
+        (b"*2\r\n$03\r\n", "invalid bulk length"),
         (b"*2\r\n$536870913\r\n", "invalid bulk length"),
         (b"*2\r\n$2147483647\r\n", "invalid bulk length"),
         (b"*2\r\n$9223372036854775807\r\n", "invalid bulk length"),
