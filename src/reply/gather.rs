@@ -10,6 +10,9 @@ use crate::resp::number::{Line, integer_line};
 /// A part that comes in one piece up to this size is kept in a buffer with others.
 const JOINED_BYTES_MAX: usize = 4096;
 
+/// Bytes that a part of a reply is expected to have: one value, and not a large one.
+const PART_BYTES: usize = 32;
+
 /// Bytes of room made for each byte that has come; what a node announces beyond that is not believed.
 const ROOM_PER_BYTE: usize = 16;
 
@@ -54,7 +57,7 @@ impl Gather {
         Gather {
             state: RefCell::new(State {
                 parts: vec![Part::Missing(Vec::new()); count],
-                joined: Vec::new(),
+                joined: Vec::with_capacity((count * PART_BYTES).min(JOINED_BYTES_MAX)),
                 missing: count,
                 bytes: 0,
                 merge: Some(merge),

@@ -125,8 +125,7 @@ pub fn open_array(frame: &[u8]) -> Option<(usize, &[u8])> {
 pub fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = match (bytes.first(), integer_line(bytes)) {
         // A bulk string is what values are: no need for the general walk.
-        (Some(b'$'), Line::Integer { value: 0.., len }) => {
-            let Line::Integer { value, .. } = integer_line(bytes) else { return None };
+        (Some(b'$'), Line::Integer { value: value @ 0.., len }) => {
             len + usize::try_from(value).ok()? + 2
         }
         _ => frame_len(bytes).ok()??,

@@ -33,6 +33,19 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The words from `first` up to `end`, which it does not include, as the client sent them: with
+    /// their `$` lines. Only where the buffer holds a request as [`super::RequestScanner`] read it.
+    pub fn as_sent(&self, first: usize, end: usize) -> &'a [u8] {
+        let end_of = |index: usize| self.ranges.get(index).map(|(_, end)| *end as usize + 2);
+        let start = match first.checked_sub(1) {
+            // Before the first word there is nothing but the number of words.
+            None => memchr::memchr(b'$', self.bytes),
+            Some(before) => end_of(before),
+        };
+        let range = start.zip(end.checked_sub(1).and_then(end_of));
+        range.and_then(|(start, end)| self.bytes.get(start..end)).unwrap_or(&[])
+    }
+
     /// All words in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let bytes = self.bytes;

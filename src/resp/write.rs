@@ -7,7 +7,11 @@ use super::Protocol;
 /// The reply of every command that only says it worked.
 pub const OK: &[u8] = b"+OK\r\n";
 
+#[inline]
 fn header(out: &mut Vec<u8>, kind: u8, value: i64) {
+    if let 0..=9 = value {
+        return out.extend_from_slice(&[kind, b'0' + value as u8, b'\r', b'\n']);
+    }
     out.push(kind);
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     out.extend_from_slice(b"\r\n");

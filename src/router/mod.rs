@@ -30,6 +30,9 @@ use crate::resp::{Args, Protocol};
 use crate::slot::{SLOTS, Slot};
 use crate::topology::{ClusterMap, Topology, Trigger};
 
+/// Room for a part of a request that is taken apart; one that is longer makes its own.
+const PART_BYTES: usize = 256;
+
 type MapCache = Cache<Arc<ArcSwap<ClusterMap>>, Arc<ClusterMap>>;
 type TableCache = Cache<Arc<ArcSwap<CommandTable>>, Arc<CommandTable>>;
 
@@ -285,7 +288,7 @@ impl Router {
         self.stats().split.add(1);
         let merge = split.take_merge();
         let gather = Rc::new(Gather::new(split.len(), merge));
-        let (mut full, mut request) = (None, Vec::new());
+        let (mut full, mut request) = (None, Vec::with_capacity(PART_BYTES));
         for part in 0..split.len() {
             split.write_part(part, args, &mut request);
             let about = About { slot: split.slot(part), ..about };

@@ -29,10 +29,11 @@ pub enum Plan {
 /// A request taken apart by the slots of its keys.
 #[derive(Debug)]
 pub struct Split {
-    /// For each part its slot, and where its keys are in `keys`.
-    parts: Vec<(Slot, std::ops::Range<usize>)>,
-    /// Indices of key arguments, part by part, in the request's order within a part.
-    keys: Vec<u32>,
+    /// Each key's slot and the index of its argument, part by part, in the request's order within
+    /// a part.
+    keys: Vec<(Slot, u32)>,
+    /// Where each part ends in `keys`.
+    ends: Vec<u32>,
     /// Arguments per key, the key included.
     group_len: u32,
     /// How the parts' replies become one.
@@ -118,48 +119,50 @@ fn split(args: Args<'_>, positions: &[u32], group_len: u32, merge: Merge) -> Spl
     let slot_of = |&key: &u32| (Slot::of(args.get(key as usize)), key);
     let mut keys: Vec<(Slot, u32)> = positions.iter().map(slot_of).collect();
     keys.sort_unstable();
-    let mut parts: Vec<(Slot, std::ops::Range<usize>)> = Vec::new();
+    let mut ends = Vec::with_capacity(keys.len());
     let in_order = matches!(merge, Merge::InKeyOrder(_));
-    let mut order = vec![0u16; if in_order { positions.len() } else { 0 }];
-    for (at, (slot, key)) in keys.iter().enumerate() {
-        match parts.last_mut() {
-            Some((last, range)) if last == slot => range.end = at + 1,
-            _ => parts.push((*slot, at..at + 1)),
-        }
-        // Keys of a command that can be taken apart follow each other: the n-th is at 1 + n groups.
-        if let Some(place) = order.get_mut(((key - 1) / group_len) as usize) {
-            *place = (parts.len() - 1) as u16;
+    let mut order = vec![0u16; if in_order { keys.len() } else { 0 }];
+    for (at, part) in keys.chunk_by(|(one, _), (other, _)| one == other).enumerate() {
+        ends.push(ends.last().unwrap_or(&0) + part.len() as u32);
+        for (_, key) in part {
+            // Keys of a command that can be taken apart follow each other: the n-th is at 1 + n groups.
+            if let Some(place) = order.get_mut(((key - 1) / group_len) as usize) {
+                *place = at as u16;
+            }
         }
     }
     let merge = if in_order { Merge::InKeyOrder(order) } else { merge };
-    Split { parts, keys: keys.into_iter().map(|(_, key)| key).collect(), group_len, merge }
+    Split { keys, ends, group_len, merge }
 }
 
 impl Split {
     /// How many parts there are.
     pub fn len(&self) -> usize {
-        self.parts.len()
+        self.ends.len()
     }
 
     /// Whether there is none; a split has at least two.
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+        self.ends.is_empty()
     }
 
     /// The slot of a part.
     pub fn slot(&self, part: usize) -> Slot {
-        self.parts[part].0
+        self.keys[self.start(part)].0
     }
 
-    /// Writes the request of a part to `out`.
+    fn start(&self, part: usize) -> usize {
+        part.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
+    }
+
+    /// Writes the request of a part to `out`, with the words as the client sent them.
     pub fn write_part(&self, part: usize, args: Args<'_>, out: &mut Vec<u8>) {
-        let keys = &self.keys[self.parts[part].1.clone()];
-        write::array_len(out, 1 + keys.len() * self.group_len as usize);
-        write::bulk(out, args.get(0));
-        for key in keys {
-            for argument in *key..*key + self.group_len {
-                write::bulk(out, args.get(argument as usize));
-            }
+        let keys = &self.keys[self.start(part)..self.ends[part] as usize];
+        let group_len = self.group_len as usize;
+        write::array_len(out, 1 + keys.len() * group_len);
+        out.extend_from_slice(args.as_sent(0, 1));
+        for (_, key) in keys {
+            out.extend_from_slice(args.as_sent(*key as usize, *key as usize + group_len));
         }
     }
 
@@ -176,11 +179,16 @@ mod tests {
 
     fn planned(line: &str, cross_slot: CrossSlot) -> (Plan, Vec<String>) {
         let words: Vec<&str> = line.split(' ').collect();
-        let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
-        for word in words {
-            ranges.push((bytes.len() as u32, (bytes.len() + word.len()) as u32));
-            bytes.extend_from_slice(word.as_bytes());
-        }
+        let mut bytes = Vec::new();
+        write::array_len(&mut bytes, words.len());
+        let ranges: Vec<(u32, u32)> = words
+            .iter()
+            .map(|word| {
+                write::bulk(&mut bytes, word.as_bytes());
+                let end = bytes.len() as u32 - 2;
+                (end - word.len() as u32, end)
+            })
+            .collect();
         let args = Args::new(&bytes, &ranges);
         let table = CommandTable::builtin();
         let (_, command) = table.lookup(args).expect("a known command");
