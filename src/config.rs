@@ -37,6 +37,8 @@ pub const MASTERS_MIN: usize = 3;
 pub struct Config {
     /// Worker threads; 0 is one per core.
     pub workers: usize,
+    /// Whether a worker that wakes lets the program go on that has the core (`SCHED_BATCH`).
+    pub batch_scheduling: bool,
     /// Where the cluster is.
     pub topology: TopologyConfig,
     /// Where clients connect; never empty.
@@ -215,6 +217,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             workers: 0,
+            batch_scheduling: true,
             topology: TopologyConfig::default(),
             listeners: vec![ListenerConfig::default()],
             admin: AdminConfig::default(),

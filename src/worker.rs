@@ -3,6 +3,8 @@
 //! Owns the putting together of one worker, and its clients' tasks. Nothing on a request's path is
 //! shared with another worker. A panic in one client's task ends that client only.
 
+mod scheduling;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
@@ -120,6 +122,9 @@ fn work(
     placed: Arc<AtomicUsize>,
     arrivals: mpsc::Receiver<Arrival>,
 ) {
+    if parts.config.batch_scheduling {
+        scheduling::wait_for_the_core();
+    }
     let mut builder = Builder::new_current_thread();
     builder.enable_io().enable_time().event_interval(EVENT_INTERVAL);
     let busy = BusyTime::watch(&mut builder, &stats);
