@@ -73,7 +73,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
     key("", "workers", Count(|c| &mut c.workers, 0..=1024),
         "Worker threads; 0 is one per core"),
     key("", "batch_scheduling", Switch(|c| &mut c.batch_scheduling),
-        "Whether a worker that wakes waits for its turn instead of interrupting what runs on the core"),
+        "Whether a worker that wakes waits for its turn instead of interrupting the program that has the core"),
 
     key("topology", "seeds", Seeds(|c| &mut c.topology.seeds),
         "Nodes of the cluster that are asked first; one is enough, several are safer"),

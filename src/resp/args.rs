@@ -43,7 +43,9 @@ impl<'a> Args<'a> {
             Some(before) => end_of(before),
         };
         let range = start.zip(end.checked_sub(1).and_then(end_of));
-        range.and_then(|(start, end)| self.bytes.get(start..end)).unwrap_or(&[])
+        let words = range.and_then(|(start, end)| self.bytes.get(start..end));
+        debug_assert!(words.is_some(), "words that the request does not have");
+        words.unwrap_or(&[])
     }
 
     /// All words in order.

@@ -52,6 +52,9 @@ pub enum RequestFault {
     ExpectedBulk(u8),
     /// Not a number after `$`, or an argument longer than the limit.
     BadBulk,
+    /// Something else than CRLF behind an argument. Redis 7 steps over it; newer Valkeys object, in
+    /// these words (valkey pull request 2872), and close a connection that others share here.
+    BadWordEnd,
     /// More than ten arguments before AUTH.
     BigCountBeforeAuth,
     /// An argument of more than 16 KiB before AUTH.
@@ -74,6 +77,7 @@ impl fmt::Display for RequestFault {
                 write!(f, "expected '$', got '{shown}'")
             }
             Self::BadBulk => f.write_str("invalid bulk length"),
+            Self::BadWordEnd => f.write_str("invalid CRLF in request"),
             Self::BigCountBeforeAuth => f.write_str("unauthenticated multibulk length"),
             Self::BigBulkBeforeAuth => f.write_str("unauthenticated bulk length"),
             Self::UnbalancedQuotes => f.write_str("unbalanced quotes in request"),

@@ -144,6 +144,9 @@ impl RequestScanner {
                 let rest = self.missing_at_least(0);
                 return Ok(Scan::Partial { missing: end - bytes.len() + rest });
             }
+            if bytes[end - 2..end] != *b"\r\n" {
+                return Err(RequestFault::BadWordEnd);
+            }
             // `end` was held below the request limit, which the configuration holds below 4 GiB.
             self.ranges.push((self.at as u32, (end - 2) as u32));
             self.at = end;

@@ -7,7 +7,7 @@ use crate::command::{Command, Handling, RequestPolicy, ResponsePolicy, asks_to_b
 use crate::config::CrossSlot;
 use crate::reply::{merge::Merge, texts};
 use crate::resp::{Args, write};
-use crate::slot::Slot;
+use crate::slot::{SLOTS, Slot};
 
 /// Where a request goes.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ fn split(args: Args<'_>, positions: &[u32], group_len: u32, merge: Merge) -> Spl
     let slot_of = |&key: &u32| (Slot::of(args.get(key as usize)), key);
     let mut keys: Vec<(Slot, u32)> = positions.iter().map(slot_of).collect();
     keys.sort_unstable();
-    let mut ends = Vec::with_capacity(keys.len());
+    let mut ends = Vec::with_capacity(keys.len().min(SLOTS));
     let in_order = matches!(merge, Merge::InKeyOrder(_));
     let mut order = vec![0u16; if in_order { keys.len() } else { 0 }];
     for (at, part) in keys.chunk_by(|(one, _), (other, _)| one == other).enumerate() {
@@ -199,9 +199,13 @@ mod tests {
                 let mut out = Vec::new();
                 split.write_part(part, args, &mut out);
                 let text = String::from_utf8(out).expect("text");
-                let words =
-                    text.split("\r\n").filter(|w| !w.starts_with(['*', '$'])).collect::<Vec<_>>();
-                parts.push(words.join(" ").trim().to_owned());
+                let words: Vec<&str> =
+                    text.lines().filter(|line| !line.starts_with(['*', '$'])).collect();
+                let mut whole = Vec::new();
+                let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+                write::request(&mut whole, &bytes);
+                assert_eq!(text.as_bytes(), whole, "no request of these words");
+                parts.push(words.join(" "));
             }
         }
         (plan, parts)

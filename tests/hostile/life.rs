@@ -3,7 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 
 use crate::support::cluster::{key, value_of};
-use crate::support::gateway::{command, free_address};
+use crate::support::gateway::{command, free_address, policy};
 use crate::support::wire::bulk;
 use crate::support::{Act, Client, Cluster, Gate, Gateway, pair, wait_for};
 
@@ -139,4 +139,17 @@ fn a_port_in_use_is_told() {
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains(&format!("slotway: cannot listen on {address}: ")), "{log}");
+}
+
+#[test]
+fn workers_wait_for_their_turn_unless_told_otherwise() {
+    const OTHER: u32 = 0;
+    const BATCH: u32 = 3;
+    let cluster = Cluster::of(1);
+    let ours = policy(&std::fs::read_to_string("/proc/thread-self/stat").unwrap());
+    let waits = if ours == OTHER { BATCH } else { ours };
+    for (settings, want) in [("", waits), ("batch_scheduling = false\n", ours)] {
+        let gateway = Gateway::launch(cluster.port(0), 2, settings);
+        wait_for("both workers", || gateway.worker_policies() == [want, want]);
+    }
 }

@@ -15,7 +15,7 @@ fn said_to(gateway: &Gateway, bytes: &[u8]) -> String {
 fn faults_are_told_in_the_words_of_redis() {
     let (_cluster, gateway, mut other) = pair("");
     let inline = "a".repeat(70_000);
-    let cases: [(&[u8], &str); 17] = [
+    let cases: [(&[u8], &str); 19] = [
         (b"*x\r\n", "invalid multibulk length"),
         (b"*99999999999999999999\r\n", "invalid multibulk length"),
         (b"*2147483648\r\n", "invalid multibulk length"),
@@ -23,6 +23,8 @@ fn faults_are_told_in_the_words_of_redis() {
         (b"*02\r\n", "invalid multibulk length"),
         (b"*2\r\n+GET\r\n", "expected '$', got '+'"),
         (b"*2\r\n$3\r\nGET\r\nkey\r\n", "expected '$', got 'k'"),
+        (b"*2\r\n$3\r\nGET\r\n$1\r\nk\n\n", "invalid CRLF in request"),
+        (b"*3\r\n$4\r\nMGET\r\n$1\r\naXX$1\r\nbYY", "invalid CRLF in request"),
         (b"*2\r\n\x01", "expected '$', got '?'"),
         (b"*2\r\n$-1\r\n", "invalid bulk length"),
         (b"*2\r\n$x\r\n", "invalid bulk length"),

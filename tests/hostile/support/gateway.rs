@@ -99,6 +99,14 @@ impl Gateway {
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
     }
 
+    /// The scheduling policy of each worker, as the system numbers them (sched(7)).
+    pub(crate) fn worker_policies(&self) -> Vec<u32> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let stats = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")));
+        let workers = stats.filter_map(Result::ok).filter(|stat| stat.contains("(worker-"));
+        workers.map(|stat| policy(&stat)).collect()
+    }
+
     /// The sockets of clients that it holds, also those it no longer lists anywhere. Its own
     /// connections to nodes, which come and go as they like, do not count.
     pub(crate) fn clients(&self) -> usize {
@@ -162,4 +170,10 @@ pub(crate) fn command(
         .stdout(Stdio::null())
         .stderr(log);
     command
+}
+
+/// The scheduling policy in a `/proc/…/stat`: its 41st field, the 39th behind the name.
+pub(crate) fn policy(stat: &str) -> u32 {
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').nth(38).unwrap().parse().unwrap()
 }
