@@ -39,6 +39,8 @@ pub struct Retry {
     pub tries: u16,
     /// How many redirects in a row it has followed.
     pub redirects: u16,
+    /// How often it was sent again because a connection was lost before the answer.
+    pub losses: u16,
     /// When it first came back.
     pub troubled_us: u64,
     /// When it was last sent again.

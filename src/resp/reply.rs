@@ -2,15 +2,18 @@
 //!
 //! Owns the walk over a reply's frames, of any size, without keeping or copying a byte of it.
 //! Must not know what a reply means. Invariant: between two calls the scanner remembers only how
-//! many values and how many bytes of the current bulk are still to come.
+//! many values and how many bytes of the current bulk are still to come, and whether it stands
+//! within a line.
 
 use super::ProtocolError;
 use super::number::{Line, integer_line};
 
 /// Most children one aggregate of a reply may announce; more is a broken or hostile node.
 const AGGREGATE_MAX: i64 = 1 << 32;
-/// Longest simple string, error, double or big number line that is believed.
-pub const LINE_MAX: usize = 1 << 16;
+/// A simple string, error, double or big number longer than this is walked over in pieces; a
+/// shorter one only when all of it is there. A client decides how long some are: of an unknown
+/// option Redis repeats every byte.
+pub const LINE_WHOLE_MAX: usize = 4096;
 
 /// Walks one reply after the other.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +22,8 @@ pub struct ReplyScanner {
     values: u64,
     /// Bytes of the bulk under way still to come, its CRLF included.
     skip: u64,
+    /// Within a text line that was too long to wait for its end.
+    in_line: bool,
 }
 
 /// How far a call to [`ReplyScanner::advance`] came.
@@ -69,6 +74,7 @@ impl ReplyScanner {
     fn header(&mut self, bytes: &[u8]) -> Result<usize, ProtocolError> {
         let Some(&kind) = bytes.first() else { return Ok(0) };
         match kind {
+            _ if self.in_line => Ok(self.text_line(bytes)),
             b'$' | b'=' | b'!' => {
                 let Some((value, len)) = number(bytes)? else { return Ok(0) };
                 self.values -= 1;
@@ -79,16 +85,26 @@ impl ReplyScanner {
                 };
                 Ok(len)
             }
-            b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => {
-                let len = text_line(bytes)?;
-                if len > 0 {
-                    self.values -= 1;
-                }
-                Ok(len)
-            }
+            b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => Ok(self.text_line(bytes)),
             b'*' | b'~' | b'>' | b'%' | b'|' => self.aggregate(kind, bytes),
             _ => Err(ProtocolError::Reply("an unknown type byte")),
         }
+    }
+
+    /// Walks over a text line, or what there is of a long one; returns how far.
+    #[inline]
+    fn text_line(&mut self, bytes: &[u8]) -> usize {
+        if let Some(len) = line_len(bytes) {
+            self.in_line = false;
+            self.values -= 1;
+            return len;
+        }
+        if !self.in_line && bytes.len() <= LINE_WHOLE_MAX {
+            return 0;
+        }
+        self.in_line = true;
+        // Half of the line's end comes again with the other half.
+        bytes.len() - usize::from(bytes.ends_with(b"\r"))
     }
 
     fn aggregate(&mut self, kind: u8, bytes: &[u8]) -> Result<usize, ProtocolError> {
@@ -113,15 +129,12 @@ fn number(bytes: &[u8]) -> Result<Option<(i64, usize)>, ProtocolError> {
     }
 }
 
-/// Length of the line at the start of `bytes` with its CRLF; 0 when its end is not there.
+/// Length of the line at the start of `bytes` with its CRLF. A `\n` alone ends no line: Redis lets
+/// some through in errors.
 #[inline]
-fn text_line(bytes: &[u8]) -> Result<usize, ProtocolError> {
-    match memchr::memchr(b'\n', bytes) {
-        Some(end) if end > 0 && bytes[end - 1] == b'\r' => Ok(end + 1),
-        Some(_) => Err(ProtocolError::Reply("a line that does not end in CRLF")),
-        None if bytes.len() > LINE_MAX => Err(ProtocolError::Reply("a line without end")),
-        None => Ok(0),
-    }
+fn line_len(bytes: &[u8]) -> Option<usize> {
+    let mut ends = memchr::memchr_iter(b'\n', bytes);
+    ends.find(|&end| end > 0 && bytes[end - 1] == b'\r').map(|end| end + 1)
 }
 
 /// Length of the whole frame at the start of `bytes`, when it is all there.
@@ -137,7 +150,7 @@ pub fn nests_within(bytes: &[u8], limit: usize) -> bool {
     let mut at = 0;
     loop {
         let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) else { return true };
-        let mut one = ReplyScanner { values: 1, skip: 0 };
+        let mut one = ReplyScanner { values: 1, ..ReplyScanner::default() };
         let Ok(len) = one.header(rest) else { return false };
         if len == 0 {
             return false;
@@ -166,7 +179,7 @@ pub fn nests_within(bytes: &[u8], limit: usize) -> bool {
 pub fn holds_at_most(bytes: &[u8], limit: usize) -> bool {
     let (mut at, mut count) = (0, 0);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        let mut one = ReplyScanner { values: 1, skip: 0 };
+        let mut one = ReplyScanner { values: 1, ..ReplyScanner::default() };
         count += 1;
         match one.header(rest) {
             Ok(len @ 1..) if count <= limit => {
@@ -248,17 +261,36 @@ mod tests {
     }
 
     #[test]
+    fn long_lines_come_in_pieces() {
+        let long = |len: usize| [b"-ERR \n\r", &vec![b'x'; len][..], b"\r\n"].concat();
+        for len in [0, 1, LINE_WHOLE_MAX - 7, LINE_WHOLE_MAX, 300_000] {
+            let line = long(len);
+            let input = [b"*2\r\n", &line[..], b":1\r\n", &line[..]].concat();
+            let want = [4 + line.len() + 4, input.len()];
+            for piece in [1000, LINE_WHOLE_MAX + 1, 100_000] {
+                let (mut scanner, mut at, mut end, mut found) =
+                    (ReplyScanner::default(), 0, 0, Vec::new());
+                while at < input.len() {
+                    end = (end + piece).min(input.len());
+                    loop {
+                        let progress = scanner.advance(&input[at..end]).expect("valid input");
+                        at += progress.used;
+                        if !progress.whole {
+                            break;
+                        }
+                        found.push(at);
+                    }
+                    assert!(end - at <= LINE_WHOLE_MAX, "{} bytes are not taken", end - at);
+                }
+                assert_eq!(found, want, "{len} {piece}");
+            }
+        }
+    }
+
+    #[test]
     fn garbage_is_an_error() {
-        let cases: [&[u8]; 8] = [
-            b"x",
-            b"$-2\r\n",
-            b"$a\r\n",
-            b"+a\n",
-            b"*99999999999\r\n",
-            b"*-2\r\n",
-            b"\r\n",
-            b"$?\r\n",
-        ];
+        let cases: [&[u8]; 7] =
+            [b"x", b"$-2\r\n", b"$a\r\n", b"*99999999999\r\n", b"*-2\r\n", b"\r\n", b"$?\r\n"];
         for bytes in cases {
             assert!(ReplyScanner::default().advance(bytes).is_err(), "{bytes:?}");
         }

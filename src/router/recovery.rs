@@ -4,8 +4,8 @@
 //! Owns the order of retries, the waiting and the giving up. Invariants: requests of one client
 //! are sent again in the order in which they came, one at a time (the parts of one request
 //! together), after everything else under way has been answered, and one that was refused never
-//! behind a later one on its slot; a request is sent again only when it did not run, or only reads; none waits longer
-//! than `failover_wait`.
+//! behind a later one on its slot; a request is sent again only when it did not run, or only reads;
+//! none waits longer than `failover_wait`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +27,9 @@ use crate::topology::Trigger;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Pause after TRYAGAIN, and while a redirect's host name is being resolved.
 const SHORT_PAUSE: Duration = Duration::from_millis(10);
+/// How often a request that only reads is sent again because its connection was lost. What it asks
+/// for may be what the node does not survive, and others have their requests on that connection.
+const LOSSES_MAX: u16 = 4;
 
 /// The recovery of one client.
 #[derive(Debug, Default)]
@@ -219,6 +222,7 @@ impl Recovery {
         }
         let retry = ticket.retry_mut();
         retry.tries = retry.tries.saturating_add(1);
+        retry.losses = retry.losses.saturating_add(u16::from(why == Why::Indeterminate));
         retry.sent_us = router.shared().clock.now_us();
         // A slot that moves back and forth is waited for; only redirects in a row are a loop.
         retry.redirects = if is_redirect(&why) { retry.redirects.saturating_add(1) } else { 0 };
@@ -246,6 +250,10 @@ impl Held {
         if *why == Why::Indeterminate && !ticket.repeatable {
             router.topology.want_refresh(Trigger::NodeTrouble);
             return Some(texts::INDETERMINATE.to_owned());
+        }
+        let losses = ticket.retry().map_or(0, |retry| retry.losses);
+        if *why == Why::Indeterminate && losses >= LOSSES_MAX {
+            return Some(texts::UNREACHABLE.to_owned());
         }
         // What counts is how long it has been in trouble, not how long a slow node took to say so.
         let retry = ticket.retry_mut();

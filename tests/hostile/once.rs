@@ -30,6 +30,17 @@ fn a_read_that_was_sent_is_sent_again() {
 }
 
 #[test]
+fn a_read_that_no_connection_survives_is_given_up() {
+    let (cluster, _gateway, mut client) = pair("");
+    let get = format!("GET {}", key(0, 2, 0));
+    let text = get.clone();
+    cluster.script(move |call| (call.text == text).then(|| vec![Act::Close]));
+    let reply = client.ask(&get);
+    assert!(reply.starts_with("-CLUSTERDOWN "), "{reply}");
+    assert_eq!(cluster.count(0, &get), 5);
+}
+
+#[test]
 fn a_read_that_waited_long_for_its_reply_is_still_sent_again() {
     let (cluster, _gateway, mut client) = pair("[timeouts]\nfailover_wait = \"300ms\"\n");
     let get = format!("GET {}", key(0, 2, 0));
