@@ -197,6 +197,8 @@ pub enum Handling {
     Info,
     /// RANDOMKEY: a shard is drawn, and another when it is empty.
     RandomKey,
+    /// CONFIG GET: what one of the masters says, without its passwords.
+    ConfigGet,
     /// The gateway answers without asking a node.
     Local(Local),
     /// An error that names the command and says why.

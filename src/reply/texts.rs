@@ -47,6 +47,9 @@ pub const SCAN_CURSOR: &str = "ERR invalid cursor";
 pub const SCAN_REPLY: &str =
     "ERR gateway: a node's answer to SCAN has a cursor that cannot be told";
 
+/// A node answered CONFIG GET with something in which passwords cannot be found.
+pub const CONFIG_REPLY: &str = "ERR gateway: a node's answer to CONFIG GET is none";
+
 /// A client's name, or what it says of its library, is too long to be kept.
 pub const CLIENT_TEXT_LEN: &str =
     "ERR gateway: a client's name or library text has at most 1024 bytes";

@@ -8,6 +8,7 @@
 mod client_command;
 pub mod clients;
 mod command_command;
+mod config_get;
 pub mod glob;
 mod handshake;
 pub mod info;

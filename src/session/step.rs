@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::state::ReplyMode;
-use super::{End, Session, info, local};
+use super::{End, Session, config_get, info, local};
 use crate::command::{Class, Command, CommandId, CommandTable, Flags, Handling, Local};
 use crate::metrics::Outcome;
 use crate::reply::merge::{Make, Merge};
@@ -54,6 +54,7 @@ impl Session {
             Handling::Scan => self.scan(id, args),
             Handling::Info => self.info(id, args, frame),
             Handling::RandomKey => self.random_key(id, frame),
+            Handling::ConfigGet => self.config_get(id, frame),
         }
         Step::Done
     }
@@ -206,6 +207,18 @@ impl Session {
             drawn.map_or_else(Vec::new, |key| key.to_vec())
         });
         self.ask_all(id, frame, Merge::With(draw));
+    }
+
+    /// CONFIG GET: one of the masters is asked, and its passwords are left out.
+    fn config_get(&mut self, id: CommandId, frame: &[u8]) {
+        let seq = self.ticket();
+        let home = Router::home_of(self.state.info.id);
+        let shard = self.router().map().shard_of(home).unwrap_or(0);
+        let make = Box::new(|parts: &[&[u8]]| {
+            let reply = parts.first().copied().unwrap_or_default();
+            config_get::without_secrets(reply).unwrap_or_else(|| texts::frame(texts::CONFIG_REPLY))
+        });
+        self.send_made(id, seq, shard, frame, make);
     }
 
     /// INFO: the nodes' texts made into one, as a single Redis would tell it.

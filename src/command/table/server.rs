@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     cmd("commandlog|reset", -3, "admin loading stale", "")
         .tips("request_policy:all_nodes response_policy:all_succeeded"),
     cmd("config", -2, "", "").refuse(Refusal::Container),
-    cmd("config|get", -3, "admin noscript loading stale", ""),
+    cmd("config|get", -3, "admin noscript loading stale", "").handled(Handling::ConfigGet),
     cmd("config|help", 2, "loading stale", ""),
     cmd("config|resetstat", 2, "admin noscript loading stale", "")
         .tips("request_policy:all_nodes response_policy:all_succeeded"),
