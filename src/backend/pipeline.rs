@@ -5,6 +5,7 @@
 //! redirects or refuses". Invariants: replies come in the order of the requests; every request
 //! ends in its ticket: with a reply or as a trouble.
 
+mod fence;
 mod replies;
 
 use std::cell::{Cell, RefCell};
@@ -26,6 +27,8 @@ use crate::metrics::{NodeStats, WorkerStats};
 use crate::reply::{Outlet, Ticket, Why};
 use crate::resp::ReplyScanner;
 
+pub(super) use fence::FENCE_LEN;
+
 /// Most chunks given to the kernel in one write.
 const SLICES: usize = 16;
 /// Requests at least this long keep their buffer instead of being copied.
@@ -41,6 +44,7 @@ const HANDOVER_US: u64 = 500_000;
 const SUSPECT_US: u64 = 300_000;
 /// What precedes a request after `-ASK`.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+const _: () = assert!(ASKING.len() != FENCE_LEN, "they are told apart by it");
 
 /// What the pipelines of one worker share.
 #[derive(Debug)]
@@ -95,6 +99,7 @@ struct State {
     scanner: ReplyScanner,
     /// Half a header line, until the rest comes.
     kept: Vec<u8>,
+    fences: fence::Fences,
     /// A push frame is under way; nobody asked for it.
     in_push: bool,
     /// Pieces of the reply under way have gone to its ticket.
@@ -182,8 +187,12 @@ impl Pipeline {
 
     #[inline(always)]
     fn enter(&self, state: &mut State, len: usize, make: impl FnOnce() -> Ticket) {
-        state.entries.push(len, || Some(make()));
+        let entry = state.entries.push(len, || Some(make()));
+        let is_fenced = entry.is_fenced();
         self.stats.inflight.add(1);
+        if is_fenced {
+            self.append_fence(state);
+        }
         if len >= OWNED_BYTES_MIN && state.phase == Phase::Open {
             self.write_at_once(state);
         }
@@ -368,6 +377,7 @@ impl Pipeline {
         let ring = std::mem::replace(&mut state.ring, ring);
         (state.scanner, state.in_push) = (ReplyScanner::default(), false);
         state.kept.clear();
+        state.fences.forget();
         drop(state);
         self.dirty.set(false);
         self.stats.inflight.sub(entries.len() as u64);

@@ -199,9 +199,9 @@ impl WorkerStats {
     }
 }
 
-/// Why a node's connection failed, and by which replies a node declined for the moment: the label
-/// values of its counter.
-pub const NODE_ERRORS: [&str; 12] = [
+/// Why a node's connection failed, by which replies a node declined for the moment, and that its
+/// reply to a script was not one reply: the label values of its counter.
+pub const NODE_ERRORS: [&str; 13] = [
     "io",
     "timeout",
     "connect",
@@ -214,6 +214,7 @@ pub const NODE_ERRORS: [&str; 12] = [
     "loading",
     "readonly",
     "masterdown",
+    "script_reply",
 ];
 
 /// What one worker counts about one node.

@@ -50,6 +50,9 @@ pub const SCAN_REPLY: &str =
 /// A node answered CONFIG GET with something in which passwords cannot be found.
 pub const CONFIG_REPLY: &str = "ERR gateway: a node's answer to CONFIG GET is none";
 
+/// What a node sent for a script breaks off, or is no reply at all.
+pub const SCRIPT_REPLY: &str = "ERR gateway: the reply to this script was not one reply";
+
 /// A client's name, or what it says of its library, is too long to be kept.
 pub const CLIENT_TEXT_LEN: &str =
     "ERR gateway: a client's name or library text has at most 1024 bytes";

@@ -143,3 +143,72 @@ fn nothing_to_kill_is_told_once() {
     assert_eq!(client.line("SCRIPT KILL").error(), text);
     assert_eq!(client.line("FUNCTION KILL").error(), text);
 }
+
+/// A script's author can have Redis answer with two frames, or with one and half of another.
+/// Nobody else may get any of it, or nothing for it.
+#[test]
+fn replies_that_are_not_one_harm_nobody_else() {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (0..6).map(|n| scope.spawn(move || get_and_set(n))).collect();
+        let mut client = client();
+        while !others.iter().all(|other| other.is_finished()) {
+            for injected in ["+X", "$100", "*7", "-MOVED 1 127.0.0.1:1"] {
+                ask_for_two(&mut client, injected);
+            }
+        }
+    });
+}
+
+/// Whoever knows redis-server 7.0.15 can have it say `injected` in a line of its own.
+fn ask_for_two(client: &mut Client, injected: &str) {
+    let script = format!("#!lua \"\\r\\n{injected}\"\n");
+    let library = format!("#!lua name=\"a\\r\\n{injected}\"\n");
+    let mut bytes = Vec::new();
+    let requests: [&[&str]; 6] = [
+        &["EVAL", &script, "1", "{shared}:x"],
+        &["EVAL_RO", &script, "1", "{shared}:x"],
+        &["SCRIPT", "LOAD", &script],
+        &["FUNCTION", "LOAD", &library],
+        &["EVAL", "return ARGV[1]", "1", "{shared}:x", injected],
+        &["PING", injected],
+    ];
+    for request in requests {
+        crate::support::client::put(&mut bytes, request);
+    }
+    let replies = client.exchange(&bytes, requests.len());
+    for (reply, _) in &replies[..4] {
+        assert!(reply.error().starts_with("ERR "), "{reply:?}");
+    }
+    assert_eq!(replies[4].0, Reply::bulk(injected));
+    assert_eq!(replies[5].0, Reply::bulk(injected));
+}
+
+/// Sets and gets values of its own in the slot of the scripts.
+fn get_and_set(number: usize) {
+    let mut client = client();
+    for round in 0..200 {
+        let mut bytes = Vec::new();
+        let named =
+            |n: usize| (format!("{{shared}}:{number}:{n}"), format!("{number} {round} {n}"));
+        for (key, value) in (0..10).map(named) {
+            crate::support::client::put(&mut bytes, &["SET", &key, &value]);
+            crate::support::client::put(&mut bytes, &["GET", &key]);
+        }
+        let replies = client.exchange(&bytes, 20);
+        for (n, pair) in replies.chunks(2).enumerate() {
+            assert_eq!((&pair[0].0, &pair[1].0), (&Reply::ok(), &Reply::bulk(named(n).1)));
+        }
+    }
+}
+
+#[test]
+fn a_long_reply_of_a_script_comes_whole() {
+    let mut client = client();
+    let script = "return {string.rep('x', 3000000), string.rep('-ERR unknown', 1000), 7}";
+    for _ in 0..3 {
+        let reply = client.ask(&["EVAL", script, "1", "scripting:long"]);
+        let want = ["x".repeat(3_000_000), "-ERR unknown".repeat(1000)];
+        let [long, short] = want.map(Reply::bulk);
+        assert!(reply == Reply::Array(vec![long, short, Reply::Int(7)]));
+    }
+}

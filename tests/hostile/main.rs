@@ -17,5 +17,6 @@ mod order;
 mod protocol;
 mod redirects;
 mod replies;
+mod scripts;
 mod split;
 mod support;

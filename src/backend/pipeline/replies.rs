@@ -72,6 +72,15 @@ impl Pipeline {
         let now_us = self.shared.clock.tick();
         let mut at = 0;
         while at < bytes.len() {
+            if state.entries.first_mut().is_some_and(|entry| entry.is_fenced()) {
+                let (used, goes_on) = self.take_fenced(state, &bytes[at..], now_us)?;
+                at += used;
+                if goes_on {
+                    continue;
+                }
+                state.kept.extend_from_slice(&bytes[at..]);
+                break;
+            }
             let begins = state.scanner.at_start();
             let progress = state.scanner.advance(&bytes[at..])?;
             let piece = &bytes[at..at + progress.used];
@@ -102,7 +111,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn pass_on(&self, state: &mut State, piece: &[u8]) -> Result<(), ProtocolError> {
+    pub(super) fn pass_on(&self, state: &mut State, piece: &[u8]) -> Result<(), ProtocolError> {
         let entry =
             state.entries.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
         state.passed_on = true;
@@ -114,7 +123,7 @@ impl Pipeline {
 
     /// `piece` ends the reply to the oldest request; `begins` says it is all of it.
     #[inline]
-    fn redeem(
+    pub(super) fn redeem(
         &self,
         state: &mut State,
         piece: &[u8],

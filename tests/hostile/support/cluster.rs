@@ -171,6 +171,10 @@ impl Shared {
         let mut state = self.state.lock().unwrap();
         let before = state.calls.iter().filter(|c| c.node == node && c.text == text).count();
         let call = Call { node, connection, text, before };
+        if is_fence(&call.text) {
+            let acts = (state.script)(&call);
+            return acts.unwrap_or_else(|| Act::say(unknown(&call.text)));
+        }
         let word = call.text.split(' ').next().unwrap_or_default();
         if matches!(word, "CLUSTER" | "COMMAND" | "AUTH" | "HELLO" | "INFO") {
             let acts = (state.answers)(&call);
@@ -211,6 +215,16 @@ impl State {
     fn node_entry(&self, node: usize) -> String {
         format!("*3\r\n{}:{}\r\n{}", bulk("127.0.0.1"), self.ports[node], bulk(&id(node)))
     }
+}
+
+/// Whether this is what the gateway sends behind a script: a command with a name of chance.
+pub(crate) fn is_fence(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What a node says to a command it does not know.
+pub(crate) fn unknown(command: &str) -> String {
+    format!("-ERR unknown command '{command}', with args beginning with: \r\n")
 }
 
 /// What a node says that has nothing against anybody.

@@ -12,6 +12,9 @@ use super::{PATIENCE, wire};
 /// Between two bytes of [`Act::Trickle`].
 const TRICKLE: Duration = Duration::from_millis(50);
 
+/// For [`Act::Pause`].
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// What a node does instead of, or before, answering.
 #[derive(Clone)]
 pub(crate) enum Act {
@@ -19,6 +22,8 @@ pub(crate) enum Act {
     Say(Vec<u8>),
     /// Does nothing more on this connection until the gate is open.
     Wait(Gate),
+    /// Lets what was said be read alone, most likely.
+    Pause,
     /// Says one byte of a line after the other, for ever.
     Trickle,
     /// Closes the connection.
@@ -132,6 +137,7 @@ fn serve(node: usize, connection: usize, stream: &TcpStream, shared: &Shared) {
             match act {
                 Act::Say(bytes) if stream.write_all(&bytes).is_ok() => {}
                 Act::Wait(gate) => gate.wait(),
+                Act::Pause => std::thread::sleep(PAUSE),
                 Act::Trickle => {
                     while stream.write_all(b"+").is_ok() {
                         std::thread::sleep(TRICKLE);
