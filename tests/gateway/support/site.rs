@@ -116,11 +116,14 @@ impl Cluster {
     /// A gateway in front of it, with these options in its environment.
     pub(crate) fn gateway(&self, variables: &[(&str, &str)]) -> Gateway {
         let seed = self.nodes[0].to_string();
-        let (process, address, _) = start(EndBy::Kill, "accepting clients", variables, |address| {
+        let sign = "accepting clients";
+        let (mut process, address, _) = start(EndBy::Kill, sign, variables, |address| {
             let listen = address.to_string();
             let words = [SLOTWAY, "run", "--seed", &seed, "--listen", &listen, "--admin", "off"];
             owned(&words)
         });
+        // Until then it has a table of its own, with the arities of a newer Redis.
+        process.wait_for("read the cluster's command table").expect("the nodes' commands");
         let gateway = Gateway { _process: process, address };
         until("the gateway knows its cluster", || {
             !matches!(gateway.client().line("EXISTS warm"), Reply::Error(_))
