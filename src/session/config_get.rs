@@ -7,9 +7,14 @@ use crate::reply::merge::split_frame;
 use crate::resp::number::{Line, integer_line};
 use crate::resp::write;
 
-/// Options whose values are passwords.
-const SECRETS: [&[u8]; 4] =
-    [b"requirepass", b"masterauth", b"tls-key-file-pass", b"tls-client-key-file-pass"];
+/// Options whose values are passwords; `primaryauth` is what Valkey calls `masterauth` since 8.0.
+const SECRETS: [&[u8]; 5] = [
+    b"requirepass",
+    b"masterauth",
+    b"primaryauth",
+    b"tls-key-file-pass",
+    b"tls-client-key-file-pass",
+];
 
 /// A node's reply with its secrets empty, as if there were none. `None` when it is not made as a
 /// reply to CONFIG GET is.
@@ -61,6 +66,8 @@ mod tests {
             let asked = format!("{header}{}", pairs("$6\r\ns3cret\r\n"));
             assert_eq!(shown(&asked), Some(format!("{header}{}", pairs("$0\r\n\r\n"))));
         }
+        let renamed = |password: &str| format!("*2\r\n$11\r\nPrimaryAuth\r\n{password}");
+        assert_eq!(shown(&renamed("$1\r\nx\r\n")), Some(renamed("$0\r\n\r\n")));
         for same in ["*0\r\n", "%0\r\n"] {
             assert_eq!(shown(same).as_deref(), Some(same));
         }
