@@ -252,6 +252,11 @@ impl Pipeline {
     pub fn check_silence(&self, now_us: u64) -> bool {
         let state = self.state.borrow();
         let Some(ticket) = state.entries.iter().find_map(|entry| entry.ticket.as_ref()) else {
+            if self.retired.get() && !state.entries.is_empty() {
+                // A fence is still to come, and nobody waits for it.
+                self.fault.set(true);
+                self.wake();
+            }
             return false;
         };
         let sent_us = ticket.begun_us.max(ticket.retry().map_or(0, |retry| retry.sent_us));

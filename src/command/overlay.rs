@@ -113,8 +113,11 @@ fn builtin_len() -> usize {
 fn update(row: &mut Command, live: &LiveCommand) -> bool {
     row.arity = live.arity;
     row.flags = live.flags.union(row.flags.intersection(Flags::HIDDEN));
+    // Whose words may be in a reply is not for a node to say: others rely on it.
+    let scripted = row.categories.intersection(Categories::SCRIPTING);
     row.categories = live
         .categories
+        .map(|categories| categories.union(scripted))
         .unwrap_or_else(|| row.categories.without(Categories::FAST).without(Categories::SLOW));
     let usable = match &live.keys {
         Some(keys) => {

@@ -86,6 +86,12 @@ fn a_known_row_is_brought_up_to_date() {
 }
 
 #[test]
+fn a_script_stays_one_whatever_a_node_says() {
+    let (table, _) = laid(vec![row("eval", -3, "noscript", "@slow", vec![])]);
+    assert_eq!(get(&table, "EVAL").class, crate::command::Class::Script);
+}
+
+#[test]
 fn policies_of_known_rows_stay() {
     let Value::Array(mut columns) = row("msetnx", -3, "write denyoom", "", vec![]) else {
         unreachable!()
