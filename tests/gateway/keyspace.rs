@@ -9,7 +9,6 @@ use crate::support::site::alone;
 const KEYS: usize = 20_000;
 
 fn fill(client: &mut Client) -> BTreeSet<String> {
-    assert_eq!(client.line("FLUSHALL"), Reply::ok());
     let (mut bytes, mut keys) = (Vec::new(), BTreeSet::new());
     for n in 0..KEYS {
         let key = format!("key:{n}");
@@ -168,7 +167,6 @@ fn flushing_keeps_its_place_in_a_pipeline() {
         put(&mut bytes, &["DBSIZE"]);
         want.extend([Reply::Int(10), Reply::ok(), Reply::Int(0)]);
     }
-    client.line("FLUSHALL");
     for (at, (got, _)) in client.exchange(&bytes, want.len()).into_iter().enumerate() {
         assert_eq!(got, want[at], "reply {at}");
     }
@@ -178,7 +176,6 @@ fn flushing_keeps_its_place_in_a_pipeline() {
 fn a_random_key_is_one_of_the_keys_and_any_shard_is_drawn() {
     let site = alone();
     let mut client = site.gateway.client();
-    assert_eq!(client.line("FLUSHALL"), Reply::ok());
     assert_eq!(client.line("RANDOMKEY"), Reply::Null);
     // One key: two shards of three are empty.
     client.line("SET random:0 x");
@@ -203,7 +200,6 @@ fn a_random_key_is_one_of_the_keys_and_any_shard_is_drawn() {
 fn expired_keys_are_gone_everywhere() {
     let site = alone();
     let mut client = site.gateway.client();
-    assert_eq!(client.line("FLUSHALL"), Reply::ok());
     for n in 0..100 {
         client.line(&format!("SET expire:{n} x PX 1"));
     }

@@ -48,11 +48,14 @@ pub(crate) fn shared() -> &'static Site {
     SHARED.get_or_init(|| Site::start(6, &[]))
 }
 
-/// A cluster of three masters for tests that look at the whole keyspace: one at a time.
+/// A cluster of three masters for tests that look at the whole keyspace: one at a time, each
+/// without what the one before has left.
 pub(crate) fn alone() -> MutexGuard<'static, Site> {
     static ALONE: OnceLock<Mutex<Site>> = OnceLock::new();
     let site = ALONE.get_or_init(|| Mutex::new(Site::start(3, &[])));
-    site.lock().unwrap_or_else(PoisonError::into_inner)
+    let site = site.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(site.gateway.client().line("FLUSHALL"), Reply::ok());
+    site
 }
 
 /// A client of the shared gateway.
