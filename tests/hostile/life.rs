@@ -150,6 +150,11 @@ fn workers_wait_for_their_turn_unless_told_otherwise() {
     let waits = if ours == OTHER { BATCH } else { ours };
     for (settings, want) in [("", waits), ("batch_scheduling = false\n", ours)] {
         let gateway = Gateway::launch(cluster.port(0), 2, settings);
-        wait_for("both workers", || gateway.worker_policies() == [want, want]);
+        // One client on each: a worker that answers has settled its scheduling.
+        let mut clients = [gateway.client(), gateway.client()];
+        for client in &mut clients {
+            assert_eq!(client.ask("PING"), "+PONG\r\n");
+        }
+        assert_eq!(gateway.worker_policies(), [want, want]);
     }
 }
