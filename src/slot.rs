@@ -75,12 +75,34 @@ fn crc16_of(bytes: &[u8]) -> u16 {
 
 #[inline]
 fn hashed_part(key: &[u8]) -> &[u8] {
-    let Some(open) = memchr::memchr(b'{', key) else { return key };
+    let Some(open) = find(b'{', key) else { return key };
     let after = &key[open + 1..];
-    match memchr::memchr(b'}', after) {
+    match find(b'}', after) {
         Some(0) | None => key,
         Some(close) => &after[..close],
     }
+}
+
+/// Where the first such byte is. Most keys are so short that to call for a search takes longer than
+/// to look.
+#[inline]
+fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    const SHORT_MAX: usize = 64;
+    const EACH: u64 = u64::from_le_bytes([1; STRIDE]);
+    if bytes.len() > SHORT_MAX {
+        return memchr::memchr(byte, bytes);
+    }
+    let (strides, rest) = bytes.as_chunks::<STRIDE>();
+    for (nth, stride) in strides.iter().enumerate() {
+        // Such a byte becomes zero, and the first zero is the first byte that borrows.
+        let others = u64::from_le_bytes(*stride) ^ (EACH * u64::from(byte));
+        let borrows = others.wrapping_sub(EACH) & !others & (EACH << 7);
+        if borrows != 0 {
+            return Some(nth * STRIDE + borrows.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|other| *other == byte)?;
+    Some(bytes.len() - rest.len() + at)
 }
 
 #[cfg(test)]
@@ -107,6 +129,17 @@ mod tests {
     }
 
     proptest::proptest! {
+        /// Neighbours of `{`, with and without the highest bit, must not be taken for it.
+        #[test]
+        fn a_brace_is_found_wherever_it_is(
+            near in proptest::collection::vec(proptest::sample::select(&b"{z|\x7a\xfb\xfc\x00\xff"[..]), 0..40),
+            any in proptest::collection::vec(proptest::num::u8::ANY, 0..40),
+        ) {
+            for key in [&near[..], &any, &[&any[..], &near].concat()] {
+                proptest::prop_assert_eq!(find(b'{', key), memchr::memchr(b'{', key));
+            }
+        }
+
         /// Any bytes of any length have the checksum that the crate says byte by byte.
         #[test]
         fn sums_as_the_crate_does(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..70)) {

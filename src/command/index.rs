@@ -59,7 +59,7 @@ impl NameIndex {
     }
 
     /// The number of `name`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, name: &[u8]) -> Option<u16> {
         let len = u16::try_from(name.len()).ok()?;
         let head = head(name);
@@ -99,7 +99,8 @@ fn head(name: &[u8]) -> u64 {
         let last = u64::from(u32::from_le_bytes(*last)) << ((name.len() - 4) * 8);
         u64::from(u32::from_le_bytes(*first)) | last
     } else {
-        name.iter().rev().fold(0, |head, &byte| head << 8 | u64::from(byte))
+        let of = |at: usize| name.get(at).map_or(0, |&byte| u64::from(byte) << (at * 8));
+        of(0) | of(1) | of(2)
     })
 }
 

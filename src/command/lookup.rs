@@ -31,18 +31,29 @@ const QUOTED_MAX: usize = 128;
 impl CommandTable {
     /// The row of a request: a subcommand's own if the command is a container. Checks the number
     /// of arguments.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&self, args: Args<'_>) -> Result<(CommandId, &Command), LookupError> {
-        let Some((mut id, mut row)) = self.find(&self.names, args.get(0)) else {
-            return Err(LookupError::UnknownCommand);
-        };
+        match self.find(&self.names, args.get(0)) {
+            Some((id, row)) if row.subcommands.is_none() && row.accepts(args.len()) => {
+                Ok((id, row))
+            }
+            found => self.lookup_further(found, args),
+        }
+    }
+
+    /// The rare rest: subcommands and objections.
+    #[inline(never)]
+    fn lookup_further<'a>(
+        &'a self,
+        found: Option<(CommandId, &'a Command)>,
+        args: Args<'_>,
+    ) -> Result<(CommandId, &'a Command), LookupError> {
+        let (mut id, mut row) = found.ok_or(LookupError::UnknownCommand)?;
         if let Some(subcommands) = &row.subcommands
             && args.len() > 1
         {
-            let Some(found) = self.find(subcommands, args.get(1)) else {
-                return Err(LookupError::UnknownSubcommand);
-            };
-            (id, row) = found;
+            let subcommand = self.find(subcommands, args.get(1));
+            (id, row) = subcommand.ok_or(LookupError::UnknownSubcommand)?;
         }
         if row.accepts(args.len()) {
             Ok((id, row))
@@ -51,7 +62,7 @@ impl CommandTable {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, names: &NameIndex, name: &[u8]) -> Option<(CommandId, &Command)> {
         let id = names.find(name)?;
         Some((id, self.get(id)?))

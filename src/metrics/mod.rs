@@ -12,4 +12,4 @@ pub mod stats;
 
 pub use exposition::{Exposition, Scrape};
 pub use names::{Kind, Metric, Unit, documented};
-pub use stats::{NodeStats, Outcome, WorkerStats};
+pub use stats::{Bucket, NodeStats, Outcome, WorkerStats};

@@ -41,6 +41,18 @@ impl Count {
     }
 }
 
+/// Which of [`BUCKETS_US`] a latency is in; found once for all blocks that count it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket(usize);
+
+impl Bucket {
+    /// The bucket of that many microseconds.
+    #[inline]
+    pub fn of(us: u64) -> Bucket {
+        Bucket(BUCKETS_US.iter().position(|bound| us <= *bound).unwrap_or(BUCKETS_US.len()))
+    }
+}
+
 /// Latencies, counted in [`BUCKETS_US`].
 #[derive(Debug, Default)]
 pub struct Latencies {
@@ -49,11 +61,10 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Counts one latency.
+    /// Counts one latency, which is in this bucket.
     #[inline]
-    pub fn record(&self, us: u64) {
-        let bucket = BUCKETS_US.iter().position(|bound| us <= *bound).unwrap_or(BUCKETS_US.len());
-        self.buckets[bucket].add(1);
+    pub fn record(&self, us: u64, bucket: Bucket) {
+        self.buckets[bucket.0].add(1);
         self.sum_us.add(us);
     }
 

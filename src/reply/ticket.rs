@@ -122,7 +122,7 @@ impl Ticket {
 
     /// Takes the last piece of the reply; once only. By reference, so that a pipeline need not move
     /// the ticket.
-    #[inline]
+    #[inline(always)]
     pub fn answer(&mut self, bytes: &[u8]) -> Answered {
         debug_assert!(!self.redeemed, "a second reply");
         self.redeemed = true;

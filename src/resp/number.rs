@@ -42,10 +42,13 @@ pub enum Line {
 }
 
 /// Reads a line such as `$512\r\n`, whose type byte is at `bytes[0]`.
-#[inline]
+#[inline(always)]
 pub fn integer_line(bytes: &[u8]) -> Line {
-    // Almost every line is `$` and one or two digits: this loop is all the work there is. A node
-    // takes no leading zeros, so such a line must not reach one.
+    short_line(bytes).unwrap_or_else(|| any_line(bytes))
+}
+
+fn any_line(bytes: &[u8]) -> Line {
+    // A node takes no leading zeros, so such a line must not reach one.
     let mut value: u64 = 0;
     let mut at = 1;
     while let Some(&byte) = bytes.get(at) {
@@ -68,6 +71,21 @@ pub fn integer_line(bytes: &[u8]) -> Line {
     }
 }
 
+/// Almost every line is a type byte and one or two digits: these are looked at all at once.
+#[inline(always)]
+fn short_line(bytes: &[u8]) -> Option<Line> {
+    let &[_, a, b, c, d] = bytes.first_chunk()?;
+    let (first, second) = (u64::from(a.wrapping_sub(b'0')), u64::from(b.wrapping_sub(b'0')));
+    if [b, c] == *b"\r\n" && first <= 9 {
+        return Some(Line::Integer { value: first as i64, len: 4 });
+    }
+    // Without a zero in front.
+    if [c, d] == *b"\r\n" && (1..=9).contains(&first) && second <= 9 {
+        return Some(Line::Integer { value: (first * 10 + second) as i64, len: 5 });
+    }
+    None
+}
+
 /// The rare rest: signs, leading zeros, very long numbers, garbage.
 #[cold]
 fn long_line(bytes: &[u8]) -> Line {
@@ -87,6 +105,20 @@ fn long_line(bytes: &[u8]) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn short_lines_are_read_as_any_other(
+            digits in proptest::collection::vec(proptest::sample::select(&b"0019-+/:"[..]), 0..4),
+            end in proptest::sample::select(&["\r\n", "\r\n", "\n", "\r", "\r\r\n", ""][..]),
+            rest in proptest::sample::select(&["", "a", "\r\n", "$1\r\n"][..]),
+        ) {
+            let bytes = [b"$", &digits[..], end.as_bytes(), rest.as_bytes()].concat();
+            if let Some(line) = short_line(&bytes) {
+                proptest::prop_assert_eq!(line, any_line(&bytes));
+            }
+        }
+    }
 
     #[test]
     fn integers_as_redis_reads_them() {

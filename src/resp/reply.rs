@@ -70,7 +70,7 @@ impl ReplyScanner {
     }
 
     /// Takes the header line at the start of `bytes`; 0 when it is not there in full.
-    #[inline]
+    #[inline(always)]
     fn header(&mut self, bytes: &[u8]) -> Result<usize, ProtocolError> {
         let Some(&kind) = bytes.first() else { return Ok(0) };
         match kind {

@@ -131,27 +131,28 @@ impl RequestScanner {
         authenticated: bool,
     ) -> Result<Scan, RequestFault> {
         while self.left > 0 {
-            if self.bulk_end.is_none() {
-                match self.bulk_line(bytes, limits, authenticated)? {
-                    Some(end) => self.bulk_end = Some(end),
+            let end = match self.bulk_end.take() {
+                Some(end) => end,
+                None => match self.bulk_line(bytes, limits, authenticated)? {
+                    Some(end) => end,
                     None => {
                         return Ok(Scan::Partial { missing: self.missing_at_least(LINE_REST_MIN) });
                     }
+                },
+            };
+            match bytes.get(end - 2..end) {
+                Some(b"\r\n") => {}
+                Some(_) => return Err(RequestFault::BadWordEnd),
+                None => {
+                    self.bulk_end = Some(end);
+                    let rest = self.missing_at_least(0);
+                    return Ok(Scan::Partial { missing: end - bytes.len() + rest });
                 }
-            }
-            let Some(end) = self.bulk_end else { break };
-            if bytes.len() < end {
-                let rest = self.missing_at_least(0);
-                return Ok(Scan::Partial { missing: end - bytes.len() + rest });
-            }
-            if bytes[end - 2..end] != *b"\r\n" {
-                return Err(RequestFault::BadWordEnd);
             }
             // `end` was held below the request limit, which the configuration holds below 4 GiB.
             self.ranges.push((self.at as u32, (end - 2) as u32));
             self.at = end;
             self.left -= 1;
-            self.bulk_end = None;
         }
         Ok(Scan::Request(self.at))
     }

@@ -222,7 +222,7 @@ impl Router {
     }
 
     /// The pipeline to the master of a slot, when the map names one.
-    #[inline]
+    #[inline(always)]
     fn master_of(&self, slot: Slot, protocol: Protocol) -> Option<Rc<Pipeline>> {
         let map = self.map.borrow();
         let shard = map.shard_of(slot)?;

@@ -419,6 +419,7 @@ impl Session {
     }
 
     /// Takes the next place in line, or a muted one when the client wants no reply.
+    #[inline(always)]
     fn ticket(&mut self) -> u64 {
         match self.state.replies {
             ReplyMode::On => self.outlet.ticket(),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::metrics::format_check::Exposed;
 use crate::metrics::names;
-use crate::metrics::stats::Latencies;
+use crate::metrics::stats::{Bucket, Latencies};
 
 const HOSTILE: [&str; 7] =
     ["a\"b", "a\\b", "a\\\"b", "a\nb", "a\\\nb", "} 1\nslotway_ready 7", "läute, =\"\\\\"];
@@ -33,7 +33,7 @@ fn set<'m>(
             Kind::Gauge => scrape.gauge(metric, &values, count as f64),
             Kind::Histogram => {
                 let latencies = Latencies::default();
-                (0..count).for_each(|n| latencies.record(n * 100));
+                (0..count).for_each(|n| latencies.record(n * 100, Bucket::of(n * 100)));
                 let (mut counts, mut sum_us) = Default::default();
                 latencies.add_to(&mut counts, &mut sum_us);
                 scrape.latencies(metric, &values, &counts, sum_us);
