@@ -38,8 +38,8 @@ impl<'a> Args<'a> {
     pub fn as_sent(&self, first: usize, end: usize) -> &'a [u8] {
         let end_of = |index: usize| self.ranges.get(index).map(|(_, end)| *end as usize + 2);
         let start = match first.checked_sub(1) {
-            // Before the first word there is nothing but the number of words.
-            None => memchr::memchr(b'$', self.bytes),
+            // Before the first word there is nothing but the number of words, in a few digits.
+            None => self.bytes.iter().position(|byte| *byte == b'$'),
             Some(before) => end_of(before),
         };
         let range = start.zip(end.checked_sub(1).and_then(end_of));

@@ -20,10 +20,10 @@ use crate::host::{self, Host};
 use crate::load::{Load, Pace, Verb};
 use crate::options::parse_time;
 use crate::peers::{Sample, measure, median};
-use crate::site::{Proxy, Site, SiteArgs};
+use crate::site::{Nodes, Proxy, Site, SiteArgs};
 use slow::Slow;
 
-const MASTERS: usize = 3;
+const NODES: Nodes = Nodes { masters: 3, replicas: true, lone: true };
 const WARM_UP: Duration = Duration::from_millis(300);
 /// For the slow ones to be in the midst of it.
 const SLOW_LEAD: Duration = Duration::from_millis(500);
@@ -69,7 +69,7 @@ pub(crate) fn run(args: IsolationArgs, stop: &AtomicBool) -> Result<()> {
     host::raise_open_files();
     let site = match args.target {
         Some(address) => Site::running(address)?,
-        None => Site::start(&args.site, MASTERS, true, stop)?,
+        None => Site::start(&args.site, NODES, stop)?,
     };
     site.fill(LOAD.bytes, LOAD.keys).context("cannot write the keys")?;
     let mut rows: Vec<Row> = site.proxies.iter().map(Row::new).collect();

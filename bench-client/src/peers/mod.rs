@@ -66,8 +66,8 @@ fn run_stage(
     comparison: &mut Comparison,
     stop: &AtomicBool,
 ) -> Result<()> {
-    eprintln!("starting Redis with {} masters, and the proxies", stage.masters);
-    let site = match Site::start(&plan.site, stage.masters, stage.with_replicas, stop) {
+    eprintln!("starting Redis with {} masters, and the proxies", stage.nodes.masters);
+    let site = match Site::start(&plan.site, stage.nodes, stop) {
         Ok(site) => site,
         Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),
         Err(error) => return Err(error),
@@ -81,7 +81,7 @@ fn run_stage(
             filled.push(load.bytes);
         }
         let mut rows: Vec<Row> =
-            site.proxies.iter().map(|proxy| Row::new(stage.masters, case, proxy)).collect();
+            site.proxies.iter().map(|proxy| Row::new(stage.nodes.masters, case, proxy)).collect();
         for round in 0..plan.rounds {
             // Each is the first in some round: what comes first may be better or worse off.
             let count = rows.len();

@@ -11,7 +11,7 @@ use clap::Args;
 use super::cases::{self, Case};
 use crate::load::Pace;
 use crate::options::parse_time;
-use crate::site::SiteArgs;
+use crate::site::{Nodes, SiteArgs};
 
 const ROUNDS: u16 = 5;
 const COUNTED: Duration = Duration::from_millis(2_000);
@@ -40,6 +40,10 @@ pub(crate) struct PeersArgs {
     /// run only get16_p1 and get16_p16.
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [3_usize, 12, 24])]
     masters: Vec<usize>,
+    /// No replicas for three masters either: as many copies of a value as the lone Redis behind
+    /// HAProxy keeps.
+    #[arg(long)]
+    without_replicas: bool,
     /// Counted time of each run [default: 2s; --quick: 800ms].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     duration: Option<Duration>,
@@ -68,10 +72,8 @@ pub(super) struct Plan {
 /// What is run with one cluster, started for it.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// Its masters.
-    pub(super) masters: usize,
-    /// Whether each has a replica.
-    pub(super) with_replicas: bool,
+    /// Its masters and replicas.
+    pub(super) nodes: Nodes,
     /// What is run.
     pub(super) cases: Vec<Case>,
 }
@@ -83,8 +85,9 @@ impl Plan {
         let mut stages = Vec::new();
         for masters in masters {
             ensure!((3..=MASTERS_MAX).contains(&masters), "--masters: 3 to {MASTERS_MAX}");
-            let with_replicas = masters == USUAL_MASTERS;
-            let default = if with_replicas { cases::ALL } else { cases::WIDE };
+            let usual = masters == USUAL_MASTERS;
+            let nodes = Nodes { masters, replicas: usual && !args.without_replicas, lone: usual };
+            let default = if usual { cases::ALL } else { cases::WIDE };
             let names = match args.cases.is_empty() {
                 true => default.split(',').map(str::to_owned).collect(),
                 false => args.cases.clone(),
@@ -96,7 +99,7 @@ impl Plan {
             let (idle, busy): (Vec<Case>, Vec<Case>) =
                 cases.map_err(anyhow::Error::msg)?.into_iter().partition(Case::is_idle);
             let cases = [busy, idle].into_iter().filter(|cases| !cases.is_empty());
-            stages.extend(cases.map(|cases| Stage { masters, with_replicas, cases }));
+            stages.extend(cases.map(|cases| Stage { nodes, cases }));
         }
         let (rounds, counted, warm_up) = match args.quick {
             true => (1, QUICK_COUNTED, QUICK_WARM_UP),
@@ -128,7 +131,7 @@ mod tests {
     }
 
     fn stages(words: &[&str]) -> Vec<(usize, bool, usize)> {
-        let shape = |stage: &Stage| (stage.masters, stage.with_replicas, stage.cases.len());
+        let shape = |stage: &Stage| (stage.nodes.masters, stage.nodes.replicas, stage.cases.len());
         plan(words).unwrap().stages.iter().map(shape).collect()
     }
 
@@ -138,6 +141,7 @@ mod tests {
         assert_eq!(stages(&[]), [(3, true, usual), (3, true, 1), (12, false, 2), (24, false, 2)]);
         assert_eq!(stages(&["--quick"]), [(3, true, usual), (3, true, 1)]);
         assert_eq!(stages(&["--cases", "get16_p1", "--masters", "6"]), [(6, false, 1)]);
+        assert_eq!(stages(&["--quick", "--without-replicas"]), [(3, false, usual), (3, false, 1)]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::child::{self, Child, Ports};
-use super::{fill::SLOTS, local, wait_until, wire};
+use super::{Nodes, fill::SLOTS, local, wait_until, wire};
 
 /// A failover of a node that had to wait for a core would spoil the figures.
 const NODE_TIMEOUT_MS: &str = "10000";
@@ -28,11 +28,10 @@ impl Cluster {
     pub(super) fn start(
         folder: &Path,
         ports: &mut Ports,
-        masters: usize,
-        with_replicas: bool,
+        Nodes { masters, replicas, .. }: Nodes,
         stop: &AtomicBool,
     ) -> Result<Cluster> {
-        let count = if with_replicas { 2 * masters } else { masters };
+        let count = if replicas { 2 * masters } else { masters };
         let (mut nodes, mut addresses) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let port = ports.next()?;

@@ -88,25 +88,31 @@ pub(crate) struct Site {
     folder: TempDir,
 }
 
+/// Which Redis nodes there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nodes {
+    /// Masters of the cluster.
+    pub(crate) masters: usize,
+    /// Whether each has a replica.
+    pub(crate) replicas: bool,
+    /// Whether there is a Redis alone, too, and what is measured in front of it.
+    pub(crate) lone: bool,
+}
+
 impl Site {
-    /// Starts a cluster of `masters`, with a replica each if so wanted, and all proxies in front.
-    pub(crate) fn start(
-        args: &SiteArgs,
-        masters: usize,
-        with_replicas: bool,
-        stop: &AtomicBool,
-    ) -> Result<Site> {
+    /// Starts these nodes and all proxies in front of them.
+    pub(crate) fn start(args: &SiteArgs, nodes: Nodes, stop: &AtomicBool) -> Result<Site> {
         let folder = tempfile::Builder::new().prefix("slotway-bench-").tempdir()?;
         let mut ports = Ports::new();
-        let setups = proxies::setups(args, with_replicas);
+        let setups = proxies::setups(args, nodes.lone);
         let mut children = Vec::new();
         let cluster = if setups.iter().any(|setup| setup.front != Front::Lone) {
-            Some(Cluster::start(folder.path(), &mut ports, masters, with_replicas, stop)?)
+            Some(Cluster::start(folder.path(), &mut ports, nodes, stop)?)
         } else {
             None
         };
         let lone = if setups.iter().any(|setup| setup.front == Front::Lone)
-            || (args.direct && with_replicas)
+            || (args.direct && nodes.lone)
         {
             let port = ports.next()?;
             children.push(cluster::lone(folder.path(), port, stop)?);
@@ -119,7 +125,9 @@ impl Site {
             site.add(&setup, &mut ports, args.workers, stop)
                 .with_context(|| format!("{} does not start", setup.name))?;
         }
-        site.add_running(args, with_replicas);
+        if nodes.lone {
+            site.add_running(args);
+        }
         if site.proxies.is_empty() {
             bail!("there is nothing to measure: --only names nothing that is here");
         }
@@ -161,10 +169,7 @@ impl Site {
         Ok(())
     }
 
-    fn add_running(&mut self, args: &SiteArgs, with_replicas: bool) {
-        if !with_replicas {
-            return;
-        }
+    fn add_running(&mut self, args: &SiteArgs) {
         if let (true, Some(address)) = (args.direct, self.lone) {
             let pid = self.children.first().map_or(0, Child::pid);
             self.proxies.push(Proxy { name: "direct".into(), address, pid, front: Front::Direct });
