@@ -9,7 +9,7 @@ help:
 	@echo "make soak    faults by chance under load, for MINUTES=10; SEED=n repeats a choice"
 	@echo "make check   format and lints"
 	@echo "make bench   what each step of a request costs by itself"
-	@echo "make bench-peers   the same work through this gateway and other proxies; half an hour, or"
+	@echo "make bench-peers   the same work through this gateway and other proxies; 20 minutes, or"
 	@echo "                   three minutes with ARGS=--quick"
 	@echo "make swarm-up, swarm-test, swarm-down    the stack on this machine's Docker engine"
 

@@ -94,7 +94,8 @@ fn lacks_brace(key: &[u8]) -> bool {
     const SHORT_MAX: usize = 64;
     const EACH: u64 = u64::from_le_bytes([1; STRIDE]);
     let has_none = |stride: &[u8; STRIDE]| {
-        // A `{` becomes zero, and what borrows for the whole stride is a zero.
+        // A `{` becomes zero, and only where a byte is zero does taking one off each set a highest
+        // bit that was clear.
         let others = u64::from_le_bytes(*stride) ^ (EACH * u64::from(b'{'));
         others.wrapping_sub(EACH) & !others & (EACH << 7) == 0
     };
@@ -132,7 +133,8 @@ mod tests {
         /// Neighbours of `{`, with and without the highest bit, must not be taken for it.
         #[test]
         fn a_brace_is_seen_wherever_it_is(
-            near in proptest::collection::vec(proptest::sample::select(&b"{z|\x7a\xfb\xfc\x00\xff"[..]), 0..40),
+            near in proptest::collection::vec(
+                proptest::sample::select(&b"{zy|}\xfa\xfb\xfc\x00\xff"[..]), 0..40),
             any in proptest::collection::vec(proptest::num::u8::ANY, 0..40),
         ) {
             for key in [&near[..], &any, &[&any[..], &near].concat()] {

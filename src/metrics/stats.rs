@@ -41,15 +41,19 @@ impl Count {
     }
 }
 
-/// Which of [`BUCKETS_US`] a latency is in; found once for all blocks that count it.
+/// A latency, and which of [`BUCKETS_US`] it is in: found once for all blocks that count it.
 #[derive(Clone, Copy, Debug)]
-pub struct Bucket(usize);
+pub struct Bucket {
+    us: u64,
+    at: usize,
+}
 
 impl Bucket {
-    /// The bucket of that many microseconds.
+    /// A latency of that many microseconds.
     #[inline]
     pub fn of(us: u64) -> Bucket {
-        Bucket(BUCKETS_US.iter().position(|bound| us <= *bound).unwrap_or(BUCKETS_US.len()))
+        let at = BUCKETS_US.iter().position(|bound| us <= *bound).unwrap_or(BUCKETS_US.len());
+        Bucket { us, at }
     }
 }
 
@@ -61,10 +65,10 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Counts one latency, which is in this bucket.
+    /// Counts one latency.
     #[inline]
-    pub fn record(&self, us: u64, bucket: Bucket) {
-        self.buckets[bucket.0].add(1);
+    pub fn record(&self, Bucket { us, at }: Bucket) {
+        self.buckets[at].add(1);
         self.sum_us.add(us);
     }
 
@@ -232,7 +236,7 @@ pub const NODE_ERRORS: [&str; 13] = [
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct NodeStats {
-    /// Requests sent.
+    /// Requests answered.
     pub requests: Count,
     /// Requests without an answer yet.
     pub inflight: Count,

@@ -81,7 +81,7 @@ fn run_stage(
             filled.push(load.bytes);
         }
         let mut rows: Vec<Row> =
-            site.proxies.iter().map(|proxy| Row::new(stage.nodes.masters, case, proxy)).collect();
+            site.proxies.iter().map(|proxy| Row::new(stage.nodes, case, proxy)).collect();
         for round in 0..plan.rounds {
             // Each is the first in some round: what comes first may be better or worse off.
             let count = rows.len();

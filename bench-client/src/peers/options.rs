@@ -18,7 +18,7 @@ const COUNTED: Duration = Duration::from_millis(2_000);
 const WARM_UP: Duration = Duration::from_millis(300);
 const QUICK_COUNTED: Duration = Duration::from_millis(800);
 const QUICK_WARM_UP: Duration = Duration::from_millis(100);
-/// The cluster that most cases run with; it has replicas, the others have none.
+/// The cluster that most cases run with; it has replicas unless told otherwise, others have none.
 const USUAL_MASTERS: usize = 3;
 const MASTERS_MAX: usize = 48;
 
@@ -72,7 +72,7 @@ pub(super) struct Plan {
 /// What is run with one cluster, started for it.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// Its masters and replicas.
+    /// Its nodes, and whether there is a lone Redis beside them.
     pub(super) nodes: Nodes,
     /// What is run.
     pub(super) cases: Vec<Case>,

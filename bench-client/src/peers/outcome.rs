@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::cases::Case;
 use super::measure::{Idle, Sample};
 use crate::host::Host;
-use crate::site::{Front, Proxy};
+use crate::site::{Front, Nodes, Proxy};
 
 /// Above this share of the cores the machine was not ours alone.
 const OTHERS_PERCENT_MAX: f64 = 10.0;
@@ -28,6 +28,8 @@ pub(super) struct Comparison {
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) masters: usize,
+    /// Whether each master has a replica.
+    pub(super) replicas: bool,
     pub(super) case: String,
     pub(super) proxy: String,
     pub(super) front: Front,
@@ -62,10 +64,11 @@ pub(super) struct Ratios {
 
 impl Row {
     /// Nothing found yet.
-    pub(super) fn new(masters: usize, case: &Case, proxy: &Proxy) -> Row {
+    pub(super) fn new(nodes: Nodes, case: &Case, proxy: &Proxy) -> Row {
         let single = matches!(proxy.front, Front::Lone | Front::Direct);
         Row {
-            masters,
+            masters: nodes.masters,
+            replicas: nodes.replicas,
             case: case.name.clone(),
             proxy: proxy.name.clone(),
             front: proxy.front,
@@ -181,6 +184,7 @@ mod tests {
     fn row(front: Front, comparable: bool, samples: Vec<Sample>) -> Row {
         Row {
             masters: 3,
+            replicas: true,
             case: "get16_p1".into(),
             proxy: String::new(),
             front,

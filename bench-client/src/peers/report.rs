@@ -126,8 +126,12 @@ fn idle(page: &mut String, all: &Comparison) {
 fn notes(page: &mut String, all: &Comparison) {
     *page += "\n";
     if all.rows.iter().any(|row| row.front == Front::Lone) {
-        *page += "haproxy has a single Redis without replicas behind it and understands nothing of \
-                  what it passes on; the others have the cluster.\n";
+        let replicas = if all.rows.iter().any(|row| row.replicas) { "with" } else { "without" };
+        let _ = writeln!(
+            page,
+            "haproxy has a single Redis without replicas behind it and understands nothing of what \
+             it passes on; the others have the cluster of three masters {replicas} replicas.",
+        );
     }
     if all.rows.iter().any(|row| !row.comparable) {
         *page += "¹ Not comparable: one Redis has all the keys, nothing is split or merged; left \
@@ -155,6 +159,7 @@ fn as_json(all: &Comparison) -> Value {
         .map(|row| {
             json!({
                 "masters": row.masters,
+                "replicas": row.replicas,
                 "case": row.case,
                 "proxy": row.proxy,
                 "front": format!("{:?}", row.front).to_lowercase(),

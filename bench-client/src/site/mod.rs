@@ -95,7 +95,8 @@ pub(crate) struct Nodes {
     pub(crate) masters: usize,
     /// Whether each has a replica.
     pub(crate) replicas: bool,
-    /// Whether there is a Redis alone, too, and what is measured in front of it.
+    /// Whether there is a Redis alone, too; what is in front of it is measured then, and so is what
+    /// runs already.
     pub(crate) lone: bool,
 }
 

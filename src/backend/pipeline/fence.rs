@@ -73,10 +73,10 @@ impl Fences {
     fn next(&mut self) -> [u8; FENCE_LEN] {
         let name = self.name(self.sent);
         self.sent += 1;
-        let mut request = [b'\n'; FENCE_LEN];
+        let mut request = [0; FENCE_LEN];
         request[..HEADER.len()].copy_from_slice(HEADER);
         request[HEADER.len()..][..NAME_LEN].copy_from_slice(&name);
-        request[FENCE_LEN - 2] = b'\r';
+        request[FENCE_LEN - 2..].copy_from_slice(b"\r\n");
         request
     }
 

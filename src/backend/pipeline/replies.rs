@@ -69,15 +69,6 @@ impl Pipeline {
 
     /// Hands every reply, and every piece of one, in `bytes` to its ticket.
     fn take_replies(&self, state: &mut State, bytes: &[u8]) -> Result<(), ProtocolError> {
-        let waiting = state.entries.len();
-        let taken = self.take_each(state, bytes);
-        let answered = (waiting - state.entries.len()) as u64;
-        self.stats.requests.add(answered);
-        self.stats.inflight.sub(answered);
-        taken
-    }
-
-    fn take_each(&self, state: &mut State, bytes: &[u8]) -> Result<(), ProtocolError> {
         let now_us = self.shared.clock.tick();
         let mut at = 0;
         while at < bytes.len() {
@@ -142,6 +133,8 @@ impl Pipeline {
         let entry =
             state.entries.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
         state.passed_on = false;
+        self.stats.requests.add(1);
+        self.stats.inflight.sub(1);
         if let Some(ticket) = &mut entry.ticket {
             let is_error = begins && piece.first() == Some(&b'-');
             if is_error && let Some(why) = self.trouble_in(ticket, piece) {
@@ -173,7 +166,7 @@ impl Pipeline {
     fn answer(&self, ticket: &mut Ticket, piece: &[u8], is_error: bool, now_us: u64) {
         let latency = now_us.saturating_sub(ticket.begun_us);
         let bucket = Bucket::of(latency);
-        self.stats.latencies.record(latency, bucket);
+        self.stats.latencies.record(bucket);
         let command = ticket.command;
         let is_error = match ticket.answer(piece) {
             Answered::Whole => is_error,
@@ -184,7 +177,7 @@ impl Pipeline {
         self.shared.stats.command(command, outcome);
         let class = self.shared.classes.borrow().get(usize::from(command)).copied();
         if let Some(block) = self.shared.stats.latencies.get(usize::from(class.unwrap_or(0))) {
-            block.record(latency, bucket);
+            block.record(bucket);
         }
     }
 }

@@ -33,7 +33,7 @@ fn set<'m>(
             Kind::Gauge => scrape.gauge(metric, &values, count as f64),
             Kind::Histogram => {
                 let latencies = Latencies::default();
-                (0..count).for_each(|n| latencies.record(n * 100, Bucket::of(n * 100)));
+                (0..count).for_each(|n| latencies.record(Bucket::of(n * 100)));
                 let (mut counts, mut sum_us) = Default::default();
                 latencies.add_to(&mut counts, &mut sum_us);
                 scrape.latencies(metric, &values, &counts, sum_us);

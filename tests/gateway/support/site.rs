@@ -49,7 +49,7 @@ pub(crate) fn shared() -> &'static Site {
 }
 
 /// A cluster of three masters for tests that look at the whole keyspace: one at a time, each
-/// without what the one before has left.
+/// without the keys that the one before has left.
 pub(crate) fn alone() -> MutexGuard<'static, Site> {
     static ALONE: OnceLock<Mutex<Site>> = OnceLock::new();
     let site = ALONE.get_or_init(|| Mutex::new(Site::start(3, &[])));
