@@ -1,13 +1,16 @@
-//! What ten thousand idle connections cost.
+//! What ten thousand idle connections cost, and that large values leave nothing behind.
 
 use std::net::TcpStream;
 
 use crate::support::cluster::{key, value_of};
 use crate::support::wire::bulk;
-use crate::support::{Cluster, Gateway, wait_for};
+use crate::support::{Act, Cluster, Gateway, pair, wait_for};
 
 const CLIENTS: usize = 10_000;
 const LIMIT_MIB: usize = 60;
+const LARGE_BYTES: usize = 64 << 20;
+/// What may stay after a large value.
+const KEPT_MIB: usize = 16;
 
 #[test]
 fn ten_thousand_idle_clients_fit() {
@@ -46,4 +49,32 @@ fn ten_thousand_idle_clients_fit() {
     wait_for("every socket is given back", || gateway.clients() == 1);
     assert_eq!(probe.ask(&format!("GET {}", key(0, 2, 0))), value);
     println!("after all have gone: {} MiB", gateway.memory_mib());
+}
+
+#[test]
+fn what_large_values_took_is_given_back() {
+    let (cluster, gateway, mut client) = pair("");
+    let (large, small) = (key(0, 2, 0), key(1, 2, 0));
+    let value = "v".repeat(LARGE_BYTES);
+    let reply = bulk(&value);
+    let said = reply.clone();
+    cluster.script(move |call| {
+        let is_get = call.node == 0 && call.text.starts_with("GET ");
+        is_get.then(|| Act::say(&said))
+    });
+    let mut other = gateway.client();
+    let mut is_small = |limit_mib| {
+        // Others go on meanwhile, with nothing large.
+        assert_eq!(other.ask(&format!("GET {small}")), bulk(&value_of(&small)));
+        gateway.memory_mib() <= limit_mib
+    };
+    wait_for("the first replies", || is_small(usize::MAX));
+    let before = gateway.memory_mib();
+    assert_eq!(client.ask(&format!("SET {large} {value}")), "+OK\r\n");
+    wait_for("what a request took is given back", || is_small(before + KEPT_MIB));
+    client.send(&[&format!("GET {large}")]);
+    // Nobody reads it yet, so the gateway has most of it.
+    wait_for("a reply in memory", || gateway.memory_mib() > before + 2 * KEPT_MIB);
+    assert!(client.reply() == reply);
+    wait_for("what a reply took is given back", || is_small(before + KEPT_MIB));
 }
