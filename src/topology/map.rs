@@ -11,8 +11,13 @@ use crate::slot::{SLOTS, Slot};
 
 /// No shard serves the slot.
 const NOBODY: u16 = u16::MAX;
+/// The slots of a block do not all have the same shard.
+const MIXED: u16 = NOBODY - 1;
+/// How many slots make a block.
+const BLOCK: usize = 64;
 /// Most shards a map may have; Redis Cluster's own bound is 16,384 masters.
 pub const SHARDS_MAX: usize = SLOTS;
+const _: () = assert!(SHARDS_MAX <= MIXED as usize, "no shard is taken for a mark");
 
 /// One shard: a master and the replicas that would take its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +48,9 @@ pub struct ClusterMap {
     /// does not tell config epochs.
     pub epoch: u64,
     shard_of: Box<[u16]>,
+    /// The shard of each block of slots. Shards have long ranges, so most look-ups end here: in 512
+    /// bytes that stay in the processor's nearest cache, where the 32 KiB of all slots do not.
+    blocks: [u16; SLOTS / BLOCK],
     shards: Vec<Shard>,
     /// How many slots have a shard.
     assigned: usize,
@@ -65,6 +73,7 @@ impl Default for ClusterMap {
             version: 0,
             epoch: 0,
             shard_of,
+            blocks: [NOBODY; SLOTS / BLOCK],
             shards: Vec::new(),
             assigned: 0,
             spares: Vec::new(),
@@ -113,6 +122,10 @@ impl ClusterMap {
             *slot = place[usize::from(*slot)];
         }
         self.shards = order.into_iter().map(|old| self.shards[old].clone()).collect();
+        for (block, slots) in self.blocks.iter_mut().zip(self.shard_of.as_chunks::<BLOCK>().0) {
+            let all_alike = slots.iter().all(|shard| *shard == slots[0]);
+            *block = if all_alike { slots[0] } else { MIXED };
+        }
     }
 
     /// The same map with these masters that serve no slot.
@@ -146,7 +159,10 @@ impl ClusterMap {
     /// The shard that serves a slot.
     #[inline]
     pub fn shard_of(&self, slot: Slot) -> Option<usize> {
-        let shard = self.shard_of[slot.index()];
+        let shard = match self.blocks[slot.index() / BLOCK] {
+            MIXED => self.shard_of[slot.index()],
+            shard => shard,
+        };
         (shard != NOBODY).then_some(usize::from(shard))
     }
 
@@ -283,6 +299,32 @@ mod tests {
 
     fn slot(n: u64) -> Slot {
         Slot::new(n).expect("a slot")
+    }
+
+    /// Borders at any place, single slots within the range of another shard, and slots of nobody.
+    #[test]
+    fn every_slot_has_the_shard_of_its_range() {
+        let ranges =
+            [(0, 5000, 1), (5001, 9983, 2), (9984, 16000, 3), (100, 100, 2), (640, 703, 3)];
+        let of_range = |&(first, last, master): &(u16, u16, u16)| range(first, last, master);
+        let map = ClusterMap::from_ranges(ranges.iter().map(of_range).collect(), 1);
+        let moved = map.with_slot_at(slot(9983), node(3)).unwrap();
+        let moved = moved.with_slot_at(slot(16_383), node(1)).unwrap();
+        for n in 0..SLOTS as u16 {
+            let of = |map: &ClusterMap| {
+                let shard = map.shard_of(slot(u64::from(n)))?;
+                Some(map.shards()[shard].master.clone())
+            };
+            let found = ranges.iter().rfind(|(first, last, _)| (*first..=*last).contains(&n));
+            let master = found.map(|(.., master)| node(*master));
+            assert_eq!(of(&map), master, "slot {n}");
+            let master = match n {
+                9983 => Some(node(3)),
+                16_383 => Some(node(1)),
+                _ => master,
+            };
+            assert_eq!(of(&moved), master, "slot {n}");
+        }
     }
 
     #[test]
