@@ -119,6 +119,7 @@ pub async fn run(
         tracing::info!(%address, "metrics and health are served");
     }
     tasks.spawn(Arc::clone(&gateway).end_idle());
+    tasks.spawn(server::memory::give_back());
     let refresher = Refresher::new(
         Arc::clone(&gateway.topology),
         config.topology.seeds.clone(),

@@ -3,6 +3,8 @@
 //! Owns listeners, the limit on clients, and the order of a shutdown. Must not know RESP beyond the
 //! one line that a client too many is told.
 
+pub mod memory;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;

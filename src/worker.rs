@@ -3,7 +3,6 @@
 //! Owns the putting together of one worker, and its clients' tasks. Nothing on a request's path is
 //! shared with another worker. A panic in one client's task ends that client only.
 
-mod memory;
 mod scheduling;
 
 use std::cell::RefCell;
@@ -281,7 +280,6 @@ impl Workbench {
             self.stats.loop_lag_us.set(lags.sweep(largest_us));
             self.stats.pulse.beat();
             self.busy.note();
-            memory::give_back();
             let (mut buffered, mut unanswered) = (0, 0);
             for outlet in self.outlets.borrow().values() {
                 buffered += outlet.buffered();

@@ -15,6 +15,7 @@ const NOBODY: u16 = u16::MAX;
 const MIXED: u16 = NOBODY - 1;
 /// How many slots make a block.
 const BLOCK: usize = 64;
+const _: () = assert!(SLOTS.is_multiple_of(BLOCK), "no slot is left out");
 /// Most shards a map may have; Redis Cluster's own bound is 16,384 masters.
 pub const SHARDS_MAX: usize = SLOTS;
 const _: () = assert!(SHARDS_MAX <= MIXED as usize, "no shard is taken for a mark");
@@ -106,7 +107,8 @@ impl ClusterMap {
         map
     }
 
-    /// Shards in the order of their masters' ids, so that every gateway counts them alike.
+    /// Shards in the order of their masters' ids, so that every gateway counts them alike; then
+    /// what follows from the slots' shards. Ends every change of them.
     fn sort_shards(&mut self) {
         self.assigned = self.shard_of.iter().filter(|shard| **shard != NOBODY).count();
         let mut order: Vec<usize> = (0..self.shards.len()).collect();
