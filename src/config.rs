@@ -37,6 +37,8 @@ pub const MASTERS_MIN: usize = 3;
 pub struct Config {
     /// Worker threads; 0 is one per core.
     pub workers: usize,
+    /// Percentage of its core that a worker uses before another one takes part; with 0 all do.
+    pub worker_fill_percent: usize,
     /// Whether a worker that wakes lets the program go on that has the core (`SCHED_BATCH`).
     pub batch_scheduling: bool,
     /// Where the cluster is.
@@ -217,6 +219,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             workers: 0,
+            worker_fill_percent: 80,
             batch_scheduling: true,
             topology: TopologyConfig::default(),
             listeners: vec![ListenerConfig::default()],

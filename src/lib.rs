@@ -60,10 +60,12 @@ use backend::NodeBook;
 use config::Config;
 use keeper::{Keeper, KeeperError};
 use metrics::WorkerStats;
+use router::Held;
 use server::{Gateway, Stop};
 use session::clients::Clients;
+use session::seating::Seating;
 use topology::{Refresher, Topology};
-use worker::{Parts, Worker};
+use worker::Parts;
 
 /// File descriptors that are not clients: listeners, node connections, logs.
 const DESCRIPTORS_KEPT: u64 = 256;
@@ -120,6 +122,11 @@ pub async fn run(
     }
     tasks.spawn(Arc::clone(&gateway).end_idle());
     tasks.spawn(server::memory::give_back());
+    tasks.spawn(worker::staffing::keep(
+        gateway.workers.iter().map(|worker| Arc::clone(&worker.stats)).collect(),
+        Arc::clone(&gateway.seating),
+        config.worker_fill_percent,
+    ));
     let refresher = Refresher::new(
         Arc::clone(&gateway.topology),
         config.topology.seeds.clone(),
@@ -188,6 +195,8 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     let book = Arc::new(NodeBook::default());
     // Rows that a live server adds to the table later are counted as "other".
     let rows = topology.table().load().len();
+    // One is enough until it is full.
+    let in_use = if config.worker_fill_percent == 0 { count } else { 1 };
     let stats = || Arc::new(WorkerStats::new(rows));
     let parts = Parts {
         config: Arc::clone(&config),
@@ -195,11 +204,12 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
         clients: Arc::clone(&clients),
         book: Arc::clone(&book),
         stats: (0..count).map(|_| stats()).collect(),
+        seating: Arc::new(Seating::new(count, in_use)),
+        held: Arc::new(Held::new(config.limits.held_bytes_max)),
     };
-    let start = |index| Worker::start(index, parts.clone()).map_err(RunError::Worker);
-    let workers = (0..count).map(start).collect::<Result<Vec<_>, _>>()?;
+    let workers = worker::start_all(&parts).map_err(RunError::Worker)?;
     tracing::info!(workers = count, version = version::VERSION, "slotway starts");
-    Ok(Arc::new(Gateway::new(config, topology, clients, book, workers)))
+    Ok(Arc::new(Gateway::new(config, topology, clients, book, workers, parts.seating)))
 }
 
 /// Raises the limit on open files as far as allowed, and lowers the number of clients to what it

@@ -19,6 +19,7 @@ use crate::backend::NodeBook;
 use crate::config::Config;
 use crate::reply::texts;
 use crate::session::clients::Clients;
+use crate::session::seating::Seating;
 use crate::topology::Topology;
 use crate::worker::{Arrival, Worker};
 
@@ -54,6 +55,8 @@ pub struct Gateway {
     pub book: Arc<NodeBook>,
     /// The workers.
     pub workers: Vec<Worker>,
+    /// Which of them a client belongs to.
+    pub seating: Arc<Seating>,
     /// When it started.
     pub started: Instant,
     /// Whether it is about to end.
@@ -77,6 +80,7 @@ impl Gateway {
         clients: Arc<Clients>,
         book: Arc<NodeBook>,
         workers: Vec<Worker>,
+        seating: Arc<Seating>,
     ) -> Gateway {
         Gateway {
             config,
@@ -84,6 +88,7 @@ impl Gateway {
             clients,
             book,
             workers,
+            seating,
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }
@@ -148,17 +153,25 @@ impl Gateway {
             return;
         };
         let id = info.id;
-        let placed = prepare(stream).and_then(|stream| {
-            let worker = self.workers.iter().min_by_key(|worker| worker.load());
-            let worker = worker.ok_or_else(|| io::Error::other("no worker"))?;
-            let arrival = Arrival { stream, info, listener };
-            worker.place(arrival).map_err(|_| io::Error::other("the worker is behind"))
-        });
+        let placed =
+            prepare(stream).and_then(|stream| self.place(Arrival::new(stream, info, listener)));
         if let Err(error) = placed {
             self.clients.leave(id);
             self.clients.note_rejected();
             tracing::warn!(%error, "a client could not be placed");
         }
+    }
+
+    /// Places a client on the worker it belongs to or, when that one cannot take it, on the next.
+    fn place(&self, mut arrival: Arrival) -> io::Result<()> {
+        let home = self.seating.home(arrival.info.id);
+        for worker in self.workers.iter().cycle().skip(home).take(self.workers.len()) {
+            match worker.place(arrival) {
+                Ok(()) => return Ok(()),
+                Err(refused) => arrival = refused,
+            }
+        }
+        Err(io::Error::other("no worker can take it"))
     }
 
     /// Ends idle clients, for ever, when there is a limit.

@@ -4,14 +4,15 @@
 //! shared with another worker. A panic in one client's task ends that client only.
 
 mod scheduling;
+pub mod staffing;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::TcpStream as StdTcpStream;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,11 +26,13 @@ use crate::metrics::WorkerStats;
 use crate::reply::{Cut, Flusher, Outlet};
 use crate::resp::Protocol;
 use crate::resp::request::RequestLimits;
-use crate::router::{Router, Rules};
+use crate::router::{Held, Router, Rules};
 use crate::session::clients::{ClientInfo, Clients};
+use crate::session::seating::Seating;
 use crate::session::state::{ReplyMode, State, Surroundings};
-use crate::session::{End, Session, SessionLimits};
+use crate::session::{End, Moving, Parting, Session, SessionLimits};
 use crate::topology::Topology;
+use staffing::Load;
 
 /// The buffer that sockets are read into: large values are passed on in pieces of this size.
 const SCRATCH_BYTES: usize = 256 * 1024;
@@ -45,7 +48,7 @@ const SWEEP_EVERY: usize = 10;
 /// For how many sweeps a lag is told: longer than the usual time between scrapes.
 const LAG_SWEEPS: usize = 30;
 
-/// A client that has been accepted.
+/// A client that a worker is to serve: it has been accepted, or comes from another worker.
 #[derive(Debug)]
 pub struct Arrival {
     /// Its socket, not blocking.
@@ -54,6 +57,15 @@ pub struct Arrival {
     pub info: Arc<ClientInfo>,
     /// Which listener it came to.
     pub listener: usize,
+    /// What another worker knows of it.
+    known: Option<(State, Vec<u8>)>,
+}
+
+impl Arrival {
+    /// A client that has just been accepted by this listener.
+    pub fn new(stream: StdTcpStream, info: Arc<ClientInfo>, listener: usize) -> Arrival {
+        Arrival { stream, info, listener, known: None }
+    }
 }
 
 /// A worker as others see it.
@@ -62,8 +74,6 @@ pub struct Worker {
     arrivals: mpsc::Sender<Arrival>,
     /// Its counters.
     pub stats: Arc<WorkerStats>,
-    /// Clients placed here, those on their way included.
-    placed: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -80,24 +90,37 @@ pub struct Parts {
     pub book: Arc<NodeBook>,
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
+    /// Which worker a client belongs to.
+    pub seating: Arc<Seating>,
+    /// What the whole gateway holds for slots without a master.
+    pub held: Arc<Held>,
+}
+
+/// The ways to all workers; they do not keep a worker from ending.
+type Doors = Arc<[mpsc::WeakSender<Arrival>]>;
+
+/// Starts as many workers as `parts` has counters for.
+pub fn start_all(parts: &Parts) -> io::Result<Vec<Worker>> {
+    let channels = || mpsc::channel(ARRIVALS_MAX);
+    let (senders, receivers): (Vec<_>, Vec<_>) = parts.stats.iter().map(|_| channels()).unzip();
+    let doors: Doors = senders.iter().map(mpsc::Sender::downgrade).collect();
+    let ends = senders.into_iter().zip(receivers).enumerate();
+    ends.map(|(index, ends)| Worker::start(index, parts, &doors, ends)).collect()
 }
 
 impl Worker {
-    /// Starts worker number `index`.
-    pub fn start(index: usize, parts: Parts) -> io::Result<Worker> {
-        let (arrivals, receiver) = mpsc::channel(ARRIVALS_MAX);
+    fn start(
+        index: usize,
+        parts: &Parts,
+        doors: &Doors,
+        (arrivals, receiver): (mpsc::Sender<Arrival>, mpsc::Receiver<Arrival>),
+    ) -> io::Result<Worker> {
         let stats = Arc::clone(&parts.stats[index]);
-        let placed = Arc::new(AtomicUsize::new(0));
-        let (counters, seats) = (Arc::clone(&stats), Arc::clone(&placed));
+        let (parts, doors) = (parts.clone(), Arc::clone(doors));
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || work(parts, counters, seats, receiver))?;
-        Ok(Worker { arrivals, stats, placed, thread: Some(thread) })
-    }
-
-    /// How many clients it has.
-    pub fn load(&self) -> usize {
-        self.placed.load(Ordering::Relaxed)
+            .spawn(move || work(index, parts, doors, receiver))?;
+        Ok(Worker { arrivals, stats, thread: Some(thread) })
     }
 
     /// Whether its thread still runs.
@@ -107,33 +130,24 @@ impl Worker {
 
     /// Hands it a client; gives it back when the worker cannot take it.
     pub fn place(&self, arrival: Arrival) -> Result<(), Arrival> {
-        self.placed.fetch_add(1, Ordering::Relaxed);
-        self.arrivals.try_send(arrival).map_err(|error| {
-            self.placed.fetch_sub(1, Ordering::Relaxed);
-            error.into_inner()
-        })
+        self.arrivals.try_send(arrival).map_err(mpsc::error::TrySendError::into_inner)
     }
 }
 
 /// The thread of a worker: ends when its [`Worker`] is dropped.
-fn work(
-    parts: Parts,
-    stats: Arc<WorkerStats>,
-    placed: Arc<AtomicUsize>,
-    arrivals: mpsc::Receiver<Arrival>,
-) {
+fn work(index: usize, parts: Parts, doors: Doors, arrivals: mpsc::Receiver<Arrival>) {
     if parts.config.batch_scheduling {
         scheduling::wait_for_the_core();
     }
     let mut builder = Builder::new_current_thread();
     builder.enable_io().enable_time().event_interval(EVENT_INTERVAL);
-    let busy = BusyTime::watch(&mut builder, &stats);
+    let busy = BusyTime::watch(&mut builder, &parts.stats[index]);
     let runtime = match builder.build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "a worker cannot start"),
     };
     runtime.block_on(async {
-        let bench = Workbench::new(&parts, stats, placed, busy);
+        let bench = Workbench::new(index, &parts, doors, busy);
         bench.run(arrivals).await;
     });
 }
@@ -194,23 +208,20 @@ struct Workbench {
     flusher: Rc<Flusher>,
     stats: Arc<WorkerStats>,
     busy: Arc<BusyTime>,
-    placed: Arc<AtomicUsize>,
+    doors: Doors,
+    seating: Arc<Seating>,
     clients: Arc<Clients>,
     limits: Rc<SessionLimits>,
     output_bytes_max: usize,
     /// Per listener, what its sessions need to know.
     surroundings: Vec<Rc<Surroundings>>,
-    outlets: RefCell<HashMap<u64, Rc<Outlet>>>,
+    /// Of those clients that are here.
+    outlets: RefCell<HashMap<u64, Weak<Outlet>>>,
 }
 
 impl Workbench {
-    fn new(
-        parts: &Parts,
-        stats: Arc<WorkerStats>,
-        placed: Arc<AtomicUsize>,
-        busy: Arc<BusyTime>,
-    ) -> Rc<Workbench> {
-        let config = &parts.config;
+    fn new(index: usize, parts: &Parts, doors: Doors, busy: Arc<BusyTime>) -> Rc<Workbench> {
+        let (config, stats) = (&parts.config, Arc::clone(&parts.stats[index]));
         let shared = Rc::new(Shared {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             clock: Clock::default(),
@@ -227,7 +238,7 @@ impl Workbench {
             config.routing.cross_slot,
             &config.limits,
             &config.timeouts,
-            parts.stats.len(),
+            Arc::clone(&parts.held),
         );
         let router = Rc::new(Router::new(Arc::clone(&parts.topology), pipelines, rules));
         let around = |listener: &crate::config::ListenerConfig| {
@@ -237,6 +248,8 @@ impl Workbench {
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
                 stats: Arc::clone(&parts.stats),
+                seating: Arc::clone(&parts.seating),
+                worker: index,
             })
         };
         Rc::new(Workbench {
@@ -245,7 +258,8 @@ impl Workbench {
             flusher: Flusher::new(Arc::clone(&stats), config.timeouts.partial_replies),
             stats,
             busy,
-            placed,
+            doors,
+            seating: Arc::clone(&parts.seating),
             clients: Arc::clone(&parts.clients),
             limits: Rc::new(session_limits(config)),
             output_bytes_max: config.limits.client_output_bytes_max,
@@ -260,7 +274,7 @@ impl Workbench {
         while let Some(arrival) = arrivals.recv().await {
             let bench = Rc::clone(&self);
             tokio::task::spawn_local(async move {
-                let seat = Seat { id: arrival.info.id, bench };
+                let seat = Seat { id: arrival.info.id, bench, is_given_up: Cell::new(false) };
                 seat.serve(arrival).await;
             });
         }
@@ -268,20 +282,21 @@ impl Workbench {
 
     /// Looks at slow matters now and then, for ever, and at how late it comes to that.
     async fn sweep(self: Rc<Self>) {
-        let mut lags = LagWindow::default();
+        let (mut lags, mut load) = (LagWindow::default(), Load::begin(&self.stats));
         loop {
             let mut largest_us = 0;
             for _ in 0..SWEEP_EVERY {
                 let due = Instant::now() + LAG_EVERY;
                 tokio::time::sleep_until(due.into()).await;
                 largest_us = largest_us.max(due.elapsed().as_micros() as u64);
+                self.stats.load_percent.set(load.percent(&self.stats));
                 self.router.check_silence();
             }
             self.stats.loop_lag_us.set(lags.sweep(largest_us));
             self.stats.pulse.beat();
             self.busy.note();
             let (mut buffered, mut unanswered) = (0, 0);
-            for outlet in self.outlets.borrow().values() {
+            for outlet in self.outlets.borrow().values().filter_map(Weak::upgrade) {
                 buffered += outlet.buffered();
                 unanswered += outlet.unanswered();
             }
@@ -291,20 +306,27 @@ impl Workbench {
     }
 
     fn session(&self, arrival: Arrival) -> io::Result<Session> {
-        let Arrival { stream, info, listener } = arrival;
+        let Arrival { stream, info, listener, known } = arrival;
         let stream = tokio::net::TcpStream::from_std(stream)?;
         let (reader, writer) = stream.into_split();
         let outlet = Outlet::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
-        self.outlets.borrow_mut().insert(info.id, Rc::clone(&outlet));
+        self.outlets.borrow_mut().insert(info.id, Rc::downgrade(&outlet));
         let around = Rc::clone(&self.surroundings[listener.min(self.surroundings.len() - 1)]);
-        let state = State {
-            protocol: Protocol::Resp2,
-            authenticated: around.password.is_none(),
-            replies: ReplyMode::On,
-            closing: false,
-            info,
-        };
-        Ok(Session::new(reader, outlet, state, around, Rc::clone(&self.limits)))
+        let (state, unread) = known.unwrap_or_else(|| {
+            let authenticated = around.password.is_none();
+            let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
+            (State { protocol, authenticated, replies, closing: false, info }, Vec::new())
+        });
+        Ok(Session::new((reader, unread), outlet, state, around, Rc::clone(&self.limits)))
+    }
+
+    /// Hands a client to the worker it belongs to; gives it back when that one cannot take it.
+    fn hand_over(&self, arrival: Arrival) -> Result<(), Arrival> {
+        match self.doors.get(self.seating.home(arrival.info.id)).and_then(mpsc::WeakSender::upgrade)
+        {
+            Some(door) => door.try_send(arrival).map_err(mpsc::error::TrySendError::into_inner),
+            None => Err(arrival),
+        }
     }
 }
 
@@ -312,19 +334,41 @@ impl Workbench {
 struct Seat {
     id: u64,
     bench: Rc<Workbench>,
+    /// The client has another one, on another worker.
+    is_given_up: Cell<bool>,
 }
 
 impl Seat {
     async fn serve(&self, arrival: Arrival) {
+        let listener = arrival.listener;
         self.bench.stats.connections.add(1);
-        let end = match self.bench.session(arrival) {
-            Ok(session) => session.run().await,
+        let mut parting = self.attend(arrival, false).await;
+        if let Parting::Moves(Moving { stream, state, unread }) = parting {
+            let info = Arc::clone(&state.info);
+            let arrival = Arrival { stream, info, listener, known: Some((state, unread)) };
+            match self.bench.hand_over(arrival) {
+                Ok(()) => return self.is_given_up.set(true),
+                Err(arrival) => parting = self.attend(arrival, true).await,
+            }
+        }
+        let end = if let Parting::Ended(end) = parting { end } else { End::Failed };
+        self.bench.stats.disconnects[end as usize].add(1);
+    }
+
+    /// Serves the client here; for as long as it stays, when it is to stay.
+    async fn attend(&self, arrival: Arrival, stays: bool) -> Parting {
+        match self.bench.session(arrival) {
+            Ok(mut session) => {
+                if stays {
+                    session.settle();
+                }
+                session.run().await
+            }
             Err(error) => {
                 tracing::warn!(%error, "a client's socket cannot be used");
-                End::Failed
+                Parting::Ended(End::Failed)
             }
-        };
-        self.bench.stats.disconnects[end as usize].add(1);
+        }
     }
 }
 
@@ -335,12 +379,14 @@ impl Drop for Seat {
             bench.stats.disconnects[End::Failed as usize].add(1);
             tracing::error!(client = self.id, "a client's task failed; its connection is closed");
         }
-        if let Some(outlet) = bench.outlets.borrow_mut().remove(&self.id) {
+        let outlet = bench.outlets.borrow_mut().remove(&self.id);
+        if let Some(outlet) = outlet.and_then(|outlet| outlet.upgrade()) {
             outlet.cut(Cut::Ended);
         }
-        bench.clients.leave(self.id);
+        if !self.is_given_up.get() {
+            bench.clients.leave(self.id);
+        }
         bench.stats.connections.sub(1);
-        bench.placed.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -365,3 +411,6 @@ fn session_limits(config: &Config) -> SessionLimits {
         inflight_max: limits.client_inflight_max,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -266,6 +266,7 @@ fn set_topology(
 }
 
 fn set_workers(scrape: &mut Scrape<'_>, gateway: &Gateway) {
+    scrape.gauge(&names::WORKERS_IN_USE, &[], gateway.seating.in_use() as f64);
     let mut lag_us = 0;
     for (index, worker) in gateway.workers.iter().enumerate() {
         let (name, stats) = (index.to_string(), &worker.stats);

@@ -34,6 +34,8 @@ struct GatewayStatus {
     uptime_s: u64,
     /// How many worker threads there are.
     workers: usize,
+    /// How many of them clients belong to.
+    workers_in_use: usize,
     /// Clients connected.
     clients: usize,
     /// Clients that may be.
@@ -105,6 +107,7 @@ impl GatewayStatus {
             version: version::VERSION,
             uptime_s: now.saturating_duration_since(gateway.started).as_secs(),
             workers: gateway.workers.len(),
+            workers_in_use: gateway.seating.in_use(),
             clients: gateway.clients.count(),
             clients_max: gateway.clients.clients_max(),
             accepted,

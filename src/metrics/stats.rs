@@ -164,6 +164,8 @@ pub struct WorkerStats {
     pub disconnects: [Count; DISCONNECTS.len()],
     /// Microseconds this worker was not waiting for events.
     pub busy_us: Count,
+    /// What it used of its core of late, in percent; more when that went into large replies.
+    pub load_percent: Count,
     /// The latest that a timer fired within the last half minute, in microseconds.
     pub loop_lag_us: Count,
     /// That it still runs.
@@ -196,6 +198,7 @@ impl WorkerStats {
             pauses: Count::default(),
             disconnects: Default::default(),
             busy_us: Count::default(),
+            load_percent: Count::default(),
             loop_lag_us: Count::default(),
             pulse: Pulse::default(),
         }

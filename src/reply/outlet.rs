@@ -90,6 +90,11 @@ impl Outlet {
         })
     }
 
+    /// The socket's half, for another outlet.
+    pub fn into_socket(self) -> OwnedWriteHalf {
+        self.socket
+    }
+
     /// Takes the next place in the client's line.
     #[inline]
     pub fn ticket(&self) -> u64 {

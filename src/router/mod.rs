@@ -3,10 +3,12 @@
 //! Owns one worker's view of the map and the pipelines of its masters, and the carrying out of
 //! plans. What comes back unanswered is [`recovery`]'s. Must not know clients beyond their outlet.
 
+pub mod held;
 pub mod plan;
 pub mod recovery;
 pub mod scan;
 
+pub use held::Held;
 pub use plan::{Plan, plan};
 pub use recovery::Recovery;
 
@@ -45,23 +47,23 @@ pub struct Rules {
     pub failover_wait_us: u64,
     /// How often one request may be sent again because of redirects.
     pub redirects_max: u16,
-    /// Bytes that this worker may hold for slots without a master.
-    pub held_bytes_max: usize,
+    /// What the whole gateway holds for slots without a master.
+    pub held: Arc<Held>,
 }
 
 impl Rules {
-    /// The share of one of `workers` workers.
+    /// The rules of a worker of a gateway that holds requests in `held`.
     pub fn new(
         cross_slot: CrossSlot,
         limits: &Limits,
         timeouts: &Timeouts,
-        workers: usize,
+        held: Arc<Held>,
     ) -> Self {
         Rules {
             cross_slot,
             failover_wait_us: timeouts.failover_wait.as_micros() as u64,
             redirects_max: u16::try_from(limits.redirects_max).unwrap_or(u16::MAX),
-            held_bytes_max: limits.held_bytes_max / workers.max(1),
+            held,
         }
     }
 }
@@ -92,7 +94,6 @@ pub struct Router {
     masters: [RefCell<Vec<Option<Rc<Pipeline>>>>; 2],
     pipelines: Pipelines,
     rules: Rules,
-    held_bytes: Cell<usize>,
     /// Sessions that wait for the map to change, by the address of their outlet.
     waiting: RefCell<HashMap<usize, Waker>>,
 }
@@ -109,7 +110,6 @@ impl Router {
             masters: Default::default(),
             pipelines,
             rules,
-            held_bytes: Cell::new(0),
             waiting: RefCell::default(),
             topology,
         };
@@ -388,19 +388,16 @@ impl Router {
     }
 
     fn hold(&self, bytes: usize) -> bool {
-        let held = self.held_bytes.get() + bytes;
-        if held > self.rules.held_bytes_max {
-            return false;
+        let room = self.rules.held.add(bytes);
+        if room {
+            self.stats().held_bytes.add(bytes as u64);
         }
-        self.held_bytes.set(held);
-        self.stats().held_bytes.set(held as u64);
-        true
+        room
     }
 
     fn let_go(&self, bytes: usize) {
-        let held = self.held_bytes.get().saturating_sub(bytes);
-        self.held_bytes.set(held);
-        self.stats().held_bytes.set(held as u64);
+        self.rules.held.sub(bytes);
+        self.stats().held_bytes.sub(bytes as u64);
     }
 }
 

@@ -52,8 +52,15 @@ pub(super) enum Read {
 }
 
 impl Input {
-    pub(super) fn new(reader: OwnedReadHalf) -> Input {
-        Input { reader, kept: Vec::new(), unread: false, missing: 1, expected: 0 }
+    /// The bytes of a client of whom `kept` has been read already.
+    pub(super) fn new(reader: OwnedReadHalf, kept: Vec<u8>) -> Input {
+        let unread = !kept.is_empty();
+        Input { reader, kept, unread, missing: 1, expected: 0 }
+    }
+
+    /// The socket's half, and what has been read from it and not used.
+    pub(super) fn into_parts(self) -> (OwnedReadHalf, Vec<u8>) {
+        (self.reader, self.kept)
     }
 
     /// Whether there are bytes to look at before more are read.

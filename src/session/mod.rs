@@ -14,6 +14,8 @@ mod handshake;
 pub mod info;
 mod input;
 pub mod local;
+mod moving;
+pub mod seating;
 pub mod state;
 mod step;
 
@@ -29,6 +31,8 @@ use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
 use crate::router::{Recovery, Router};
 use input::{Input, Read, SLACK_BYTES};
+pub use moving::Moving;
+use moving::Stay;
 use state::{ReplyMode, State, Surroundings};
 use step::Step;
 
@@ -60,6 +64,15 @@ pub enum End {
     HalfReply = 7,
 }
 
+/// How a session's time with its worker is over.
+#[derive(Debug)]
+pub enum Parting {
+    /// The client's connection has ended.
+    Ended(End),
+    /// The client belongs to another worker now.
+    Moves(Moving),
+}
+
 /// What a session is limited by.
 #[derive(Clone, Debug)]
 pub struct SessionLimits {
@@ -89,19 +102,20 @@ pub struct Session {
     /// Scratch for the places of keys.
     keys: Vec<u32>,
     replies_seen: (u64, u64),
+    stay: Stay,
 }
 
 impl Session {
-    /// A session over a client's socket.
+    /// A session over a client's socket, of which `unread` has been read already.
     pub fn new(
-        reader: OwnedReadHalf,
+        (reader, unread): (OwnedReadHalf, Vec<u8>),
         outlet: Rc<Outlet>,
         state: State,
         around: Rc<Surroundings>,
         limits: Rc<SessionLimits>,
     ) -> Session {
         Session {
-            input: Input::new(reader),
+            input: Input::new(reader, unread),
             outlet,
             state,
             around,
@@ -113,38 +127,46 @@ impl Session {
             finished: None,
             keys: Vec::new(),
             replies_seen: (0, 0),
+            stay: Stay::default(),
         }
     }
 
-    /// Serves the client until its connection ends.
-    pub async fn run(mut self) -> End {
+    /// From now on the client stays with this worker, wherever it belongs.
+    pub fn settle(&mut self) {
+        self.stay.settled = true;
+    }
+
+    /// Serves the client until its connection ends or another worker is to serve it.
+    pub async fn run(mut self) -> Parting {
         let info = std::sync::Arc::clone(&self.state.info);
         std::future::poll_fn(|cx| {
             info.set_waker(cx.waker());
             Poll::Ready(())
         })
         .await;
-        let end = std::future::poll_fn(|cx| self.poll(cx)).await;
+        let Some(end) = std::future::poll_fn(|cx| self.poll(cx)).await else {
+            return self.depart().map_or(Parting::Ended(End::Client), Parting::Moves);
+        };
         self.outlet.cut(Cut::Ended);
         // Replies that wait for others have nobody to wait for.
         self.outlet.flush_later();
         self.recovery.abandon(&self.around.router);
-        end
+        Parting::Ended(end)
     }
 
-    /// What a session does each time something has happened.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    /// What a session does each time something has happened. Ready without an end: it moves.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
         self.outlet.set_session(cx.waker());
         for _ in 0..TURNS_MAX {
             if let Some(end) = self.cut_off() {
-                return Poll::Ready(end);
+                return Poll::Ready(Some(end));
             }
             let flushed = self.outlet.poll_flush(cx).is_ready();
             if self.recover(cx).is_pending() {
                 // Nobody waits for what is held: it must not run later, behind the client's back.
                 let may_leave = self.finished.is_none() && self.recovery.waits_for_a_node();
                 if may_leave && self.input.poll_closed(cx).is_ready() {
-                    return Poll::Ready(End::Client);
+                    return Poll::Ready(Some(End::Client));
                 }
                 return Poll::Pending;
             }
@@ -152,7 +174,10 @@ impl Session {
                 self.finished.get_or_insert(End::Drained);
             }
             if let Some(end) = self.finished {
-                return self.poll_end(end, flushed);
+                return self.poll_end(end, flushed).map(Some);
+            }
+            if self.moves() {
+                return Poll::Ready(None);
             }
             if self.must_wait(cx) {
                 self.around.router.stats().pauses.add(1);
@@ -211,6 +236,9 @@ impl Session {
     /// Whether no further request may be taken now. What ends the waiting wakes the session.
     #[inline]
     fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.prepares_to_move(cx) {
+            return true;
+        }
         self.around.router.catch_up();
         let unanswered = self.outlet.unanswered();
         let version = Some(self.around.router.version());

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::clients::{ClientInfo, Clients};
 use super::info::{self, Own};
+use super::seating::Seating;
 use crate::metrics::WorkerStats;
 use crate::resp::Protocol;
 use crate::router::Router;
@@ -51,6 +52,10 @@ pub struct Surroundings {
     pub port: u16,
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
+    /// Which worker a client belongs to.
+    pub seating: Arc<Seating>,
+    /// Which worker this is.
+    pub worker: usize,
 }
 
 impl Surroundings {

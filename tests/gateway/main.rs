@@ -11,6 +11,7 @@ mod clients;
 mod differential;
 mod isolation;
 mod keyspace;
+mod moving;
 mod multi_key;
 mod protocol;
 mod redirects;

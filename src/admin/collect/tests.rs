@@ -7,9 +7,11 @@ use crate::backend::{NodeAddress, NodeBook};
 use crate::config::Config;
 use crate::metrics::format_check::Exposed;
 use crate::metrics::{Outcome, documented};
+use crate::router::Held;
 use crate::session::clients::Clients;
+use crate::session::seating::Seating;
 use crate::topology::{Shard, Topology, map::Range};
-use crate::worker::{Parts, Worker};
+use crate::worker::{self, Parts};
 
 /// A gateway of two workers, without clients and without a cluster.
 fn gateway() -> Gateway {
@@ -23,9 +25,11 @@ fn gateway() -> Gateway {
         clients: Arc::clone(&clients),
         book: Arc::clone(&book),
         stats: (0..2).map(|_| Arc::new(WorkerStats::new(topology.table().load().len()))).collect(),
+        seating: Arc::new(Seating::new(2, 1)),
+        held: Arc::new(Held::new(config.limits.held_bytes_max)),
     };
-    let workers = (0..2).map(|index| Worker::start(index, parts.clone()).unwrap()).collect();
-    Gateway::new(config, topology, clients, book, workers)
+    let workers = worker::start_all(&parts).unwrap();
+    Gateway::new(config, topology, clients, book, workers, parts.seating)
 }
 
 fn node(name: &str, port: u16) -> NodeAddress {

@@ -1,0 +1,216 @@
+//! How many workers are needed, judged by what each uses of its core.
+//!
+//! Owns the measure of one worker's load, and the judgement. Which client belongs to which worker
+//! is the seating's.
+//!
+//! One worker that has much to do does it more cheaply than two that have half of it each: it finds
+//! more requests at a time, and writes to each node once for all of them. So another one takes part
+//! only when those in use are full. Large replies are another matter: while one is passed on all
+//! others wait, and nothing is shared.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::metrics::WorkerStats;
+use crate::session::seating::Seating;
+
+/// How often it is judged: longer than the time over which a worker's load is taken, so that each
+/// judgement sees what came of the one before.
+const EVERY: Duration = Duration::from_millis(250);
+/// Looks over which a worker's load is taken.
+const LOOKS: usize = 2;
+/// Judgements in a row that must find fewer workers enough before the others are let go.
+const CALM_MIN: u32 = 20;
+/// What part of the limit fewer workers may be expected to reach.
+const CALM_PERCENT: u64 = 90;
+/// Replies are large when their average is.
+const LARGE_BYTES: u64 = 128 * 1024;
+/// How many times over the work of passing on large replies counts. GETs of 512 KiB from 8 clients,
+/// which used half a core, took 18 % less of two workers than of one, those of 64 KiB 13 % more
+/// (7 pairs).
+const LARGE_WEIGHT: u64 = 3;
+
+/// What the calling thread, a worker's, has to do.
+#[derive(Debug)]
+pub(super) struct Load {
+    /// The last looks, the oldest at `at`.
+    looks: [Look; LOOKS],
+    at: usize,
+}
+
+/// What a worker has used and done so far.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    time: Instant,
+    used: Duration,
+    commands: u64,
+    sent_bytes: u64,
+}
+
+impl Look {
+    fn now(stats: &WorkerStats) -> Look {
+        Look {
+            time: Instant::now(),
+            used: thread_time(),
+            commands: stats.commands().map(|outcomes| outcomes.iter().sum::<u64>()).sum(),
+            sent_bytes: stats.sent_bytes.get(),
+        }
+    }
+
+    /// The load since an earlier look.
+    fn percent_since(&self, then: &Look) -> u64 {
+        let elapsed_us = self.time.duration_since(then.time).as_micros().max(1);
+        let used_us = self.used.saturating_sub(then.used).as_micros();
+        let replies = self.commands.wrapping_sub(then.commands).max(1);
+        let is_large = self.sent_bytes.wrapping_sub(then.sent_bytes) / replies >= LARGE_BYTES;
+        (used_us * 100 / elapsed_us) as u64 * if is_large { LARGE_WEIGHT } else { 1 }
+    }
+}
+
+impl Load {
+    /// Begins now.
+    pub(super) fn begin(stats: &WorkerStats) -> Load {
+        Load { looks: [Look::now(stats); LOOKS], at: 0 }
+    }
+
+    /// Looks again; returns the percentage of its core that the worker has used since the oldest
+    /// look, more when that went into large replies.
+    pub(super) fn percent(&mut self, stats: &WorkerStats) -> u64 {
+        let now = Look::now(stats);
+        let then = std::mem::replace(&mut self.looks[self.at], now);
+        self.at = (self.at + 1) % LOOKS;
+        now.percent_since(&then)
+    }
+}
+
+/// Processor time of the calling thread so far.
+fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+/// The judgement on how many workers should be in use.
+#[derive(Debug)]
+struct Staffing {
+    workers: usize,
+    percent_max: u64,
+    /// Judgements in a row that found fewer workers enough.
+    calm: u32,
+}
+
+impl Staffing {
+    /// How many should be in use, when `in_use` are and each worker's load is so much.
+    fn judge(&mut self, in_use: usize, percents: &[u64]) -> usize {
+        let busiest = percents.iter().copied().max().unwrap_or(0);
+        if busiest >= self.percent_max {
+            self.calm = 0;
+            return (in_use * 2).min(self.workers);
+        }
+        let fewer = (in_use.next_power_of_two() / 2).max(1);
+        let enough = self.percent_max * CALM_PERCENT / 100 * fewer as u64;
+        let is_calm = fewer < in_use && percents.iter().sum::<u64>() <= enough;
+        self.calm = if is_calm { self.calm + 1 } else { 0 };
+        if self.calm < CALM_MIN {
+            return in_use;
+        }
+        self.calm = 0;
+        fewer
+    }
+}
+
+/// Has as many workers take part as are needed for none to have a load above `percent_max`, for
+/// ever. With 0 all of them do, from the start.
+pub async fn keep(stats: Arc<[Arc<WorkerStats>]>, seating: Arc<Seating>, percent_max: usize) {
+    if percent_max == 0 {
+        return;
+    }
+    let mut staffing =
+        Staffing { workers: seating.workers(), percent_max: percent_max as u64, calm: 0 };
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let percents: Vec<u64> = stats.iter().map(|worker| worker.load_percent.get()).collect();
+        let (before, now) = (seating.in_use(), staffing.judge(seating.in_use(), &percents));
+        if now != before {
+            tracing::debug!(before, now, ?percents, "workers in use");
+            seating.set_in_use(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn staffing(workers: usize) -> Staffing {
+        Staffing { workers, percent_max: 80, calm: 0 }
+    }
+
+    #[test]
+    fn a_full_worker_brings_in_as_many_again() {
+        let mut six = staffing(6);
+        for (in_use, then) in [(1, 2), (2, 4), (4, 6), (6, 6)] {
+            assert_eq!(six.judge(in_use, &[10, 80, 0, 0, 0, 0]), then);
+            assert_eq!(six.judge(in_use, &[79, 79, 0, 0, 0, 0]), in_use);
+        }
+    }
+
+    #[test]
+    fn fewer_have_to_be_enough_for_a_while() {
+        for (in_use, fewer, calm, busy) in [(6, 4, 288, 292), (4, 2, 144, 147), (2, 1, 72, 73)] {
+            let mut six = staffing(6);
+            let spread = |sum: usize| (0..6).map(|n| ((sum + n) / 6) as u64).collect::<Vec<u64>>();
+            assert_eq!(spread(calm).iter().sum::<u64>(), calm as u64);
+            for _ in 0..3 * CALM_MIN {
+                assert_eq!(six.judge(in_use, &spread(busy)), in_use);
+            }
+            for _ in 1..CALM_MIN {
+                assert_eq!(six.judge(in_use, &spread(calm)), in_use);
+            }
+            assert_eq!(six.judge(in_use, &spread(calm)), fewer);
+            assert_eq!(six.judge(fewer, &spread(calm)), fewer, "counts anew");
+        }
+    }
+
+    #[test]
+    fn one_is_the_fewest() {
+        let mut two = staffing(2);
+        assert!((0..3 * CALM_MIN).all(|_| two.judge(1, &[0, 0]) == 1));
+    }
+
+    #[test]
+    fn a_thread_knows_what_it_uses_of_its_core() {
+        let stats = WorkerStats::new(0);
+        let (mut load, before) = (Load::begin(&stats), thread_time());
+        while thread_time() - before < Duration::from_millis(20) {
+            std::hint::black_box(0);
+        }
+        let busy = load.percent(&stats);
+        assert!((1..=105).contains(&busy), "{busy}");
+        // Asleep it uses next to none; the busy time is forgotten with the looks before it.
+        for _ in 0..LOOKS {
+            std::thread::sleep(Duration::from_millis(50));
+            load.percent(&stats);
+        }
+        assert!(load.percent(&stats) <= busy);
+        assert!(thread_time() - before >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn large_replies_weigh_more() {
+        let then = Look { time: Instant::now(), used: Duration::ZERO, commands: 7, sent_bytes: 9 };
+        let later = |commands, sent_bytes| Look {
+            time: then.time + Duration::from_millis(100),
+            used: Duration::from_millis(30),
+            commands: then.commands + commands,
+            sent_bytes: then.sent_bytes + sent_bytes,
+        };
+        assert_eq!(later(10, 10 * LARGE_BYTES - 1).percent_since(&then), 30);
+        assert_eq!(later(10, 10 * LARGE_BYTES).percent_since(&then), 30 * LARGE_WEIGHT);
+        // The first pieces of a reply that is not whole yet.
+        assert_eq!(later(0, LARGE_BYTES).percent_since(&then), 30 * LARGE_WEIGHT);
+        assert_eq!(later(0, 0).percent_since(&then), 30);
+        // Two looks at the same moment.
+        assert_eq!(then.percent_since(&then), 0);
+    }
+}

@@ -1,0 +1,65 @@
+//! What becomes of a client whose worker is not there. Owns cases only.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn parts(workers: usize) -> Parts {
+    let config = Arc::new(Config::default());
+    let topology = Arc::new(Topology::default());
+    let rows = topology.table().load().len();
+    Parts {
+        clients: Arc::new(Clients::new(10)),
+        book: Arc::new(NodeBook::default()),
+        stats: (0..workers).map(|_| Arc::new(WorkerStats::new(rows))).collect(),
+        seating: Arc::new(Seating::new(workers, 1)),
+        held: Arc::new(Held::new(config.limits.held_bytes_max)),
+        config,
+        topology,
+    }
+}
+
+/// Both ends of a connection.
+fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    server.set_nonblocking(true).unwrap();
+    (client, server)
+}
+
+fn ping(client: &mut TcpStream) -> String {
+    client.write_all(b"PING\r\n").unwrap();
+    let mut reply = [0; 7];
+    client.read_exact(&mut reply).unwrap();
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+#[test]
+fn a_client_stays_when_its_worker_has_ended() {
+    let parts = parts(2);
+    let mut workers = start_all(&parts).unwrap();
+    drop(workers.pop());
+    let (mut client, server) = connection();
+    let address = server.local_addr().unwrap();
+    let info = parts.clients.enter(address, address).unwrap();
+    assert_eq!(info.id % 2, 1, "it belongs to the second of two");
+    assert!(workers[0].place(Arrival::new(server, info, 0)).is_ok());
+    assert_eq!(ping(&mut client), "+PONG\r\n");
+    parts.seating.set_in_use(2);
+    for _ in 0..3 {
+        assert_eq!(ping(&mut client), "+PONG\r\n");
+    }
+    assert_eq!((workers[0].stats.connections.get(), parts.clients.count()), (1, 1));
+    drop(client);
+    let start = Instant::now();
+    while parts.clients.count() > 0 {
+        assert!(start.elapsed() < PATIENCE, "it is gone, and still registered");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(workers[0].stats.disconnects[End::Client as usize].get(), 1);
+}

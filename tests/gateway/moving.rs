@@ -1,0 +1,273 @@
+//! Clients go from one worker to another and notice nothing. The gateway runs within the test here,
+//! so that the test can say when.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use slotway::config::{Config, ListenerConfig, Secret};
+use slotway::server::{Gateway, Stop};
+use tokio::sync::watch;
+
+use crate::support::client::{Client, put, request};
+use crate::support::reply::Reply;
+use crate::support::site::shared;
+use crate::support::{noise, until};
+
+const WORKERS: usize = 3;
+const PASSWORD: &str = "let me in";
+
+/// A gateway in this process; ends with the test.
+struct Inside {
+    gateway: Arc<Gateway>,
+    address: SocketAddr,
+    stop: watch::Sender<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Inside {
+    /// Starts one whose workers take part as this test says or, with a percentage, as they see fit.
+    fn start(worker_fill_percent: usize) -> Inside {
+        let seed = shared().cluster.nodes[0].to_string();
+        for _ in 0..20 {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = socket.local_addr().unwrap();
+            drop(socket);
+            let mut config = Config { workers: WORKERS, worker_fill_percent, ..Config::default() };
+            config.topology.seeds = vec![seed.parse().unwrap()];
+            let password = Some(Secret::new(PASSWORD));
+            config.listeners = vec![ListenerConfig { bind: address, password }];
+            config.admin.bind = None;
+            if let Some(inside) = Inside::run(config, address) {
+                return inside;
+            }
+        }
+        panic!("no free port");
+    }
+
+    /// `None` when somebody else has taken the port meanwhile.
+    fn run(config: Config, address: SocketAddr) -> Option<Inside> {
+        let (stop, stopped) = watch::channel(Stop::No);
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().build().unwrap();
+            let started = move |gateway: &Arc<Gateway>| tell.send(Arc::clone(gateway)).unwrap();
+            let _ = runtime.block_on(slotway::run(config, stopped, started));
+        });
+        let gateway = told.recv().ok()?;
+        let inside = Inside { gateway, address, stop, thread: Some(thread) };
+        until("the gateway knows its cluster", || inside.gateway.not_ready().is_none());
+        Some(inside)
+    }
+
+    fn client(&self) -> Client {
+        let mut client = Client::connect(self.address);
+        assert_eq!(client.ask(&["AUTH", PASSWORD]), Reply::ok());
+        client
+    }
+
+    /// Clients of each worker.
+    fn placed(&self) -> Vec<u64> {
+        self.gateway.workers.iter().map(|worker| worker.stats.connections.get()).collect()
+    }
+
+    /// Where clients with these numbers belong.
+    fn homes(&self, ids: &[u64]) -> Vec<u64> {
+        let mut homes = vec![0; WORKERS];
+        ids.iter().for_each(|id| homes[self.gateway.seating.home(*id)] += 1);
+        homes
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _ = self.stop.send(Stop::Now);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn id(client: &mut Client) -> u64 {
+    client.line("CLIENT ID").int() as u64
+}
+
+#[test]
+fn a_client_takes_along_what_it_has_said() {
+    let inside = Inside::start(0);
+    let mut clients: Vec<Client> = (0..7).map(|_| inside.client()).collect();
+    let mut ids = Vec::new();
+    for (n, client) in clients.iter_mut().enumerate() {
+        ids.push(id(client));
+        assert_eq!(client.line(&format!("CLIENT SETNAME moving-{n}")), Reply::ok());
+        if n % 2 == 1 {
+            client.line("HELLO 3");
+        }
+        assert_eq!(client.line(&format!("HSET moving:{n} field 0")), Reply::Int(1));
+    }
+    for (round, in_use) in [1, 3, 2, 1, 2, 3].into_iter().enumerate() {
+        inside.gateway.seating.set_in_use(in_use);
+        for (n, client) in clients.iter_mut().enumerate() {
+            assert_eq!(id(client), ids[n]);
+            assert_eq!(client.line("CLIENT GETNAME"), Reply::bulk(format!("moving-{n}")));
+            let (field, value) = (Reply::bulk("field"), Reply::bulk(round.to_string()));
+            client.line(&format!("HSET moving:{n} field {round}"));
+            let all = match n % 2 {
+                1 => Reply::Map(vec![(field, value)]),
+                _ => Reply::Array(vec![field, value]),
+            };
+            assert_eq!(client.line(&format!("HGETALL moving:{n}")), all);
+        }
+        until("all are where they belong", || inside.placed() == inside.homes(&ids));
+        assert_eq!(inside.gateway.clients.count(), clients.len());
+    }
+    // One that is silent stays, and is found there.
+    inside.gateway.seating.set_in_use(1);
+    assert_eq!(clients[0].line(&format!("CLIENT KILL ID {}", ids[1])), Reply::Int(1));
+    assert!(clients[1].is_closed());
+    until("it has gone", || inside.gateway.clients.count() == clients.len() - 1);
+    clients[0].line("DEL moving:0 moving:1 moving:2 moving:3 moving:4 moving:5 moving:6");
+}
+
+#[test]
+fn half_a_request_moves_too() {
+    let inside = Inside::start(0);
+    for len in [3, 5_000, 300_000, 3_000_000] {
+        inside.gateway.seating.set_in_use(1);
+        let mut clients = [inside.client(), inside.client()];
+        let ids = clients.each_mut().map(id);
+        let value = noise(len as u64, len);
+        let mut bytes = request("PING");
+        put(&mut bytes, &[b"SET", &b"moving:half"[..], &value]);
+        put(&mut bytes, &["GET", "moving:half"]);
+        // Wherever they are cut: the halves come to different workers.
+        for (round, cut) in [1, 20, bytes.len() / 2, bytes.len() - 3].into_iter().enumerate() {
+            let in_use = 1 + round % 2;
+            for client in &mut clients {
+                client.send(&bytes[..cut]);
+            }
+            inside.gateway.seating.set_in_use(3 - in_use);
+            for client in &mut clients {
+                let replies = client.exchange(&bytes[cut..], 3);
+                assert_eq!(replies[0].0, Reply::Simple("PONG".into()));
+                assert_eq!(replies[1].0, Reply::ok());
+                assert!(replies[2].0 == Reply::bulk(&value), "the value came changed");
+                client.assert_in_step();
+            }
+            until("all are where they belong", || inside.placed() == inside.homes(&ids));
+        }
+        drop(clients);
+        until("they have gone", || inside.gateway.clients.count() == 0);
+    }
+}
+
+#[test]
+fn a_client_that_wants_no_replies_still_wants_none() {
+    let inside = Inside::start(0);
+    let mut clients = [inside.client(), inside.client()];
+    let ids = clients.each_mut().map(id);
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.line(&format!("DEL moving:mute:{n}"));
+        client.send(&request("CLIENT REPLY OFF"));
+    }
+    for round in 0..20 {
+        inside.gateway.seating.set_in_use(1 + round % 2);
+        for (n, client) in clients.iter_mut().enumerate() {
+            client.send(&request(&format!("INCR moving:mute:{n}")).repeat(100));
+        }
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.line("CLIENT REPLY ON"), Reply::ok());
+        assert_eq!(client.line(&format!("GETDEL moving:mute:{n}")), Reply::bulk("2000"));
+        // What is skipped is skipped on the other worker.
+        client.send(&request("CLIENT REPLY SKIP"));
+        assert_eq!(inside.gateway.seating.in_use(), 2);
+    }
+    until("all are where they belong", || inside.placed() == inside.homes(&ids));
+    inside.gateway.seating.set_in_use(1);
+    for client in &mut clients {
+        client.send(&request("ECHO unheard"));
+        client.assert_in_step();
+    }
+    until("all are where they belong", || inside.placed() == inside.homes(&ids));
+}
+
+/// Requests that each of these clients has under way at any time.
+const AHEAD: usize = 50;
+
+#[test]
+fn clients_that_never_rest_move_and_lose_nothing() {
+    let inside = Inside::start(0);
+    let over = AtomicBool::new(false);
+    let (tell, told) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let (mut client, over, tell) = (inside.client(), &over, tell.clone());
+            scope.spawn(move || {
+                tell.send(id(&mut client)).unwrap();
+                let increment = request(&format!("INCR moving:count:{n}"));
+                client.line(&format!("DEL moving:count:{n}"));
+                client.send(&increment.repeat(AHEAD));
+                let mut last = 0;
+                while !over.load(Ordering::Relaxed) {
+                    // Half of them come back while the other half is under way.
+                    for _ in 0..AHEAD / 2 {
+                        last += 1;
+                        assert_eq!(client.reply(), Reply::Int(last));
+                    }
+                    client.send(&increment.repeat(AHEAD / 2));
+                }
+                for _ in 0..AHEAD {
+                    last += 1;
+                    assert_eq!(client.reply(), Reply::Int(last));
+                }
+                assert_eq!(
+                    client.line(&format!("GETDEL moving:count:{n}")),
+                    Reply::bulk(last.to_string())
+                );
+            });
+        }
+        let ids: Vec<u64> = (0..4).map(|_| told.recv().unwrap()).collect();
+        let _over = Over(&over);
+        for round in 0..60 {
+            inside.gateway.seating.set_in_use(1 + round % WORKERS);
+            until("all are where they belong", || inside.placed() == inside.homes(&ids));
+        }
+    });
+}
+
+/// Ends the clients' work, also when the test has failed.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn workers_take_part_when_others_are_full_and_rest_when_they_are_not_needed() {
+    // Full almost at once, so that this small load fills it.
+    let inside = Inside::start(1);
+    assert_eq!(inside.gateway.seating.in_use(), 1);
+    let mut clients: Vec<Client> = (0..WORKERS).map(|_| inside.client()).collect();
+    let pings = request("PING").repeat(1000);
+    until("all workers take part", || {
+        for client in &mut clients {
+            client.exchange(&pings, 1000);
+        }
+        inside.gateway.seating.in_use() == WORKERS
+    });
+    for client in &mut clients {
+        client.assert_in_step();
+    }
+    until("all are where they belong", || inside.placed() == [1, 1, 1]);
+    until("one is enough", || inside.gateway.seating.in_use() == 1);
+    for client in &mut clients {
+        client.assert_in_step();
+    }
+    until("all have come together again", || inside.placed() == [3, 0, 0]);
+}
