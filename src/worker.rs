@@ -342,25 +342,28 @@ impl Seat {
     async fn serve(&self, arrival: Arrival) {
         let listener = arrival.listener;
         self.bench.stats.connections.add(1);
-        let mut parting = self.attend(arrival, false).await;
-        if let Parting::Moves(Moving { stream, state, unread }) = parting {
+        let (mut arrival, mut was_refused) = (arrival, false);
+        let end = loop {
+            let Moving { stream, state, unread } = match self.attend(arrival, was_refused).await {
+                Parting::Moves(moving) => moving,
+                Parting::Ended(end) => break end,
+            };
             let info = Arc::clone(&state.info);
-            let arrival = Arrival { stream, info, listener, known: Some((state, unread)) };
-            match self.bench.hand_over(arrival) {
+            let moved = Arrival { stream, info, listener, known: Some((state, unread)) };
+            match self.bench.hand_over(moved) {
                 Ok(()) => return self.is_given_up.set(true),
-                Err(arrival) => parting = self.attend(arrival, true).await,
+                Err(refused) => (arrival, was_refused) = (refused, true),
             }
-        }
-        let end = if let Parting::Ended(end) = parting { end } else { End::Failed };
+        };
         self.bench.stats.disconnects[end as usize].add(1);
     }
 
-    /// Serves the client here; for as long as it stays, when it is to stay.
-    async fn attend(&self, arrival: Arrival, stays: bool) -> Parting {
+    /// Serves the client here, for a while at least when no other worker took it.
+    async fn attend(&self, arrival: Arrival, was_refused: bool) -> Parting {
         match self.bench.session(arrival) {
             Ok(mut session) => {
-                if stays {
-                    session.settle();
+                if was_refused {
+                    session.was_refused();
                 }
                 session.run().await
             }

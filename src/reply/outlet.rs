@@ -342,6 +342,11 @@ impl Outlet {
         self.queue.borrow().ready().is_empty()
     }
 
+    /// Whether the socket took no more the last time.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.get()
+    }
+
     /// Bytes written to the client so far.
     pub fn bytes_written(&self) -> u64 {
         self.bytes_written.get()

@@ -131,11 +131,6 @@ impl Session {
         }
     }
 
-    /// From now on the client stays with this worker, wherever it belongs.
-    pub fn settle(&mut self) {
-        self.stay.settled = true;
-    }
-
     /// Serves the client until its connection ends or another worker is to serve it.
     pub async fn run(mut self) -> Parting {
         let info = std::sync::Arc::clone(&self.state.info);
@@ -178,6 +173,9 @@ impl Session {
             }
             if self.moves() {
                 return Poll::Ready(None);
+            }
+            if self.prepares_to_move(cx) {
+                return Poll::Pending;
             }
             if self.must_wait(cx) {
                 self.around.router.stats().pauses.add(1);
@@ -236,9 +234,6 @@ impl Session {
     /// Whether no further request may be taken now. What ends the waiting wakes the session.
     #[inline]
     fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.prepares_to_move(cx) {
-            return true;
-        }
         self.around.router.catch_up();
         let unanswered = self.outlet.unanswered();
         let version = Some(self.around.router.version());

@@ -14,6 +14,9 @@ use super::state::State;
 
 /// How often a session lets others run first so that they let go of its client's way out.
 const YIELDS_MAX: u8 = 16;
+/// How many more times a session that no other worker took looks where its client belongs, before
+/// it tries again.
+const LOOKS_REFUSED: u16 = 1000;
 
 /// A client between two workers.
 #[derive(Debug)]
@@ -26,24 +29,36 @@ pub struct Moving {
     pub unread: Vec<u8>,
 }
 
-/// Whether a session stays where it is.
+/// Why a session that is to go elsewhere is still here.
 #[derive(Debug, Default)]
 pub(super) struct Stay {
-    /// It was to go, and no other worker took it.
-    pub(super) settled: bool,
+    /// No other worker took it: so many more looks pass before it tries again.
+    refused: u16,
     yields: u8,
 }
 
 impl Session {
+    /// No other worker takes the client now; it may try again later.
+    pub fn was_refused(&mut self) {
+        self.stay.refused = LOOKS_REFUSED;
+    }
+
     #[inline]
-    fn belongs_elsewhere(&self) -> bool {
+    fn belongs_elsewhere(&mut self) -> bool {
         let around = &self.around;
-        around.seating.home(self.state.info.id) != around.worker && !self.stay.settled
+        around.seating.home(self.state.info.id) != around.worker && self.is_taken()
+    }
+
+    #[cold]
+    fn is_taken(&mut self) -> bool {
+        let refused = self.stay.refused;
+        self.stay.refused = refused.saturating_sub(1);
+        refused == 0
     }
 
     /// Whether the client goes to another worker now. All that is under way holds its outlet.
     #[inline]
-    pub(super) fn moves(&self) -> bool {
+    pub(super) fn moves(&mut self) -> bool {
         self.belongs_elsewhere() && self.is_at_rest()
     }
 
@@ -67,8 +82,11 @@ impl Session {
             self.outlet.wake_when_unanswered(Some(0));
             return true;
         }
-        // Its replies leave when this turn ends. Should they not, for the client does not read, it
-        // is served on: another moment will come.
+        // What its client does not read keeps it here; it is served on, another moment will come.
+        if self.outlet.is_stuck() {
+            return false;
+        }
+        // Its replies leave when this turn ends.
         self.stay.yields = (self.stay.yields + 1) % YIELDS_MAX;
         if self.stay.yields > 0 {
             cx.waker().wake_by_ref();

@@ -51,7 +51,8 @@ fn a_client_stays_when_its_worker_has_ended() {
     assert!(workers[0].place(Arrival::new(server, info, 0)).is_ok());
     assert_eq!(ping(&mut client), "+PONG\r\n");
     parts.seating.set_in_use(2);
-    for _ in 0..3 {
+    // Long enough for it to be refused several times.
+    for _ in 0..5_000 {
         assert_eq!(ping(&mut client), "+PONG\r\n");
     }
     assert_eq!((workers[0].stats.connections.get(), parts.clients.count()), (1, 1));
