@@ -30,7 +30,7 @@ use crate::router::{Held, Router, Rules};
 use crate::session::clients::{ClientInfo, Clients};
 use crate::session::seating::Seating;
 use crate::session::state::{ReplyMode, State, Surroundings};
-use crate::session::{End, Moving, Parting, Session, SessionLimits};
+use crate::session::{End, Moving, Session, SessionLimits};
 use crate::topology::Topology;
 use staffing::Load;
 
@@ -343,10 +343,10 @@ impl Seat {
         let listener = arrival.listener;
         self.bench.stats.connections.add(1);
         let (mut arrival, mut was_refused) = (arrival, false);
-        let end = loop {
+        loop {
             let Moving { stream, state, unread } = match self.attend(arrival, was_refused).await {
-                Parting::Moves(moving) => moving,
-                Parting::Ended(end) => break end,
+                Ok(moving) => moving,
+                Err(end) => return self.bench.stats.disconnects[end as usize].add(1),
             };
             let info = Arc::clone(&state.info);
             let moved = Arrival { stream, info, listener, known: Some((state, unread)) };
@@ -354,23 +354,22 @@ impl Seat {
                 Ok(()) => return self.is_given_up.set(true),
                 Err(refused) => (arrival, was_refused) = (refused, true),
             }
-        };
-        self.bench.stats.disconnects[end as usize].add(1);
+        }
     }
 
-    /// Serves the client here, for a while at least when no other worker took it.
-    async fn attend(&self, arrival: Arrival, was_refused: bool) -> Parting {
-        match self.bench.session(arrival) {
-            Ok(mut session) => {
-                if was_refused {
-                    session.was_refused();
-                }
-                session.run().await
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a client's socket cannot be used");
-                Parting::Ended(End::Failed)
-            }
+    /// Serves the client here, for a while at least when no other worker took it. Returns it when
+    /// it belongs to another worker; the error is how its connection has ended.
+    async fn attend(&self, arrival: Arrival, was_refused: bool) -> Result<Moving, End> {
+        let mut session = self.bench.session(arrival).map_err(|error| {
+            tracing::warn!(%error, "a client's socket cannot be used");
+            End::Failed
+        })?;
+        if was_refused {
+            session.was_refused();
+        }
+        match session.run().await {
+            Some(end) => Err(end),
+            None => session.depart().ok_or(End::Client),
         }
     }
 }

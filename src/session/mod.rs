@@ -64,15 +64,6 @@ pub enum End {
     HalfReply = 7,
 }
 
-/// How a session's time with its worker is over.
-#[derive(Debug)]
-pub enum Parting {
-    /// The client's connection has ended.
-    Ended(End),
-    /// The client belongs to another worker now.
-    Moves(Moving),
-}
-
 /// What a session is limited by.
 #[derive(Clone, Debug)]
 pub struct SessionLimits {
@@ -131,22 +122,21 @@ impl Session {
         }
     }
 
-    /// Serves the client until its connection ends or another worker is to serve it.
-    pub async fn run(mut self) -> Parting {
+    /// Serves the client until its connection ends. Without an end, another worker is to serve it:
+    /// the session has to [`depart`](Self::depart).
+    pub async fn run(&mut self) -> Option<End> {
         let info = std::sync::Arc::clone(&self.state.info);
         std::future::poll_fn(|cx| {
             info.set_waker(cx.waker());
             Poll::Ready(())
         })
         .await;
-        let Some(end) = std::future::poll_fn(|cx| self.poll(cx)).await else {
-            return self.depart().map_or(Parting::Ended(End::Client), Parting::Moves);
-        };
+        let end = std::future::poll_fn(|cx| self.poll(cx)).await?;
         self.outlet.cut(Cut::Ended);
         // Replies that wait for others have nobody to wait for.
         self.outlet.flush_later();
         self.recovery.abandon(&self.around.router);
-        Parting::Ended(end)
+        Some(end)
     }
 
     /// What a session does each time something has happened. Ready without an end: it moves.

@@ -64,3 +64,14 @@ fn a_client_stays_when_its_worker_has_ended() {
     }
     assert_eq!(workers[0].stats.disconnects[End::Client as usize].get(), 1);
 }
+
+/// With 10,000 clients each hundred bytes of a task are a megabyte.
+#[test]
+fn the_task_of_a_client_is_little_more_than_its_session() {
+    fn size<F: Future>(_: impl Fn(Seat, Arrival) -> F) -> usize {
+        size_of::<F>()
+    }
+    let task = size(|seat, arrival| async move { seat.serve(arrival).await });
+    let parts = size_of::<Session>() + size_of::<Seat>() + 2 * size_of::<Arrival>();
+    assert!(task <= parts + 200, "{task} bytes, its parts have {parts}");
+}
