@@ -1,94 +1,17 @@
 //! Clients go from one worker to another and notice nothing. The gateway runs within the test here,
 //! so that the test can say when.
 
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::thread::JoinHandle;
-
-use slotway::config::{Config, ListenerConfig, Secret};
-use slotway::server::{Gateway, Stop};
-use tokio::sync::watch;
 
 use crate::support::client::{Client, put, request};
+use crate::support::inside::{Inside, Over, WORKERS};
 use crate::support::reply::Reply;
 use crate::support::site::shared;
 use crate::support::{noise, until};
 
-const WORKERS: usize = 3;
-const PASSWORD: &str = "let me in";
-
-/// A gateway in this process; ends with the test.
-struct Inside {
-    gateway: Arc<Gateway>,
-    address: SocketAddr,
-    stop: watch::Sender<Stop>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Inside {
-    /// Starts one whose workers take part as this test says or, with a percentage, as they see fit.
-    fn start(worker_fill_percent: usize) -> Inside {
-        let seed = shared().cluster.nodes[0].to_string();
-        for _ in 0..20 {
-            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = socket.local_addr().unwrap();
-            drop(socket);
-            let mut config = Config { workers: WORKERS, worker_fill_percent, ..Config::default() };
-            config.topology.seeds = vec![seed.parse().unwrap()];
-            let password = Some(Secret::new(PASSWORD));
-            config.listeners = vec![ListenerConfig { bind: address, password }];
-            config.admin.bind = None;
-            if let Some(inside) = Inside::run(config, address) {
-                return inside;
-            }
-        }
-        panic!("no free port");
-    }
-
-    /// `None` when somebody else has taken the port meanwhile.
-    fn run(config: Config, address: SocketAddr) -> Option<Inside> {
-        let (stop, stopped) = watch::channel(Stop::No);
-        let (tell, told) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            let runtime = builder.enable_all().build().unwrap();
-            let started = move |gateway: &Arc<Gateway>| tell.send(Arc::clone(gateway)).unwrap();
-            let _ = runtime.block_on(slotway::run(config, stopped, started));
-        });
-        let gateway = told.recv().ok()?;
-        let inside = Inside { gateway, address, stop, thread: Some(thread) };
-        until("the gateway knows its cluster", || inside.gateway.not_ready().is_none());
-        Some(inside)
-    }
-
-    fn client(&self) -> Client {
-        let mut client = Client::connect(self.address);
-        assert_eq!(client.ask(&["AUTH", PASSWORD]), Reply::ok());
-        client
-    }
-
-    /// Clients of each worker.
-    fn placed(&self) -> Vec<u64> {
-        self.gateway.workers.iter().map(|worker| worker.stats.connections.get()).collect()
-    }
-
-    /// Where clients with these numbers belong.
-    fn homes(&self, ids: &[u64]) -> Vec<u64> {
-        let mut homes = vec![0; WORKERS];
-        ids.iter().for_each(|id| homes[self.gateway.seating.home(*id)] += 1);
-        homes
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        let _ = self.stop.send(Stop::Now);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+fn start(worker_fill_percent: usize) -> Inside {
+    Inside::start(shared().cluster.nodes[0], worker_fill_percent)
 }
 
 fn id(client: &mut Client) -> u64 {
@@ -97,7 +20,7 @@ fn id(client: &mut Client) -> u64 {
 
 #[test]
 fn a_client_takes_along_what_it_has_said() {
-    let inside = Inside::start(0);
+    let inside = start(0);
     let mut clients: Vec<Client> = (0..7).map(|_| inside.client()).collect();
     let mut ids = Vec::new();
     for (n, client) in clients.iter_mut().enumerate() {
@@ -134,7 +57,7 @@ fn a_client_takes_along_what_it_has_said() {
 
 #[test]
 fn half_a_request_moves_too() {
-    let inside = Inside::start(0);
+    let inside = start(0);
     for len in [3, 5_000, 300_000, 3_000_000] {
         inside.gateway.seating.set_in_use(1);
         let mut clients = [inside.client(), inside.client()];
@@ -166,7 +89,7 @@ fn half_a_request_moves_too() {
 
 #[test]
 fn a_client_that_wants_no_replies_still_wants_none() {
-    let inside = Inside::start(0);
+    let inside = start(0);
     let mut clients = [inside.client(), inside.client()];
     let ids = clients.each_mut().map(id);
     for (n, client) in clients.iter_mut().enumerate() {
@@ -200,7 +123,7 @@ const AHEAD: usize = 50;
 
 #[test]
 fn clients_that_never_rest_move_and_lose_nothing() {
-    let inside = Inside::start(0);
+    let inside = start(0);
     let over = AtomicBool::new(false);
     let (tell, told) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -239,19 +162,10 @@ fn clients_that_never_rest_move_and_lose_nothing() {
     });
 }
 
-/// Ends the clients' work, also when the test has failed.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn workers_take_part_when_others_are_full_and_rest_when_they_are_not_needed() {
     // Full almost at once, so that this small load fills it.
-    let inside = Inside::start(1);
+    let inside = start(1);
     assert_eq!(inside.gateway.seating.in_use(), 1);
     let mut clients: Vec<Client> = (0..WORKERS).map(|_| inside.client()).collect();
     let pings = request("PING").repeat(1000);

@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 use slotway::slot::Slot;
 
 use crate::support::client::{Client, put};
+use crate::support::inside::{Inside, Over};
 use crate::support::reply::Reply;
-use crate::support::site::{Gateway, Site};
+use crate::support::site::Site;
 use crate::support::until;
 
 const KEYS: usize = 12;
 const TAG: &str = "{redirects}";
+
+/// Makes clients of the gateway that is under load.
+type Connect<'a> = &'a (dyn Fn() -> Client + Sync);
 
 /// What all loads together have done.
 #[derive(Default)]
@@ -47,8 +51,8 @@ impl Drop for Stopping<'_> {
 
 /// Pipelines of INCR; returns the last value of each key. Some keys are new in every round, so
 /// that a half-moved slot is asked for keys that it does not have.
-fn count(gateway: &Gateway, name: &str, progress: &Progress) -> BTreeMap<String, i64> {
-    let mut client = gateway.client();
+fn count(connect: Connect<'_>, name: &str, progress: &Progress) -> BTreeMap<String, i64> {
+    let mut client = connect();
     let mut values: BTreeMap<String, i64> = BTreeMap::new();
     let mut round = 0;
     while !progress.is_over() {
@@ -73,8 +77,8 @@ fn count(gateway: &Gateway, name: &str, progress: &Progress) -> BTreeMap<String,
 }
 
 /// Writes and reads several keys of the slot at once, and keys of other slots with them.
-fn write_several(gateway: &Gateway, name: &str, progress: &Progress) -> BTreeMap<String, i64> {
-    let mut client = gateway.client();
+fn write_several(connect: Connect<'_>, name: &str, progress: &Progress) -> BTreeMap<String, i64> {
+    let mut client = connect();
     let keys: Vec<String> = (0..4).map(|n| format!("{TAG}{name}:{n}")).collect();
     let elsewhere = format!("redirects:{name}");
     let mut value = 0;
@@ -97,17 +101,16 @@ fn write_several(gateway: &Gateway, name: &str, progress: &Progress) -> BTreeMap
 }
 
 /// Runs `fault` under load and checks afterwards that every key has the value it must have.
-fn under_load(site: &Site, name: &str, fault: impl FnOnce(&Progress)) {
-    let progress = Progress::default();
-    let (gateway, progress) = (&site.gateway, &progress);
+fn under_load(connect: Connect<'_>, name: &str, fault: impl FnOnce(&Progress)) {
+    let progress = &Progress::default();
     let values = std::thread::scope(|scope| {
         let counting = (0..3).map(|nth| {
             let name = format!("{name}:count{nth}");
-            scope.spawn(move || count(gateway, &name, progress))
+            scope.spawn(move || count(connect, &name, progress))
         });
         let mut loads: Vec<_> = counting.collect();
         let several = format!("{name}:several");
-        loads.push(scope.spawn(move || write_several(gateway, &several, progress)));
+        loads.push(scope.spawn(move || write_several(connect, &several, progress)));
         let stopping = Stopping(progress);
         progress.more(500);
         fault(progress);
@@ -116,7 +119,7 @@ fn under_load(site: &Site, name: &str, fault: impl FnOnce(&Progress)) {
         let joined = loads.into_iter().map(|load| load.join().expect("a load without a fault"));
         joined.flatten().collect::<Vec<_>>()
     });
-    let mut client = gateway.client();
+    let mut client = connect();
     for (key, value) in values {
         assert_eq!(client.line(&format!("GET {key}")), Reply::bulk(value.to_string()), "{key}");
     }
@@ -203,8 +206,8 @@ fn patient_site(nodes: usize) -> Site {
     Site::start(nodes, &[("SLOTWAY_TIMEOUTS_FAILOVER_WAIT", "60s")])
 }
 
-fn move_to_and_fro(site: &Site, name: &str) {
-    under_load(site, name, |progress| {
+fn move_to_and_fro(site: &Site, connect: Connect<'_>, name: &str) {
+    under_load(connect, name, |progress| {
         for round in 0..4 {
             let moving = Move::begin(site, slot());
             progress.more(300);
@@ -262,7 +265,7 @@ fn take_over(replica: &mut Client) {
 
 /// A planned failover of the slot's shard, and back.
 fn fail_over(site: &Site) {
-    under_load(site, "failover", |progress| {
+    under_load(&|| site.gateway.client(), "failover", |progress| {
         for _ in 0..2 {
             let owner = masters(site)
                 .into_iter()
@@ -295,11 +298,27 @@ fn fail_over(site: &Site) {
 #[test]
 fn nothing_is_lost_or_doubled_while_slots_move_and_masters_change() {
     let site = patient_site(6);
-    move_to_and_fro(&site, "moving");
+    let connect = || site.gateway.client();
+    move_to_and_fro(&site, &connect, "moving");
     keys_on_both_nodes(&site);
     fail_over(&site);
     // A moved slot and a changed master together.
-    move_to_and_fro(&site, "again");
+    move_to_and_fro(&site, &connect, "again");
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_while_slots_move_and_clients_too() {
+    let site = Site::start(3, &[]);
+    let inside = Inside::start(site.cluster.nodes[0], 0);
+    let over = AtomicBool::new(false);
+    let moves = std::thread::scope(|scope| {
+        let moves = scope.spawn(|| inside.shuffle(&over));
+        let ended = Over(&over);
+        move_to_and_fro(&site, &|| inside.client(), "both");
+        drop(ended);
+        moves.join().expect("clients that move")
+    });
+    assert!(moves >= 6, "clients moved {moves} times");
 }
 
 /// With a short patience the client is told why, and the connection goes on.

@@ -128,6 +128,8 @@ impl Site {
         }
         if nodes.lone {
             site.add_running(args);
+        } else {
+            args.say_what_is_left_out();
         }
         if site.proxies.is_empty() {
             bail!("there is nothing to measure: --only names nothing that is here");
@@ -207,6 +209,14 @@ impl Site {
 }
 
 impl SiteArgs {
+    /// What runs already has the nodes it has, however many are asked for.
+    fn say_what_is_left_out(&self) {
+        let wanted = self.also.iter().filter(|also| self.wants(&also.name));
+        for also in wanted {
+            eprintln!("{} is left out here: the nodes behind it are not these", also.name);
+        }
+    }
+
     fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|wanted| wanted == name)
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod guard;
+pub(crate) mod inside;
 pub(crate) mod reply;
 pub(crate) mod site;
 

@@ -1,0 +1,124 @@
+//! A gateway within the test, so that the test can say which workers take part.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use slotway::config::{Config, ListenerConfig, Secret};
+use slotway::server::{Gateway, Stop};
+use tokio::sync::watch;
+
+use super::client::Client;
+use super::reply::Reply;
+use super::until;
+
+/// Its workers.
+pub(crate) const WORKERS: usize = 3;
+const PASSWORD: &str = "let me in";
+
+/// A gateway in this process; ends with the test.
+pub(crate) struct Inside {
+    /// The gateway's own view of itself.
+    pub(crate) gateway: Arc<Gateway>,
+    address: SocketAddr,
+    stop: watch::Sender<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Inside {
+    /// Starts one in front of this node's cluster. Its workers take part as the test says or, with a
+    /// percentage, as they see fit; it waits long for slots between two nodes.
+    pub(crate) fn start(seed: SocketAddr, worker_fill_percent: usize) -> Inside {
+        for _ in 0..20 {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = socket.local_addr().unwrap();
+            drop(socket);
+            let mut config = Config { workers: WORKERS, worker_fill_percent, ..Config::default() };
+            config.topology.seeds = vec![seed.to_string().parse().unwrap()];
+            config.timeouts.failover_wait = Duration::from_secs(60);
+            let password = Some(Secret::new(PASSWORD));
+            config.listeners = vec![ListenerConfig { bind: address, password }];
+            config.admin.bind = None;
+            if let Some(inside) = Inside::run(config, address) {
+                return inside;
+            }
+        }
+        panic!("no free port");
+    }
+
+    /// `None` when somebody else has taken the port meanwhile.
+    fn run(config: Config, address: SocketAddr) -> Option<Inside> {
+        let (stop, stopped) = watch::channel(Stop::No);
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().build().unwrap();
+            let started = move |gateway: &Arc<Gateway>| tell.send(Arc::clone(gateway)).unwrap();
+            let _ = runtime.block_on(slotway::run(config, stopped, started));
+        });
+        let gateway = told.recv().ok()?;
+        let inside = Inside { gateway, address, stop, thread: Some(thread) };
+        until("the gateway knows its cluster", || inside.gateway.not_ready().is_none());
+        Some(inside)
+    }
+
+    /// A client of it that has said its password.
+    pub(crate) fn client(&self) -> Client {
+        let mut client = Client::connect(self.address);
+        assert_eq!(client.ask(&["AUTH", PASSWORD]), Reply::ok());
+        client
+    }
+
+    /// Clients of each worker.
+    pub(crate) fn placed(&self) -> Vec<u64> {
+        self.gateway.workers.iter().map(|worker| worker.stats.connections.get()).collect()
+    }
+
+    /// Where clients with these numbers belong.
+    pub(crate) fn homes(&self, ids: &[u64]) -> Vec<u64> {
+        let mut homes = vec![0; WORKERS];
+        ids.iter().for_each(|id| homes[self.gateway.seating.home(*id)] += 1);
+        homes
+    }
+
+    /// Has ever other workers take part until it is over; how often all clients have moved.
+    pub(crate) fn shuffle(&self, over: &AtomicBool) -> usize {
+        let takes_part = |in_use| {
+            let placed = self.placed();
+            placed.iter().enumerate().all(|(at, clients)| (*clients > 0) == (at < in_use))
+        };
+        for (moves, in_use) in [1, 3, 2, 3, 1, 2].into_iter().cycle().enumerate() {
+            self.gateway.seating.set_in_use(in_use);
+            loop {
+                if over.load(Ordering::Relaxed) {
+                    return moves;
+                }
+                if takes_part(in_use) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        unreachable!("a cycle has no end")
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _ = self.stop.send(Stop::Now);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Ends what goes on until it is over, also when the test has failed.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
