@@ -153,8 +153,9 @@ impl Gateway {
             return;
         };
         let id = info.id;
-        let placed =
-            prepare(stream).and_then(|stream| self.place(Arrival::new(stream, info, listener)));
+        let placed = prepare(stream).and_then(|stream| {
+            self.place(Arrival::new(stream, info, listener, self.seating.give()))
+        });
         if let Err(error) = placed {
             self.clients.leave(id);
             self.clients.note_rejected();
@@ -164,7 +165,7 @@ impl Gateway {
 
     /// Places a client on the worker it belongs to or, when that one cannot take it, on the next.
     fn place(&self, mut arrival: Arrival) -> io::Result<()> {
-        let home = self.seating.home(arrival.info.id);
+        let home = arrival.place.worker();
         for worker in self.workers.iter().cycle().skip(home).take(self.workers.len()) {
             match worker.place(arrival) {
                 Ok(()) => return Ok(()),

@@ -28,7 +28,7 @@ use crate::resp::Protocol;
 use crate::resp::request::RequestLimits;
 use crate::router::{Held, Router, Rules};
 use crate::session::clients::{ClientInfo, Clients};
-use crate::session::seating::Seating;
+use crate::session::seating::{Place, Seating};
 use crate::session::state::{ReplyMode, State, Surroundings};
 use crate::session::{End, Moving, Session, SessionLimits};
 use crate::topology::Topology;
@@ -57,14 +57,21 @@ pub struct Arrival {
     pub info: Arc<ClientInfo>,
     /// Which listener it came to.
     pub listener: usize,
+    /// Where it belongs.
+    pub place: Place,
     /// What another worker knows of it.
     known: Option<(State, Vec<u8>)>,
 }
 
 impl Arrival {
     /// A client that has just been accepted by this listener.
-    pub fn new(stream: StdTcpStream, info: Arc<ClientInfo>, listener: usize) -> Arrival {
-        Arrival { stream, info, listener, known: None }
+    pub fn new(
+        stream: StdTcpStream,
+        info: Arc<ClientInfo>,
+        listener: usize,
+        place: Place,
+    ) -> Arrival {
+        Arrival { stream, info, listener, place, known: None }
     }
 }
 
@@ -209,7 +216,6 @@ struct Workbench {
     stats: Arc<WorkerStats>,
     busy: Arc<BusyTime>,
     doors: Doors,
-    seating: Arc<Seating>,
     clients: Arc<Clients>,
     limits: Rc<SessionLimits>,
     output_bytes_max: usize,
@@ -259,7 +265,6 @@ impl Workbench {
             stats,
             busy,
             doors,
-            seating: Arc::clone(&parts.seating),
             clients: Arc::clone(&parts.clients),
             limits: Rc::new(session_limits(config)),
             output_bytes_max: config.limits.client_output_bytes_max,
@@ -306,7 +311,7 @@ impl Workbench {
     }
 
     fn session(&self, arrival: Arrival) -> io::Result<Session> {
-        let Arrival { stream, info, listener, known } = arrival;
+        let Arrival { stream, info, listener, place, known } = arrival;
         let stream = tokio::net::TcpStream::from_std(stream)?;
         let (reader, writer) = stream.into_split();
         let outlet = Outlet::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
@@ -317,13 +322,12 @@ impl Workbench {
             let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
             (State { protocol, authenticated, replies, closing: false, info }, Vec::new())
         });
-        Ok(Session::new((reader, unread), outlet, state, around, Rc::clone(&self.limits)))
+        Ok(Session::new((reader, unread), outlet, (state, place), around, Rc::clone(&self.limits)))
     }
 
     /// Hands a client to the worker it belongs to; gives it back when that one cannot take it.
     fn hand_over(&self, arrival: Arrival) -> Result<(), Arrival> {
-        match self.doors.get(self.seating.home(arrival.info.id)).and_then(mpsc::WeakSender::upgrade)
-        {
+        match self.doors.get(arrival.place.worker()).and_then(mpsc::WeakSender::upgrade) {
             Some(door) => door.try_send(arrival).map_err(mpsc::error::TrySendError::into_inner),
             None => Err(arrival),
         }
@@ -344,12 +348,13 @@ impl Seat {
         self.bench.stats.connections.add(1);
         let (mut arrival, mut was_refused) = (arrival, false);
         loop {
-            let Moving { stream, state, unread } = match self.attend(arrival, was_refused).await {
+            let moving = match self.attend(arrival, was_refused).await {
                 Ok(moving) => moving,
                 Err(end) => return self.bench.stats.disconnects[end as usize].add(1),
             };
+            let Moving { stream, state, unread, place } = moving;
             let info = Arc::clone(&state.info);
-            let moved = Arrival { stream, info, listener, known: Some((state, unread)) };
+            let moved = Arrival { stream, info, listener, place, known: Some((state, unread)) };
             match self.bench.hand_over(moved) {
                 Ok(()) => return self.is_given_up.set(true),
                 Err(refused) => (arrival, was_refused) = (refused, true),

@@ -33,6 +33,7 @@ use crate::router::{Recovery, Router};
 use input::{Input, Read, SLACK_BYTES};
 pub use moving::Moving;
 use moving::Stay;
+use seating::Place;
 use state::{ReplyMode, State, Surroundings};
 use step::Step;
 
@@ -97,11 +98,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session over a client's socket, of which `unread` has been read already.
+    /// A session over a client's socket, of which `unread` has been read already. The client
+    /// belongs to the worker that its place says.
     pub fn new(
         (reader, unread): (OwnedReadHalf, Vec<u8>),
         outlet: Rc<Outlet>,
-        state: State,
+        (state, place): (State, Place),
         around: Rc<Surroundings>,
         limits: Rc<SessionLimits>,
     ) -> Session {
@@ -118,7 +120,7 @@ impl Session {
             finished: None,
             keys: Vec::new(),
             replies_seen: (0, 0),
-            stay: Stay::default(),
+            stay: Stay::new(place),
         }
     }
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::Context;
 
 use super::Session;
+use super::seating::Place;
 use super::state::State;
 
 /// How often a session lets others run first so that they let go of its client's way out.
@@ -27,14 +28,23 @@ pub struct Moving {
     pub state: State,
     /// What has been read of it and is no request yet.
     pub unread: Vec<u8>,
+    /// Where it belongs.
+    pub place: Place,
 }
 
-/// Why a session that is to go elsewhere is still here.
-#[derive(Debug, Default)]
+/// Where a session belongs, and why one that is to go elsewhere is still here.
+#[derive(Debug)]
 pub(super) struct Stay {
+    place: Place,
     /// No other worker took it: so many more looks pass before it tries again.
     refused: u16,
     yields: u8,
+}
+
+impl Stay {
+    pub(super) fn new(place: Place) -> Stay {
+        Stay { place, refused: 0, yields: 0 }
+    }
 }
 
 impl Session {
@@ -46,7 +56,10 @@ impl Session {
     #[inline]
     fn belongs_elsewhere(&mut self) -> bool {
         let around = &self.around;
-        around.seating.home(self.state.info.id) != around.worker && self.is_taken()
+        if !around.seating.is_current(self.stay.place) {
+            self.stay.place = around.seating.give();
+        }
+        self.stay.place.worker() != around.worker && self.is_taken()
     }
 
     #[cold]
@@ -99,6 +112,6 @@ impl Session {
         let (reader, unread) = self.input.into_parts();
         let writer = Rc::into_inner(self.outlet)?.into_socket();
         let stream = reader.reunite(writer).ok()?.into_std().ok()?;
-        Some(Moving { stream, state: self.state, unread })
+        Some(Moving { stream, state: self.state, unread, place: self.stay.place })
     }
 }

@@ -2,22 +2,48 @@
 //!
 //! Owns the number of workers in use and the rule by which clients are spread over them. Must not
 //! know how many are needed: that is the workers' own matter. Invariant: at least one is in use.
+//!
+//! Places are given in turn, to a client that comes and, when they are given anew, to each that
+//! then has something to do. So those that are busy at the same time belong to different workers,
+//! whichever of an application's connections they are.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The workers in use: the first of all that there are.
 #[derive(Debug)]
 pub struct Seating {
     workers: usize,
-    in_use: AtomicUsize,
+    /// How many are in use and, above that, how often places have been given anew.
+    now: AtomicU64,
+    /// Places given so far.
+    given: AtomicUsize,
+}
+
+/// Bits of [`Seating::now`] that say how many are in use.
+const IN_USE_BITS: u32 = 32;
+const IN_USE_MASK: u64 = (1 << IN_USE_BITS) - 1;
+
+/// Where a client belongs, until places are given anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    worker: u32,
+    round: u32,
+}
+
+impl Place {
+    /// The number of the worker.
+    #[inline]
+    pub fn worker(self) -> usize {
+        self.worker as usize
+    }
 }
 
 impl Seating {
     /// A seating for so many workers, of which the first `in_use` take part.
     pub fn new(workers: usize, in_use: usize) -> Seating {
-        let seating = Seating { workers: workers.max(1), in_use: AtomicUsize::new(1) };
-        seating.set_in_use(in_use);
-        seating
+        let workers = workers.clamp(1, IN_USE_MASK as usize);
+        let now = AtomicU64::new(in_use.clamp(1, workers) as u64);
+        Seating { workers, now, given: AtomicUsize::new(0) }
     }
 
     /// How many workers there are.
@@ -28,22 +54,28 @@ impl Seating {
     /// How many of them clients belong to.
     #[inline]
     pub fn in_use(&self) -> usize {
-        self.in_use.load(Ordering::Relaxed)
+        (self.now.load(Ordering::Relaxed) & IN_USE_MASK) as usize
     }
 
-    /// From now on clients belong to the first so many workers.
+    /// From now on clients belong to the first so many workers; places are given anew.
     pub fn set_in_use(&self, count: usize) {
-        self.in_use.store(count.clamp(1, self.workers), Ordering::Relaxed);
+        let count = count.clamp(1, self.workers) as u64;
+        let again = |now: u64| ((now >> IN_USE_BITS).wrapping_add(1) << IN_USE_BITS) | count;
+        self.now.update(Ordering::Relaxed, Ordering::Relaxed, again);
     }
 
-    /// The worker to which the client with this number belongs. Clients that came one after the
-    /// other, as those of a pool do, belong to different ones.
+    /// A place for a client.
+    pub fn give(&self) -> Place {
+        let now = self.now.load(Ordering::Relaxed);
+        let nth = self.given.fetch_add(1, Ordering::Relaxed) as u64;
+        let worker = (nth % (now & IN_USE_MASK)) as u32;
+        Place { worker, round: (now >> IN_USE_BITS) as u32 }
+    }
+
+    /// Whether places have not been given anew since this one was.
     #[inline]
-    pub fn home(&self, client: u64) -> usize {
-        match self.in_use() {
-            1 => 0,
-            count => (client % count as u64) as usize,
-        }
+    pub fn is_current(&self, place: Place) -> bool {
+        (self.now.load(Ordering::Relaxed) >> IN_USE_BITS) as u32 == place.round
     }
 }
 
@@ -57,16 +89,41 @@ mod tests {
         for in_use in [1, 2, 4, 6] {
             seating.set_in_use(in_use);
             let mut clients = [0; 6];
-            (1..=120).for_each(|id| clients[seating.home(id)] += 1);
+            (0..120).for_each(|_| clients[seating.give().worker()] += 1);
             assert!(clients[..in_use].iter().all(|count| *count == 120 / in_use), "{clients:?}");
         }
+    }
+
+    #[test]
+    fn a_place_holds_until_places_are_given_anew() {
+        let seating = Seating::new(3, 2);
+        let places = [seating.give(), seating.give()];
+        assert!(places.iter().all(|place| seating.is_current(*place)));
+        assert_ne!(places[0].worker(), places[1].worker());
+        seating.set_in_use(2);
+        assert!(!places.iter().any(|place| seating.is_current(*place)));
+        assert!(seating.is_current(seating.give()));
     }
 
     #[test]
     fn there_is_always_one_and_never_one_too_many() {
         for (asked, got) in [(0, 1), (9, 3)] {
             assert_eq!(Seating::new(3, asked).in_use(), got);
+            let seating = Seating::new(3, 2);
+            seating.set_in_use(asked);
+            assert_eq!(seating.in_use(), got);
         }
-        assert_eq!(Seating::new(0, 0).home(u64::MAX), 0);
+        assert_eq!(Seating::new(0, 0).give().worker(), 0);
+    }
+
+    #[test]
+    fn rounds_and_places_go_on_beyond_their_last_number() {
+        let seating = Seating::new(3, 3);
+        seating.now.store((u64::from(u32::MAX) << IN_USE_BITS) | 3, Ordering::Relaxed);
+        seating.given.store(usize::MAX, Ordering::Relaxed);
+        let place = seating.give();
+        seating.set_in_use(2);
+        assert_eq!((seating.in_use(), seating.is_current(place)), (2, false));
+        assert!(seating.is_current(seating.give()));
     }
 }

@@ -21,8 +21,8 @@ use crate::session::seating::Seating;
 const EVERY: Duration = Duration::from_millis(250);
 /// Looks over which a worker's load is taken.
 const LOOKS: usize = 2;
-/// Judgements in a row that must find fewer workers enough before the others are let go.
-const CALM_MIN: u32 = 20;
+/// Judgements in a row that must find the same before places are given anew for it.
+const PATIENCE: u32 = 20;
 /// What part of the limit fewer workers may be expected to reach.
 const CALM_PERCENT: u64 = 90;
 /// Replies are large when their average is.
@@ -97,26 +97,42 @@ struct Staffing {
     percent_max: u64,
     /// Judgements in a row that found fewer workers enough.
     calm: u32,
+    /// Judgements in a row that found the work of all workers spread badly.
+    uneven: u32,
 }
 
 impl Staffing {
-    /// How many should be in use, when `in_use` are and each worker's load is so much.
-    fn judge(&mut self, in_use: usize, percents: &[u64]) -> usize {
+    /// How many are to be in use, and places given anew, when `in_use` are and each worker's load
+    /// is so much. `None`: it is well as it is.
+    fn judge(&mut self, in_use: usize, percents: &[u64]) -> Option<usize> {
         let busiest = percents.iter().copied().max().unwrap_or(0);
         if busiest >= self.percent_max {
             self.calm = 0;
-            return (in_use * 2).min(self.workers);
+            let more = (in_use * 2).min(self.workers);
+            return if more > in_use { Some(more) } else { self.judge_spread(busiest, percents) };
         }
+        self.uneven = 0;
         let fewer = (in_use.next_power_of_two() / 2).max(1);
         let enough = self.percent_max * CALM_PERCENT / 100 * fewer as u64;
         let is_calm = fewer < in_use && percents.iter().sum::<u64>() <= enough;
         self.calm = if is_calm { self.calm + 1 } else { 0 };
-        if self.calm < CALM_MIN {
-            return in_use;
-        }
-        self.calm = 0;
-        fewer
+        count_to_patience(&mut self.calm).then_some(fewer)
     }
+
+    /// The same when all workers are in use. Where one is full and another has less than half as
+    /// much to do, the clients that are busy now may be better off with other places.
+    fn judge_spread(&mut self, busiest: u64, percents: &[u64]) -> Option<usize> {
+        let idlest = percents.iter().copied().min().unwrap_or(0);
+        self.uneven = if idlest * 2 < busiest { self.uneven + 1 } else { 0 };
+        count_to_patience(&mut self.uneven).then_some(self.workers)
+    }
+}
+
+/// Whether the same has been found often enough; then it is counted anew.
+fn count_to_patience(count: &mut u32) -> bool {
+    let enough = *count >= PATIENCE;
+    *count *= u32::from(!enough);
+    enough
 }
 
 /// Has as many workers take part as are needed for none to have a load above `percent_max`, for
@@ -125,13 +141,13 @@ pub async fn keep(stats: Arc<[Arc<WorkerStats>]>, seating: Arc<Seating>, percent
     if percent_max == 0 {
         return;
     }
-    let mut staffing =
-        Staffing { workers: seating.workers(), percent_max: percent_max as u64, calm: 0 };
+    let (workers, percent_max) = (seating.workers(), percent_max as u64);
+    let mut staffing = Staffing { workers, percent_max, calm: 0, uneven: 0 };
     loop {
         tokio::time::sleep(EVERY).await;
         let percents: Vec<u64> = stats.iter().map(|worker| worker.load_percent.get()).collect();
-        let (before, now) = (seating.in_use(), staffing.judge(seating.in_use(), &percents));
-        if now != before {
+        let before = seating.in_use();
+        if let Some(now) = staffing.judge(before, &percents) {
             tracing::debug!(before, now, ?percents, "workers in use");
             seating.set_in_use(now);
         }
@@ -143,16 +159,32 @@ mod tests {
     use super::*;
 
     fn staffing(workers: usize) -> Staffing {
-        Staffing { workers, percent_max: 80, calm: 0 }
+        Staffing { workers, percent_max: 80, calm: 0, uneven: 0 }
     }
 
     #[test]
     fn a_full_worker_brings_in_as_many_again() {
         let mut six = staffing(6);
-        for (in_use, then) in [(1, 2), (2, 4), (4, 6), (6, 6)] {
+        for (in_use, then) in [(1, Some(2)), (2, Some(4)), (4, Some(6)), (6, None)] {
             assert_eq!(six.judge(in_use, &[10, 80, 0, 0, 0, 0]), then);
-            assert_eq!(six.judge(in_use, &[79, 79, 0, 0, 0, 0]), in_use);
+            assert_eq!(six.judge(in_use, &[79, 79, 0, 0, 0, 0]), None);
         }
+    }
+
+    #[test]
+    fn where_one_stays_full_beside_an_idle_one_places_are_given_anew() {
+        let mut two = staffing(2);
+        let uneven =
+            |two: &mut Staffing, times| (0..times).any(|_| two.judge(2, &[39, 80]).is_some());
+        assert!(!uneven(&mut two, PATIENCE - 1));
+        assert_eq!(two.judge(2, &[40, 80]), None, "the other has half as much");
+        assert!(!uneven(&mut two, PATIENCE - 1));
+        assert_eq!(two.judge(2, &[39, 79]), None, "none is full");
+        assert!(!uneven(&mut two, PATIENCE - 1));
+        assert_eq!(two.judge(2, &[39, 80]), Some(2));
+        assert!(!uneven(&mut two, PATIENCE - 1), "counts anew");
+        let mut one = staffing(1);
+        assert!((0..3 * PATIENCE).all(|_| one.judge(1, &[100]).is_none()));
     }
 
     #[test]
@@ -161,21 +193,21 @@ mod tests {
             let mut six = staffing(6);
             let spread = |sum: usize| (0..6).map(|n| ((sum + n) / 6) as u64).collect::<Vec<u64>>();
             assert_eq!(spread(calm).iter().sum::<u64>(), calm as u64);
-            for _ in 0..3 * CALM_MIN {
-                assert_eq!(six.judge(in_use, &spread(busy)), in_use);
+            for _ in 0..3 * PATIENCE {
+                assert_eq!(six.judge(in_use, &spread(busy)), None);
             }
-            for _ in 1..CALM_MIN {
-                assert_eq!(six.judge(in_use, &spread(calm)), in_use);
+            for _ in 1..PATIENCE {
+                assert_eq!(six.judge(in_use, &spread(calm)), None);
             }
-            assert_eq!(six.judge(in_use, &spread(calm)), fewer);
-            assert_eq!(six.judge(fewer, &spread(calm)), fewer, "counts anew");
+            assert_eq!(six.judge(in_use, &spread(calm)), Some(fewer));
+            assert_eq!(six.judge(fewer, &spread(calm)), None, "counts anew");
         }
     }
 
     #[test]
     fn one_is_the_fewest() {
         let mut two = staffing(2);
-        assert!((0..3 * CALM_MIN).all(|_| two.judge(1, &[0, 0]) == 1));
+        assert!((0..3 * PATIENCE).all(|_| two.judge(1, &[0, 0]).is_none()));
     }
 
     #[test]

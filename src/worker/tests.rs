@@ -47,10 +47,10 @@ fn a_client_stays_when_its_worker_has_ended() {
     let (mut client, server) = connection();
     let address = server.local_addr().unwrap();
     let info = parts.clients.enter(address, address).unwrap();
-    assert_eq!(info.id % 2, 1, "it belongs to the second of two");
-    assert!(workers[0].place(Arrival::new(server, info, 0)).is_ok());
-    assert_eq!(ping(&mut client), "+PONG\r\n");
     parts.seating.set_in_use(2);
+    let place = [parts.seating.give(), parts.seating.give()][1];
+    assert_eq!(place.worker(), 1, "it belongs to the second of two");
+    assert!(workers[0].place(Arrival::new(server, info, 0, place)).is_ok());
     // Long enough for it to be refused several times.
     for _ in 0..5_000 {
         assert_eq!(ping(&mut client), "+PONG\r\n");

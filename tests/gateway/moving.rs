@@ -44,7 +44,7 @@ fn a_client_takes_along_what_it_has_said() {
             };
             assert_eq!(client.line(&format!("HGETALL moving:{n}")), all);
         }
-        until("all are where they belong", || inside.placed() == inside.homes(&ids));
+        until("all are where they belong", || inside.are_spread(clients.len()));
         assert_eq!(inside.gateway.clients.count(), clients.len());
     }
     // One that is silent stays, and is found there.
@@ -61,7 +61,6 @@ fn half_a_request_moves_too() {
     for len in [3, 5_000, 300_000, 3_000_000] {
         inside.gateway.seating.set_in_use(1);
         let mut clients = [inside.client(), inside.client()];
-        let ids = clients.each_mut().map(id);
         let value = noise(len as u64, len);
         let mut bytes = request("PING");
         put(&mut bytes, &[b"SET", &b"moving:half"[..], &value]);
@@ -80,7 +79,7 @@ fn half_a_request_moves_too() {
                 assert!(replies[2].0 == Reply::bulk(&value), "the value came changed");
                 client.assert_in_step();
             }
-            until("all are where they belong", || inside.placed() == inside.homes(&ids));
+            until("all are where they belong", || inside.are_spread(clients.len()));
         }
         drop(clients);
         until("they have gone", || inside.gateway.clients.count() == 0);
@@ -91,7 +90,6 @@ fn half_a_request_moves_too() {
 fn a_client_that_wants_no_replies_still_wants_none() {
     let inside = start(0);
     let mut clients = [inside.client(), inside.client()];
-    let ids = clients.each_mut().map(id);
     for (n, client) in clients.iter_mut().enumerate() {
         client.line(&format!("DEL moving:mute:{n}"));
         client.send(&request("CLIENT REPLY OFF"));
@@ -109,13 +107,13 @@ fn a_client_that_wants_no_replies_still_wants_none() {
         client.send(&request("CLIENT REPLY SKIP"));
         assert_eq!(inside.gateway.seating.in_use(), 2);
     }
-    until("all are where they belong", || inside.placed() == inside.homes(&ids));
+    until("all are where they belong", || inside.are_spread(clients.len()));
     inside.gateway.seating.set_in_use(1);
     for client in &mut clients {
         client.send(&request("ECHO unheard"));
         client.assert_in_step();
     }
-    until("all are where they belong", || inside.placed() == inside.homes(&ids));
+    until("all are where they belong", || inside.are_spread(clients.len()));
 }
 
 /// Requests that each of these clients has under way at any time.
@@ -130,7 +128,7 @@ fn clients_that_never_rest_move_and_lose_nothing() {
         for n in 0..4 {
             let (mut client, over, tell) = (inside.client(), &over, tell.clone());
             scope.spawn(move || {
-                tell.send(id(&mut client)).unwrap();
+                tell.send(()).unwrap();
                 let increment = request(&format!("INCR moving:count:{n}"));
                 client.line(&format!("DEL moving:count:{n}"));
                 client.send(&increment.repeat(AHEAD));
@@ -153,13 +151,27 @@ fn clients_that_never_rest_move_and_lose_nothing() {
                 );
             });
         }
-        let ids: Vec<u64> = (0..4).map(|_| told.recv().unwrap()).collect();
+        (0..4).for_each(|_| told.recv().unwrap());
         let _over = Over(&over);
         for round in 0..60 {
             inside.gateway.seating.set_in_use(1 + round % WORKERS);
-            until("all are where they belong", || inside.placed() == inside.homes(&ids));
+            until("all are where they belong", || inside.are_spread(4));
         }
     });
+}
+
+/// As where an application has a busy and a silent connection each time.
+#[test]
+fn those_that_are_busy_come_to_different_workers() {
+    let inside = start(0);
+    inside.gateway.seating.set_in_use(1);
+    let mut clients: Vec<Client> = (0..8).map(|_| inside.client()).collect();
+    until("all have come together", || inside.placed() == [8, 0, 0]);
+    inside.gateway.seating.set_in_use(2);
+    for client in clients.iter_mut().step_by(2) {
+        client.assert_in_step();
+    }
+    until("two of the four have moved", || inside.placed() == [6, 2, 0]);
 }
 
 #[test]

@@ -76,11 +76,14 @@ impl Inside {
         self.gateway.workers.iter().map(|worker| worker.stats.connections.get()).collect()
     }
 
-    /// Where clients with these numbers belong.
-    pub(crate) fn homes(&self, ids: &[u64]) -> Vec<u64> {
-        let mut homes = vec![0; WORKERS];
-        ids.iter().for_each(|id| homes[self.gateway.seating.home(*id)] += 1);
-        homes
+    /// Whether these are all clients, and are spread evenly over the workers in use.
+    pub(crate) fn are_spread(&self, clients: usize) -> bool {
+        let (placed, in_use) = (self.placed(), self.gateway.seating.in_use());
+        let (each, more) = ((clients / in_use) as u64, clients % in_use);
+        let (used, idle) = placed.split_at(in_use);
+        used.iter().all(|count| (each..=each + 1).contains(count))
+            && used.iter().filter(|count| **count > each).count() == more
+            && idle.iter().all(|count| *count == 0)
     }
 
     /// Has ever other workers take part until it is over; how often all clients have moved.
