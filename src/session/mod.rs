@@ -163,11 +163,13 @@ impl Session {
             if let Some(end) = self.finished {
                 return self.poll_end(end, flushed).map(Some);
             }
-            if self.moves() {
-                return Poll::Ready(None);
-            }
-            if self.prepares_to_move(cx) {
-                return Poll::Pending;
+            if self.belongs_elsewhere() {
+                if self.is_at_rest() {
+                    return Poll::Ready(None);
+                }
+                if self.waits_for_rest(cx) {
+                    return Poll::Pending;
+                }
             }
             if self.must_wait(cx) {
                 self.around.router.stats().pauses.add(1);

@@ -53,8 +53,9 @@ impl Session {
         self.stay.refused = LOOKS_REFUSED;
     }
 
+    /// Whether the client is to go to another worker, as soon as it can.
     #[inline]
-    fn belongs_elsewhere(&mut self) -> bool {
+    pub(super) fn belongs_elsewhere(&mut self) -> bool {
         let around = &self.around;
         if !around.seating.is_current(self.stay.place) {
             self.stay.place = around.seating.give();
@@ -69,14 +70,9 @@ impl Session {
         refused == 0
     }
 
-    /// Whether the client goes to another worker now. All that is under way holds its outlet.
-    #[inline]
-    pub(super) fn moves(&mut self) -> bool {
-        self.belongs_elsewhere() && self.is_at_rest()
-    }
-
+    /// Whether the client can go now. All that is under way holds its outlet.
     #[cold]
-    fn is_at_rest(&self) -> bool {
+    pub(super) fn is_at_rest(&self) -> bool {
         self.outlet.unanswered() == 0
             && self.outlet.is_flushed()
             && Rc::strong_count(&self.outlet) == 1
@@ -84,13 +80,8 @@ impl Session {
     }
 
     /// Whether no request may be taken because the client is about to go.
-    #[inline]
-    pub(super) fn prepares_to_move(&mut self, cx: &mut Context<'_>) -> bool {
-        self.belongs_elsewhere() && self.waits_for_rest(cx)
-    }
-
     #[cold]
-    fn waits_for_rest(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn waits_for_rest(&mut self, cx: &mut Context<'_>) -> bool {
         if self.outlet.unanswered() > 0 {
             self.outlet.wake_when_unanswered(Some(0));
             return true;

@@ -95,44 +95,55 @@ fn thread_time() -> Duration {
 struct Staffing {
     workers: usize,
     percent_max: u64,
-    /// Judgements in a row that found fewer workers enough.
-    calm: u32,
-    /// Judgements in a row that found the work of all workers spread badly.
-    uneven: u32,
+    /// Fewer workers are enough.
+    calm: Streak,
+    /// The work of all workers is spread badly.
+    uneven: Streak,
+}
+
+/// Judgements in a row that found the same.
+#[derive(Debug, Default)]
+struct Streak(u32);
+
+impl Streak {
+    /// Adds a judgement; whether there are enough of them now. Then it is counted anew.
+    fn grows(&mut self, found: bool) -> bool {
+        self.0 = if found { self.0 + 1 } else { 0 };
+        let is_enough = self.0 >= PATIENCE;
+        if is_enough {
+            self.0 = 0;
+        }
+        is_enough
+    }
 }
 
 impl Staffing {
+    fn new(workers: usize, percent_max: u64) -> Staffing {
+        Staffing { workers, percent_max, calm: Streak::default(), uneven: Streak::default() }
+    }
+
     /// How many are to be in use, and places given anew, when `in_use` are and each worker's load
     /// is so much. `None`: it is well as it is.
     fn judge(&mut self, in_use: usize, percents: &[u64]) -> Option<usize> {
         let busiest = percents.iter().copied().max().unwrap_or(0);
         if busiest >= self.percent_max {
-            self.calm = 0;
+            self.calm.grows(false);
             let more = (in_use * 2).min(self.workers);
             return if more > in_use { Some(more) } else { self.judge_spread(busiest, percents) };
         }
-        self.uneven = 0;
+        self.uneven.grows(false);
         let fewer = (in_use.next_power_of_two() / 2).max(1);
         let enough = self.percent_max * CALM_PERCENT / 100 * fewer as u64;
         let is_calm = fewer < in_use && percents.iter().sum::<u64>() <= enough;
-        self.calm = if is_calm { self.calm + 1 } else { 0 };
-        count_to_patience(&mut self.calm).then_some(fewer)
+        self.calm.grows(is_calm).then_some(fewer)
     }
 
     /// The same when all workers are in use. Where one is full and another has less than half as
     /// much to do, the clients that are busy now may be better off with other places.
     fn judge_spread(&mut self, busiest: u64, percents: &[u64]) -> Option<usize> {
         let idlest = percents.iter().copied().min().unwrap_or(0);
-        self.uneven = if idlest * 2 < busiest { self.uneven + 1 } else { 0 };
-        count_to_patience(&mut self.uneven).then_some(self.workers)
+        self.uneven.grows(idlest * 2 < busiest).then_some(self.workers)
     }
-}
-
-/// Whether the same has been found often enough; then it is counted anew.
-fn count_to_patience(count: &mut u32) -> bool {
-    let enough = *count >= PATIENCE;
-    *count *= u32::from(!enough);
-    enough
 }
 
 /// Has as many workers take part as are needed for none to have a load above `percent_max`, for
@@ -141,8 +152,7 @@ pub async fn keep(stats: Arc<[Arc<WorkerStats>]>, seating: Arc<Seating>, percent
     if percent_max == 0 {
         return;
     }
-    let (workers, percent_max) = (seating.workers(), percent_max as u64);
-    let mut staffing = Staffing { workers, percent_max, calm: 0, uneven: 0 };
+    let mut staffing = Staffing::new(seating.workers(), percent_max as u64);
     loop {
         tokio::time::sleep(EVERY).await;
         let percents: Vec<u64> = stats.iter().map(|worker| worker.load_percent.get()).collect();
@@ -159,7 +169,7 @@ mod tests {
     use super::*;
 
     fn staffing(workers: usize) -> Staffing {
-        Staffing { workers, percent_max: 80, calm: 0, uneven: 0 }
+        Staffing::new(workers, 80)
     }
 
     #[test]
