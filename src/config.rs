@@ -37,7 +37,8 @@ pub const MASTERS_MIN: usize = 3;
 pub struct Config {
     /// Worker threads; 0 is one per core.
     pub workers: usize,
-    /// Percentage of its core that a worker uses before another one takes part; with 0 all do.
+    /// Percentage of its core that a worker uses before another one takes part, 90 at most; with 0 all
+    /// do.
     pub worker_fill_percent: usize,
     /// Whether a worker that wakes lets the program go on that has the core (`SCHED_BATCH`).
     pub batch_scheduling: bool,

@@ -73,7 +73,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
     key("", "workers", Count(|c| &mut c.workers, 0..=1024),
         "Worker threads; 0 is one per core"),
     key("", "worker_fill_percent", Count(|c| &mut c.worker_fill_percent, 0..=100),
-        "Percentage of its core that a worker uses before another one takes part; with 0 all do from the start"),
+        "Percentage of its core that a worker uses before another one takes part, 90 at most; with 0 all do from the start"),
     key("", "batch_scheduling", Switch(|c| &mut c.batch_scheduling),
         "Whether a worker that wakes waits for its turn instead of interrupting the program that has the core"),
 

@@ -16,13 +16,18 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::metrics::WorkerStats;
 use crate::session::seating::Seating;
 
-/// How often it is judged: longer than the time over which a worker's load is taken, so that each
-/// judgement sees what came of the one before.
-const EVERY: Duration = Duration::from_millis(250);
+/// How often it is judged: a load is taken over two looks and may be one look old, so that each
+/// judgement sees only what came of the one before.
+const EVERY: Duration = Duration::from_millis(350);
 /// Looks over which a worker's load is taken.
 const LOOKS: usize = 2;
-/// Judgements in a row that must find the same before places are given anew for it.
-const PATIENCE: u32 = 20;
+/// Judgements in a row that must find the same before places are given anew for it: about five
+/// seconds. What came to nothing is waited for twice as long the next time, up to three minutes.
+const PATIENCE: u32 = 15;
+const PATIENCE_MAX: u32 = 32 * PATIENCE;
+/// A worker that uses so much of its core is full whatever the limit says: one that never waits was
+/// seen to have 91 to 100 %.
+const FULL_PERCENT: u64 = 90;
 /// What part of the limit fewer workers may be expected to reach.
 const CALM_PERCENT: u64 = 90;
 /// Replies are large when their average is.
@@ -99,50 +104,95 @@ struct Staffing {
     calm: Streak,
     /// The work of all workers is spread badly.
     uneven: Streak,
+    /// Judgements since workers were let go, until others take part again.
+    let_go: Option<u32>,
 }
 
 /// Judgements in a row that found the same.
-#[derive(Debug, Default)]
-struct Streak(u32);
+#[derive(Debug)]
+struct Streak {
+    len: u32,
+    /// So many are enough.
+    patience: u32,
+}
+
+impl Default for Streak {
+    fn default() -> Self {
+        Streak { len: 0, patience: PATIENCE }
+    }
+}
 
 impl Streak {
     /// Adds a judgement; whether there are enough of them now. Then it is counted anew.
     fn grows(&mut self, found: bool) -> bool {
-        self.0 = if found { self.0 + 1 } else { 0 };
-        let is_enough = self.0 >= PATIENCE;
+        self.len = if found { self.len + 1 } else { 0 };
+        let is_enough = self.len >= self.patience;
         if is_enough {
-            self.0 = 0;
+            self.len = 0;
         }
         is_enough
+    }
+
+    /// What was done when there were enough has changed nothing.
+    fn was_in_vain(&mut self) {
+        self.patience = (self.patience * 2).min(PATIENCE_MAX);
     }
 }
 
 impl Staffing {
     fn new(workers: usize, percent_max: u64) -> Staffing {
-        Staffing { workers, percent_max, calm: Streak::default(), uneven: Streak::default() }
+        let percent_max = percent_max.min(FULL_PERCENT);
+        let (calm, uneven) = (Streak::default(), Streak::default());
+        Staffing { workers, percent_max, calm, uneven, let_go: None }
     }
 
     /// How many are to be in use, and places given anew, when `in_use` are and each worker's load
     /// is so much. `None`: it is well as it is.
     fn judge(&mut self, in_use: usize, percents: &[u64]) -> Option<usize> {
+        self.let_go = self.let_go.map(|judgements| judgements.saturating_add(1));
         let busiest = percents.iter().copied().max().unwrap_or(0);
         if busiest >= self.percent_max {
             self.calm.grows(false);
             let more = (in_use * 2).min(self.workers);
-            return if more > in_use { Some(more) } else { self.judge_spread(busiest, percents) };
+            return if more > in_use {
+                self.grow(more)
+            } else {
+                self.judge_spread(busiest, percents)
+            };
         }
         self.uneven.grows(false);
         let fewer = (in_use.next_power_of_two() / 2).max(1);
-        let enough = self.percent_max * CALM_PERCENT / 100 * fewer as u64;
+        let enough = self.percent_max * CALM_PERCENT * fewer as u64 / 100;
         let is_calm = fewer < in_use && percents.iter().sum::<u64>() <= enough;
-        self.calm.grows(is_calm).then_some(fewer)
+        if !self.calm.grows(is_calm) {
+            return None;
+        }
+        self.let_go = Some(0);
+        Some(fewer)
+    }
+
+    /// Others take part again. When that is soon after they were let go, they would come and go for
+    /// ever: together the loads fit, and those that share a worker do not.
+    fn grow(&mut self, more: usize) -> Option<usize> {
+        match self.let_go.take() {
+            Some(judgements) if judgements <= PATIENCE => self.calm.was_in_vain(),
+            Some(_) => self.calm = Streak::default(),
+            None => {}
+        }
+        self.uneven = Streak::default();
+        Some(more)
     }
 
     /// The same when all workers are in use. Where one is full and another has less than half as
     /// much to do, the clients that are busy now may be better off with other places.
     fn judge_spread(&mut self, busiest: u64, percents: &[u64]) -> Option<usize> {
         let idlest = percents.iter().copied().min().unwrap_or(0);
-        self.uneven.grows(idlest * 2 < busiest).then_some(self.workers)
+        if !self.uneven.grows(idlest * 2 < busiest) {
+            return None;
+        }
+        // Unless it helps, as it does not where one client is all that a worker can do.
+        self.uneven.was_in_vain();
+        Some(self.workers)
     }
 }
 
@@ -192,7 +242,14 @@ mod tests {
         assert_eq!(two.judge(2, &[39, 79]), None, "none is full");
         assert!(!uneven(&mut two, PATIENCE - 1));
         assert_eq!(two.judge(2, &[39, 80]), Some(2));
-        assert!(!uneven(&mut two, PATIENCE - 1), "counts anew");
+        assert!(!uneven(&mut two, 2 * PATIENCE - 1), "counts anew, and longer");
+        assert_eq!(two.judge(2, &[39, 80]), Some(2));
+        // Ever more seldom, and not for ever more so.
+        (0..20).for_each(|_| while two.judge(2, &[39, 80]).is_none() {});
+        assert!(!uneven(&mut two, PATIENCE_MAX - 1) && uneven(&mut two, 1));
+        // When it has been another number, it is a new matter.
+        assert_eq!(two.judge(1, &[80, 0]), Some(2));
+        assert!(!uneven(&mut two, PATIENCE - 1) && uneven(&mut two, 1));
         let mut one = staffing(1);
         assert!((0..3 * PATIENCE).all(|_| one.judge(1, &[100]).is_none()));
     }
@@ -211,6 +268,39 @@ mod tests {
             }
             assert_eq!(six.judge(in_use, &spread(calm)), Some(fewer));
             assert_eq!(six.judge(fewer, &spread(calm)), None, "counts anew");
+        }
+    }
+
+    /// Judgements until workers are let go.
+    fn calm_for(staffing: &mut Staffing) -> u32 {
+        1 + (0..).take_while(|_| staffing.judge(2, &[30, 30]).is_none()).count() as u32
+    }
+
+    #[test]
+    fn workers_do_not_come_and_go_for_ever() {
+        let mut two = staffing(2);
+        assert_eq!(calm_for(&mut two), PATIENCE);
+        // Full at once, and soon after once more.
+        for factor in [2, 4] {
+            assert_eq!(two.judge(1, &[80, 0]), Some(2));
+            assert_eq!(calm_for(&mut two), factor * PATIENCE);
+        }
+        for _ in 0..20 {
+            assert_eq!(two.judge(1, &[80, 0]), Some(2));
+            calm_for(&mut two);
+        }
+        assert_eq!(two.judge(1, &[80, 0]), Some(2));
+        assert_eq!(calm_for(&mut two), PATIENCE_MAX);
+        // This time one was enough for a while.
+        assert!((0..PATIENCE).all(|_| two.judge(1, &[60, 0]).is_none()));
+        assert_eq!(two.judge(1, &[80, 0]), Some(2));
+        assert_eq!(calm_for(&mut two), PATIENCE);
+    }
+
+    #[test]
+    fn a_worker_that_never_waits_is_full_at_any_limit() {
+        for (limit, load, then) in [(100, 91, Some(2)), (91, 90, Some(2)), (90, 89, None)] {
+            assert_eq!(Staffing::new(2, limit).judge(1, &[load, 0]), then);
         }
     }
 
