@@ -68,9 +68,12 @@ fn half_a_request_moves_too() {
         // Wherever they are cut: the halves come to different workers.
         for (round, cut) in [1, 20, bytes.len() / 2, bytes.len() - 3].into_iter().enumerate() {
             let in_use = 1 + round % 2;
+            let before = inside.received();
             for client in &mut clients {
                 client.send(&bytes[..cut]);
             }
+            let sent = (clients.len() * cut) as u64;
+            until("the first halves are there", || inside.received() == before + sent);
             inside.gateway.seating.set_in_use(3 - in_use);
             for client in &mut clients {
                 let replies = client.exchange(&bytes[cut..], 3);
@@ -176,8 +179,8 @@ fn those_that_are_busy_come_to_different_workers() {
 
 #[test]
 fn workers_take_part_when_others_are_full_and_rest_when_they_are_not_needed() {
-    // Full almost at once, so that this small load fills it.
-    let inside = start(1);
+    // Full almost at once, so that this small load fills it, and an idle one does not.
+    let inside = start(5);
     assert_eq!(inside.gateway.seating.in_use(), 1);
     let mut clients: Vec<Client> = (0..WORKERS).map(|_| inside.client()).collect();
     let pings = request("PING").repeat(1000);

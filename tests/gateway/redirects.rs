@@ -4,7 +4,7 @@
 //! twice or is answered out of order breaks the count. Waiting is for progress, never for time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use slotway::slot::Slot;
@@ -206,21 +206,19 @@ fn patient_site(nodes: usize) -> Site {
     Site::start(nodes, &[("SLOTWAY_TIMEOUTS_FAILOVER_WAIT", "60s")])
 }
 
-fn move_to_and_fro(site: &Site, connect: Connect<'_>, name: &str) {
-    under_load(connect, name, |progress| {
-        for round in 0..4 {
-            let moving = Move::begin(site, slot());
-            progress.more(300);
-            for _ in 0..10 {
-                moving.keys(2);
-                progress.more(20);
-            }
-            // Held open: absent keys are asked for at the new node, keys on both sides must wait.
-            progress.more(if round == 0 { 3000 } else { 300 });
-            moving.finish();
-            progress.more(300);
+fn move_to_and_fro(site: &Site, progress: &Progress) {
+    for round in 0..4 {
+        let moving = Move::begin(site, slot());
+        progress.more(300);
+        for _ in 0..10 {
+            moving.keys(2);
+            progress.more(20);
         }
-    });
+        // Held open: absent keys are asked for at the new node, keys on both sides must wait.
+        progress.more(if round == 0 { 3000 } else { 300 });
+        moving.finish();
+        progress.more(300);
+    }
 }
 
 /// While a command's keys are on both nodes it waits, and is answered when they are together.
@@ -299,26 +297,26 @@ fn fail_over(site: &Site) {
 fn nothing_is_lost_or_doubled_while_slots_move_and_masters_change() {
     let site = patient_site(6);
     let connect = || site.gateway.client();
-    move_to_and_fro(&site, &connect, "moving");
+    under_load(&connect, "moving", |progress| move_to_and_fro(&site, progress));
     keys_on_both_nodes(&site);
     fail_over(&site);
     // A moved slot and a changed master together.
-    move_to_and_fro(&site, &connect, "again");
+    under_load(&connect, "again", |progress| move_to_and_fro(&site, progress));
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_while_slots_move_and_clients_too() {
     let site = Site::start(3, &[]);
     let inside = Inside::start(site.cluster.nodes[0], 0);
-    let over = AtomicBool::new(false);
-    let moves = std::thread::scope(|scope| {
-        let moves = scope.spawn(|| inside.shuffle(&over));
-        let ended = Over(&over);
-        move_to_and_fro(&site, &|| inside.client(), "both");
-        drop(ended);
-        moves.join().expect("clients that move")
+    let (over, moves) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| inside.shuffle(&over, &moves));
+        let _over = Over(&over);
+        under_load(&|| inside.client(), "both", |progress| {
+            move_to_and_fro(&site, progress);
+            until("all clients have moved six times", || moves.load(Ordering::Relaxed) >= 6);
+        });
     });
-    assert!(moves >= 6, "clients moved {moves} times");
 }
 
 /// With a short patience the client is told why, and the connection goes on.

@@ -1,7 +1,7 @@
 //! A gateway within the test, so that the test can say which workers take part.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -76,6 +76,11 @@ impl Inside {
         self.gateway.workers.iter().map(|worker| worker.stats.connections.get()).collect()
     }
 
+    /// Bytes that the workers have read of clients.
+    pub(crate) fn received(&self) -> u64 {
+        self.gateway.workers.iter().map(|worker| worker.stats.received_bytes.get()).sum()
+    }
+
     /// Whether these are all clients, and are spread evenly over the workers in use.
     pub(crate) fn are_spread(&self, clients: usize) -> bool {
         let (placed, in_use) = (self.placed(), self.gateway.seating.in_use());
@@ -86,25 +91,22 @@ impl Inside {
             && idle.iter().all(|count| *count == 0)
     }
 
-    /// Has ever other workers take part until it is over; how often all clients have moved.
-    pub(crate) fn shuffle(&self, over: &AtomicBool) -> usize {
+    /// Has ever other workers take part until it is over, and counts how often all have followed.
+    pub(crate) fn shuffle(&self, over: &AtomicBool, moves: &AtomicUsize) {
         let takes_part = |in_use| {
             let placed = self.placed();
             placed.iter().enumerate().all(|(at, clients)| (*clients > 0) == (at < in_use))
         };
-        for (moves, in_use) in [1, 3, 2, 3, 1, 2].into_iter().cycle().enumerate() {
+        for in_use in [1, 3, 2, 3, 1, 2].into_iter().cycle() {
             self.gateway.seating.set_in_use(in_use);
-            loop {
-                if over.load(Ordering::Relaxed) {
-                    return moves;
-                }
-                if takes_part(in_use) {
-                    break;
-                }
+            while !takes_part(in_use) && !over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(1));
             }
+            if over.load(Ordering::Relaxed) {
+                return;
+            }
+            moves.fetch_add(1, Ordering::Relaxed);
         }
-        unreachable!("a cycle has no end")
     }
 }
 
