@@ -387,17 +387,8 @@ impl Router {
         }
     }
 
-    fn hold(&self, bytes: usize) -> bool {
-        let room = self.rules.held.add(bytes);
-        if room {
-            self.stats().held_bytes.add(bytes as u64);
-        }
-        room
-    }
-
-    fn let_go(&self, bytes: usize) {
-        self.rules.held.sub(bytes);
-        self.stats().held_bytes.sub(bytes as u64);
+    fn hold(&self, bytes: usize) -> Option<held::Share> {
+        self.rules.held.take(bytes, self.stats())
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Router;
+use super::held::Share;
 use crate::backend::NodeAddress;
 use crate::metrics::Outcome;
 use crate::reply::trouble::NotNow;
@@ -44,8 +45,8 @@ pub struct Recovery {
 #[derive(Debug)]
 struct Held {
     trouble: Trouble,
-    /// Bytes counted as held.
-    bytes: usize,
+    /// Its bytes, counted as held.
+    share: Share,
     /// Map version when it came back: a newer one is worth a try at once.
     version: u64,
     /// Not tried again before this time, unless the map changes.
@@ -124,10 +125,8 @@ impl Recovery {
     }
 
     /// The client has gone: nothing of it is held any longer.
-    pub fn abandon(&mut self, router: &Router) {
-        for held in self.held.drain(..) {
-            router.let_go(held.bytes);
-        }
+    pub fn abandon(&mut self) {
+        self.held.clear();
         self.under_way = None;
         self.timer = None;
     }
@@ -140,15 +139,15 @@ impl Recovery {
         for trouble in outlet.take_troubles() {
             // A redirect is followed at once: only what has to wait counts as held.
             let bytes = if is_redirect(&trouble.why) { 0 } else { trouble.request.len() };
-            if !router.hold(bytes) {
+            let Some(share) = router.hold(bytes) else {
                 let may_have_run = trouble.why == Why::Indeterminate && !trouble.ticket.repeatable;
                 let text = if may_have_run { texts::INDETERMINATE } else { texts::HOLD_FULL };
                 finish(router, trouble.ticket, text);
                 continue;
-            }
+            };
             let held = Held {
                 trouble,
-                bytes,
+                share,
                 version: router.version(),
                 not_before_us: 0,
                 is_new: true,
@@ -213,8 +212,8 @@ impl Recovery {
     }
 
     fn carry_out(&mut self, step: Step, router: &Router, protocol: Protocol) {
-        let Held { trouble, bytes, .. } = self.held.remove(0);
-        router.let_go(bytes);
+        let Held { trouble, share, .. } = self.held.remove(0);
+        drop(share);
         let Trouble { mut ticket, request, why } = trouble;
         self.timer = None;
         if let Step::Fail(text) = step {

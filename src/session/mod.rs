@@ -137,7 +137,7 @@ impl Session {
         self.outlet.cut(Cut::Ended);
         // Replies that wait for others have nobody to wait for.
         self.outlet.flush_later();
-        self.recovery.abandon(&self.around.router);
+        self.recovery.abandon();
         Some(end)
     }
 
