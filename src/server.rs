@@ -147,17 +147,15 @@ impl Gateway {
 
     fn take_in(&self, stream: TcpStream, peer: SocketAddr, listener: usize) {
         let local = stream.local_addr().unwrap_or(self.config.listeners[listener].bind);
-        let Some(info) = self.clients.enter(peer, local) else {
+        let Some(registration) = self.clients.enter(peer, local) else {
             // The line is short: what the socket does not take at once is not worth waiting for.
             let _ = stream.into_std().and_then(|mut stream| stream.write(texts::MAX_CLIENTS));
             return;
         };
-        let id = info.id;
         let placed = prepare(stream).and_then(|stream| {
-            self.place(Arrival::new(stream, info, listener, self.seating.give()))
+            self.place(Arrival::new(stream, registration, listener, self.seating.give()))
         });
         if let Err(error) = placed {
-            self.clients.leave(id);
             self.clients.note_rejected();
             tracing::warn!(%error, "a client could not be placed");
         }
@@ -165,7 +163,7 @@ impl Gateway {
 
     /// Places a client on the worker it belongs to or, when that one cannot take it, on the next.
     fn place(&self, mut arrival: Arrival) -> io::Result<()> {
-        let home = arrival.place.worker();
+        let home = arrival.worker();
         for worker in self.workers.iter().cycle().skip(home).take(self.workers.len()) {
             match worker.place(arrival) {
                 Ok(()) => return Ok(()),

@@ -6,7 +6,7 @@
 mod scheduling;
 pub mod staffing;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::TcpStream as StdTcpStream;
@@ -27,7 +27,7 @@ use crate::reply::{Cut, Flusher, Outlet};
 use crate::resp::Protocol;
 use crate::resp::request::RequestLimits;
 use crate::router::{Held, Router, Rules};
-use crate::session::clients::{ClientInfo, Clients};
+use crate::session::clients::{ClientInfo, Clients, Registration};
 use crate::session::seating::{Place, Seating};
 use crate::session::state::{ReplyMode, State, Surroundings};
 use crate::session::{End, Moving, Session, SessionLimits};
@@ -51,27 +51,37 @@ const LAG_SWEEPS: usize = 30;
 /// A client that a worker is to serve: it has been accepted, or comes from another worker.
 #[derive(Debug)]
 pub struct Arrival {
-    /// Its socket, not blocking.
-    pub stream: StdTcpStream,
-    /// Its entry in the register.
-    pub info: Arc<ClientInfo>,
+    /// Its entry in the register, which it loses when nobody takes it.
+    registration: Registration,
+    guest: Guest,
+}
+
+/// What a worker needs to serve a client.
+#[derive(Debug)]
+struct Guest {
+    stream: StdTcpStream,
     /// Which listener it came to.
-    pub listener: usize,
+    listener: usize,
     /// Where it belongs.
-    pub place: Place,
+    place: Place,
     /// What another worker knows of it.
     known: Option<(State, Vec<u8>)>,
 }
 
 impl Arrival {
-    /// A client that has just been accepted by this listener.
+    /// A client that has just been accepted by this listener; its socket does not block.
     pub fn new(
         stream: StdTcpStream,
-        info: Arc<ClientInfo>,
+        registration: Registration,
         listener: usize,
         place: Place,
     ) -> Arrival {
-        Arrival { stream, info, listener, place, known: None }
+        Arrival { registration, guest: Guest { stream, listener, place, known: None } }
+    }
+
+    /// The number of the worker it belongs to.
+    pub fn worker(&self) -> usize {
+        self.guest.place.worker()
     }
 }
 
@@ -216,7 +226,6 @@ struct Workbench {
     stats: Arc<WorkerStats>,
     busy: Arc<BusyTime>,
     doors: Doors,
-    clients: Arc<Clients>,
     limits: Rc<SessionLimits>,
     output_bytes_max: usize,
     /// Per listener, what its sessions need to know.
@@ -265,7 +274,6 @@ impl Workbench {
             stats,
             busy,
             doors,
-            clients: Arc::clone(&parts.clients),
             limits: Rc::new(session_limits(config)),
             output_bytes_max: config.limits.client_output_bytes_max,
             outlets: RefCell::default(),
@@ -277,11 +285,8 @@ impl Workbench {
         tokio::task::spawn_local(Rc::clone(&self.router).follow());
         tokio::task::spawn_local(Rc::clone(&self).sweep());
         while let Some(arrival) = arrivals.recv().await {
-            let bench = Rc::clone(&self);
-            tokio::task::spawn_local(async move {
-                let seat = Seat { id: arrival.info.id, bench, is_given_up: Cell::new(false) };
-                seat.serve(arrival).await;
-            });
+            let seat = Seat { id: arrival.registration.info().id, bench: Rc::clone(&self) };
+            tokio::task::spawn_local(async move { seat.serve(arrival).await });
         }
     }
 
@@ -310,8 +315,8 @@ impl Workbench {
         }
     }
 
-    fn session(&self, arrival: Arrival) -> io::Result<Session> {
-        let Arrival { stream, info, listener, place, known } = arrival;
+    fn session(&self, info: &Arc<ClientInfo>, guest: Guest) -> io::Result<Session> {
+        let Guest { stream, listener, place, known } = guest;
         let stream = tokio::net::TcpStream::from_std(stream)?;
         let (reader, writer) = stream.into_split();
         let outlet = Outlet::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
@@ -320,6 +325,7 @@ impl Workbench {
         let (state, unread) = known.unwrap_or_else(|| {
             let authenticated = around.password.is_none();
             let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
+            let info = Arc::clone(info);
             (State { protocol, authenticated, replies, closing: false, info }, Vec::new())
         });
         Ok(Session::new((reader, unread), outlet, (state, place), around, Rc::clone(&self.limits)))
@@ -327,7 +333,7 @@ impl Workbench {
 
     /// Hands a client to the worker it belongs to; gives it back when that one cannot take it.
     fn hand_over(&self, arrival: Arrival) -> Result<(), Arrival> {
-        match self.doors.get(arrival.place.worker()).and_then(mpsc::WeakSender::upgrade) {
+        match self.doors.get(arrival.worker()).and_then(mpsc::WeakSender::upgrade) {
             Some(door) => door.try_send(arrival).map_err(mpsc::error::TrySendError::into_inner),
             None => Err(arrival),
         }
@@ -338,44 +344,42 @@ impl Workbench {
 struct Seat {
     id: u64,
     bench: Rc<Workbench>,
-    /// The client has another one, on another worker.
-    is_given_up: Cell<bool>,
 }
 
 impl Seat {
-    async fn serve(&self, arrival: Arrival) {
-        let listener = arrival.listener;
+    /// Serves the client until its connection ends or another worker takes it.
+    async fn serve(&self, mut arrival: Arrival) {
         self.bench.stats.connections.add(1);
-        let (mut arrival, mut was_refused) = (arrival, false);
+        let mut was_refused = false;
         loop {
-            let moving = match self.attend(arrival, was_refused).await {
-                Ok(moving) => moving,
-                Err(end) => return self.bench.stats.disconnects[end as usize].add(1),
+            let Arrival { registration, guest } = arrival;
+            let listener = guest.listener;
+            let mut session = match self.bench.session(registration.info(), guest) {
+                Ok(session) => session,
+                Err(error) => {
+                    tracing::warn!(%error, "a client's socket cannot be used");
+                    return self.note_end(End::Failed);
+                }
             };
+            if was_refused {
+                // It stays for a while at least.
+                session.was_refused();
+            }
+            if let Some(end) = session.run().await {
+                return self.note_end(end);
+            }
+            let Some(moving) = session.depart() else { return self.note_end(End::Client) };
             let Moving { stream, state, unread, place } = moving;
-            let info = Arc::clone(&state.info);
-            let moved = Arrival { stream, info, listener, place, known: Some((state, unread)) };
-            match self.bench.hand_over(moved) {
-                Ok(()) => return self.is_given_up.set(true),
+            let guest = Guest { stream, listener, place, known: Some((state, unread)) };
+            match self.bench.hand_over(Arrival { registration, guest }) {
+                Ok(()) => return,
                 Err(refused) => (arrival, was_refused) = (refused, true),
             }
         }
     }
 
-    /// Serves the client here, for a while at least when no other worker took it. Returns it when
-    /// it belongs to another worker; the error is how its connection has ended.
-    async fn attend(&self, arrival: Arrival, was_refused: bool) -> Result<Moving, End> {
-        let mut session = self.bench.session(arrival).map_err(|error| {
-            tracing::warn!(%error, "a client's socket cannot be used");
-            End::Failed
-        })?;
-        if was_refused {
-            session.was_refused();
-        }
-        match session.run().await {
-            Some(end) => Err(end),
-            None => session.depart().ok_or(End::Client),
-        }
+    fn note_end(&self, end: End) {
+        self.bench.stats.disconnects[end as usize].add(1);
     }
 }
 
@@ -389,9 +393,6 @@ impl Drop for Seat {
         let outlet = bench.outlets.borrow_mut().remove(&self.id);
         if let Some(outlet) = outlet.and_then(|outlet| outlet.upgrade()) {
             outlet.cut(Cut::Ended);
-        }
-        if !self.is_given_up.get() {
-            bench.clients.leave(self.id);
         }
         bench.stats.connections.sub(1);
     }

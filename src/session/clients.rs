@@ -22,6 +22,26 @@ pub struct Clients {
     rejected: AtomicU64,
 }
 
+/// A client's entry in the register: it is there until this is dropped, whoever has it then.
+#[derive(Debug)]
+pub struct Registration {
+    clients: Arc<Clients>,
+    info: Arc<ClientInfo>,
+}
+
+impl Registration {
+    /// What is known of the client.
+    pub fn info(&self) -> &Arc<ClientInfo> {
+        &self.info
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.clients.open().remove(&self.info.id);
+    }
+}
+
 /// What others may know and change of one client.
 #[derive(Debug)]
 pub struct ClientInfo {
@@ -68,7 +88,7 @@ impl Clients {
     }
 
     /// Registers a client; `None` when there are as many as there may be.
-    pub fn enter(&self, peer: SocketAddr, local: SocketAddr) -> Option<Arc<ClientInfo>> {
+    pub fn enter(self: &Arc<Self>, peer: SocketAddr, local: SocketAddr) -> Option<Registration> {
         let mut open = self.open();
         if open.len() >= self.clients_max {
             self.note_rejected();
@@ -89,12 +109,7 @@ impl Clients {
             waker: Mutex::new(None),
         });
         open.insert(info.id, Arc::clone(&info));
-        Some(info)
-    }
-
-    /// Removes a client that has gone.
-    pub fn leave(&self, id: u64) {
-        self.open().remove(&id);
+        Some(Registration { clients: Arc::clone(self), info })
     }
 
     /// How many there are.

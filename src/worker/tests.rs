@@ -46,11 +46,11 @@ fn a_client_stays_when_its_worker_has_ended() {
     drop(workers.pop());
     let (mut client, server) = connection();
     let address = server.local_addr().unwrap();
-    let info = parts.clients.enter(address, address).unwrap();
+    let registration = parts.clients.enter(address, address).unwrap();
     parts.seating.set_in_use(2);
     let place = [parts.seating.give(), parts.seating.give()][1];
     assert_eq!(place.worker(), 1, "it belongs to the second of two");
-    assert!(workers[0].place(Arrival::new(server, info, 0, place)).is_ok());
+    assert!(workers[0].place(Arrival::new(server, registration, 0, place)).is_ok());
     // Long enough for it to be refused several times.
     for _ in 0..5_000 {
         assert_eq!(ping(&mut client), "+PONG\r\n");
@@ -63,6 +63,28 @@ fn a_client_stays_when_its_worker_has_ended() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(workers[0].stats.disconnects[End::Client as usize].get(), 1);
+}
+
+#[test]
+fn a_client_that_no_worker_takes_is_not_registered_any_more() {
+    let parts = parts(1);
+    let (door, arrivals) = mpsc::channel(1);
+    let worker = Worker { arrivals: door, stats: Arc::clone(&parts.stats[0]), thread: None };
+    let arrive = || {
+        let (client, server) = connection();
+        let address = server.local_addr().unwrap();
+        let registration = parts.clients.enter(address, address).unwrap();
+        (client, worker.place(Arrival::new(server, registration, 0, parts.seating.give())))
+    };
+    let ((mut first, placed), (_second, refused)) = (arrive(), arrive());
+    assert!(placed.is_ok());
+    assert_eq!(refused.as_ref().map_err(Arrival::worker), Err(0));
+    assert_eq!(parts.clients.count(), 2);
+    drop(refused);
+    assert_eq!(parts.clients.count(), 1, "one is on its way still");
+    drop(arrivals);
+    assert_eq!(parts.clients.count(), 0, "the worker has ended");
+    assert_eq!(first.read(&mut [0]).unwrap(), 0);
 }
 
 /// With 10,000 clients each hundred bytes of a task are a megabyte.

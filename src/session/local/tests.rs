@@ -2,30 +2,36 @@
 //!
 //! Owns the gateway without a network that the tests of local answers ask.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::*;
 use crate::command::Handling;
-use crate::session::clients::ClientInfo;
+use crate::session::clients::{ClientInfo, Registration};
 
 /// A gateway's register, table and topology, without a network.
 pub(in crate::session) struct Gateway {
     pub(in crate::session) table: CommandTable,
-    clients: Clients,
+    clients: Arc<Clients>,
+    registrations: RefCell<Vec<Registration>>,
     topology: Topology,
     password: Option<&'static str>,
 }
 
 impl Gateway {
     pub(in crate::session) fn new(password: Option<&'static str>) -> Gateway {
-        let (clients, topology) = (Clients::new(10), Topology::default());
-        Gateway { table: CommandTable::builtin(), clients, topology, password }
+        let (clients, topology) = (Arc::new(Clients::new(10)), Topology::default());
+        let (table, registrations) = (CommandTable::builtin(), RefCell::default());
+        Gateway { table, clients, registrations, topology, password }
     }
 
     pub(in crate::session) fn enter(&self, peer: &str) -> Arc<ClientInfo> {
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        self.clients.enter(address(peer), address("127.0.0.1:6379")).unwrap()
+        let registration = self.clients.enter(address(peer), address("127.0.0.1:6379")).unwrap();
+        let info = Arc::clone(registration.info());
+        self.registrations.borrow_mut().push(registration);
+        info
     }
 
     /// The next client, from a port of its own.
