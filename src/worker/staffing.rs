@@ -151,20 +151,20 @@ impl Staffing {
     fn judge(&mut self, in_use: usize, percents: &[u64]) -> Option<usize> {
         self.let_go = self.let_go.map(|judgements| judgements.saturating_add(1));
         let busiest = percents.iter().copied().max().unwrap_or(0);
+        let fewer = (in_use.next_power_of_two() / 2).max(1);
+        let enough = self.percent_max * CALM_PERCENT * fewer as u64 / 100;
+        let fewer_could = percents.iter().sum::<u64>() <= enough;
         if busiest >= self.percent_max {
             self.calm.grows(false);
             let more = (in_use * 2).min(self.workers);
-            return if more > in_use {
-                self.grow(more)
-            } else {
-                self.judge_spread(busiest, percents)
-            };
+            // Where fewer could do it all, more are of no use: a worker may be full of one client.
+            if more > in_use && !fewer_could {
+                return self.grow(more);
+            }
+            return self.judge_spread(in_use, busiest, percents);
         }
         self.uneven.grows(false);
-        let fewer = (in_use.next_power_of_two() / 2).max(1);
-        let enough = self.percent_max * CALM_PERCENT * fewer as u64 / 100;
-        let is_calm = fewer < in_use && percents.iter().sum::<u64>() <= enough;
-        if !self.calm.grows(is_calm) {
+        if !self.calm.grows(fewer_could && fewer < in_use) {
             return None;
         }
         self.let_go = Some(0);
@@ -183,16 +183,16 @@ impl Staffing {
         Some(more)
     }
 
-    /// The same when all workers are in use. Where one is full and another has less than half as
-    /// much to do, the clients that are busy now may be better off with other places.
-    fn judge_spread(&mut self, busiest: u64, percents: &[u64]) -> Option<usize> {
-        let idlest = percents.iter().copied().min().unwrap_or(0);
+    /// The same when no others are to take part. Where one is full and another has less than half
+    /// as much to do, the clients that are busy now may be better off with other places.
+    fn judge_spread(&mut self, in_use: usize, busiest: u64, percents: &[u64]) -> Option<usize> {
+        let idlest = percents.iter().take(in_use).copied().min().unwrap_or(0);
         if !self.uneven.grows(idlest * 2 < busiest) {
             return None;
         }
         // Unless it helps, as it does not where one client is all that a worker can do.
         self.uneven.was_in_vain();
-        Some(self.workers)
+        Some(in_use)
     }
 }
 
@@ -226,8 +226,8 @@ mod tests {
     fn a_full_worker_brings_in_as_many_again() {
         let mut six = staffing(6);
         for (in_use, then) in [(1, Some(2)), (2, Some(4)), (4, Some(6)), (6, None)] {
-            assert_eq!(six.judge(in_use, &[10, 80, 0, 0, 0, 0]), then);
-            assert_eq!(six.judge(in_use, &[79, 79, 0, 0, 0, 0]), None);
+            assert_eq!(six.judge(in_use, &[40, 80, 40, 40, 40, 40]), then);
+            assert_eq!(six.judge(in_use, &[79; 6]), None);
         }
     }
 
@@ -252,6 +252,20 @@ mod tests {
         assert!(!uneven(&mut two, PATIENCE - 1) && uneven(&mut two, 1));
         let mut one = staffing(1);
         assert!((0..3 * PATIENCE).all(|_| one.judge(1, &[100]).is_none()));
+    }
+
+    #[test]
+    fn one_client_does_not_bring_in_all_workers() {
+        let mut eight = staffing(8);
+        let alone = [3, 0, 99, 0, 0, 0, 0, 0];
+        assert_eq!(eight.judge(1, &[99, 0, 0, 0, 0, 0, 0, 0]), Some(2));
+        assert_eq!(eight.judge(2, &[3, 99, 0, 0, 0, 0, 0, 0]), Some(4));
+        // Two could do it all. The others may get away from it, which helps little.
+        assert!((1..PATIENCE).all(|_| eight.judge(4, &alone).is_none()));
+        assert_eq!(eight.judge(4, &alone), Some(4));
+        assert!((1..2 * PATIENCE).all(|_| eight.judge(4, &alone).is_none()));
+        // Four have more to do than two could.
+        assert_eq!(eight.judge(4, &[20, 20, 99, 10, 0, 0, 0, 0]), Some(8));
     }
 
     #[test]
