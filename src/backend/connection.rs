@@ -188,6 +188,15 @@ impl Connection {
     }
 }
 
+/// Has the system discard what the node has not received yet, as soon as the socket is closed. It
+/// would go on sending, and what a client was told may not have run would run behind its back, when
+/// the network comes back and others have taken its word for it.
+pub(super) fn withdraw(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "a connection to a node is closed as usual");
+    }
+}
+
 async fn within<T>(
     patience: Duration,
     work: impl Future<Output = io::Result<T>>,

@@ -21,7 +21,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::entries::{Entries, Entry};
 use super::ring::{Ring, Spares};
-use super::{BackendError, Connection, Identity, NodeAddress};
+use super::{BackendError, Connection, Identity, NodeAddress, connection};
 use crate::clock::Clock;
 use crate::metrics::{NodeStats, WorkerStats};
 use crate::reply::{Outlet, Ticket, Why};
@@ -291,7 +291,11 @@ impl Pipeline {
                     let (reader, writer) = connection.into_stream().into_split();
                     *self.writer.borrow_mut() = Some(writer);
                     let error = self.serve(reader).await;
-                    *self.writer.borrow_mut() = None;
+                    if let Some(writer) = self.writer.take()
+                        && !self.state.borrow().entries.is_empty()
+                    {
+                        connection::withdraw(writer.as_ref());
+                    }
                     self.stats.connections.sub(1);
                     error
                 }

@@ -1,10 +1,13 @@
 //! Nodes that nothing reaches any more, and nobody says so: no reset, no refusal.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+
+use slotway::resp::Value;
 
 use crate::firewall::Drops;
 use crate::load::{Allowed, Load, Mix};
+use crate::nodes::until;
 use crate::site::Site;
 
 fn allowed() -> bool {
@@ -47,4 +50,34 @@ fn a_gateway_that_alone_cannot_reach_a_master_waits_for_the_network() {
     drop(drops);
     site.wait_for_recovery("the gateway alone cut off for 7 s", &load);
     site.finish("the gateway alone cut off from a master", load, Allowed::None);
+}
+
+/// What was under way is told to be unknown; from then on it cannot run any more.
+#[test]
+fn what_was_given_up_does_not_run_when_the_network_is_back() {
+    if !allowed() {
+        return;
+    }
+    let site = Site::start_with(&[], &[("SLOTWAY_TIMEOUTS_NODE_SILENCE", "1s")]);
+    let master = site.fleet.nodes[0].address;
+    // `bar` is in slot 5061, one of the first master's.
+    let mut client = site.gateway.client();
+    assert_eq!(client.call(&["INCR", "bar"]).unwrap(), Value::Int(1));
+    let drops = Drops::between(IpAddr::from(Ipv4Addr::LOCALHOST), master.ip());
+    let Value::Error(text) = client.call(&["INCR", "bar"]).unwrap() else { panic!("an answer") };
+    assert!(text.starts_with("INDETERMINATE "), "{text}");
+    drop(drops);
+    // What the system still sends for connections that the gateway has closed arrives before that.
+    until("no request on its way", || closing_connections(master) == 0);
+    assert_eq!(client.call(&["INCR", "bar"]).unwrap(), Value::Int(2));
+}
+
+/// Connections to this address that their program has closed, and that still have something to send.
+fn closing_connections(to: SocketAddr) -> usize {
+    const FIN_WAIT_1: &str = "04";
+    let SocketAddr::V4(to) = to else { unreachable!() };
+    let peer = format!("{:08X}:{:04X}", u32::from_le_bytes(to.ip().octets()), to.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().skip(2).take(2));
+    fields.filter(|fields| fields.clone().eq([peer.as_str(), FIN_WAIT_1])).count()
 }
