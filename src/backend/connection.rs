@@ -149,8 +149,11 @@ impl Connection {
         let mut request = Vec::new();
         write::request(&mut request, words);
         let patience = self.patience;
+        withdraw_when_closed(&self.stream, true);
         within(patience, self.stream.write_all(&request)).await?;
-        self.read_frame().await
+        let answer = self.read_frame().await?;
+        withdraw_when_closed(&self.stream, false);
+        Ok(answer)
     }
 
     async fn read_frame(&mut self) -> Result<Vec<u8>, BackendError> {
@@ -188,11 +191,12 @@ impl Connection {
     }
 }
 
-/// Has the system discard what the node has not received yet, as soon as the socket is closed. It
-/// would go on sending, and what a client was told may not have run would run behind its back, when
-/// the network comes back and others have taken its word for it.
-pub(super) fn withdraw(stream: &TcpStream) {
-    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+/// Whether the system discards what the node has not received yet when the socket is closed, by
+/// whom or whatever. It would go on sending, and what a client was told may not have run would run
+/// behind its back, when the network comes back and others have taken its word for it. What the
+/// node's own system has received is out of reach.
+pub(super) fn withdraw_when_closed(stream: &TcpStream, withdraw: bool) {
+    if let Err(error) = SockRef::from(stream).set_linger(withdraw.then_some(Duration::ZERO)) {
         tracing::debug!(%error, "a connection to a node is closed as usual");
     }
 }

@@ -289,12 +289,14 @@ impl Pipeline {
                 Ok(connection) => {
                     self.opened();
                     let (reader, writer) = connection.into_stream().into_split();
+                    // However it ends, also with the process.
+                    connection::withdraw_when_closed(writer.as_ref(), true);
                     *self.writer.borrow_mut() = Some(writer);
                     let error = self.serve(reader).await;
                     if let Some(writer) = self.writer.take()
-                        && !self.state.borrow().entries.is_empty()
+                        && self.state.borrow().entries.is_empty()
                     {
-                        connection::withdraw(writer.as_ref());
+                        connection::withdraw_when_closed(writer.as_ref(), false);
                     }
                     self.stats.connections.sub(1);
                     error

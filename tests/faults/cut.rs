@@ -52,7 +52,7 @@ fn a_gateway_that_alone_cannot_reach_a_master_waits_for_the_network() {
     site.finish("the gateway alone cut off from a master", load, Allowed::None);
 }
 
-/// What was under way is told to be unknown; from then on it cannot run any more.
+/// What was under way is told to be unknown; what the node has not received cannot run any more.
 #[test]
 fn what_was_given_up_does_not_run_when_the_network_is_back() {
     if !allowed() {
@@ -70,6 +70,28 @@ fn what_was_given_up_does_not_run_when_the_network_is_back() {
     // What the system still sends for connections that the gateway has closed arrives before that.
     until("no request on its way", || closing_connections(master) == 0);
     assert_eq!(client.call(&["INCR", "bar"]).unwrap(), Value::Int(2));
+}
+
+/// Nobody answers for what a dead gateway had under way: another one is asked, and goes on from there.
+#[test]
+fn what_a_dead_gateway_had_under_way_does_not_run_when_the_network_is_back() {
+    if !allowed() {
+        return;
+    }
+    let mut site = Site::start();
+    let master = site.fleet.nodes[0].address;
+    let mut client = site.gateway.client();
+    assert_eq!(client.call(&["INCR", "bar"]).unwrap(), Value::Int(1));
+    let drops = Drops::between(IpAddr::from(Ipv4Addr::LOCALHOST), master.ip());
+    client.send(&[vec!["INCR", "bar"]]).unwrap();
+    until("a request that is on its way", || {
+        site.gateway.metric("slotway_upstream_inflight", "") == 1.0
+    });
+    site.gateway.kill();
+    drop(drops);
+    until("no request on its way", || closing_connections(master) == 0);
+    site.gateway.run();
+    assert_eq!(site.gateway.client().call(&["INCR", "bar"]).unwrap(), Value::Int(2));
 }
 
 /// Connections to this address that their program has closed, and that still have something to send.

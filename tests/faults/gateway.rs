@@ -38,8 +38,18 @@ impl Gateway {
 
     /// Kills it and starts it again at the same address.
     pub(crate) fn restart(&mut self) {
+        self.kill();
+        self.run();
+    }
+
+    /// Ends it without a word.
+    pub(crate) fn kill(&mut self) {
         self.process.signal(rustix::process::Signal::KILL);
         self.process.end();
+    }
+
+    /// Starts it again at the same address, after it has been killed.
+    pub(crate) fn run(&mut self) {
         let addresses = (self.clients, self.admin);
         self.process = launch(addresses, &self.seeds, &self.settings, &self.log);
         self.wait_until_it_serves();
