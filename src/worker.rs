@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::backend::{Identity, NodeBook, Pipelines, Shared};
 use crate::clock::Clock;
@@ -36,8 +36,6 @@ use staffing::Load;
 
 /// The buffer that sockets are read into: large values are passed on in pieces of this size.
 const SCRATCH_BYTES: usize = 256 * 1024;
-/// Accepted clients that may wait for a worker to take them in.
-const ARRIVALS_MAX: usize = 1024;
 /// How many tasks run before new events are looked for. Sessions, pipelines and the flusher should
 /// all run in one turn, so that each node and each client is written to once.
 const EVENT_INTERVAL: u32 = 512;
@@ -118,11 +116,17 @@ type Doors = Arc<[mpsc::WeakSender<Arrival>]>;
 
 /// Starts as many workers as `parts` has counters for.
 pub fn start_all(parts: &Parts) -> io::Result<Vec<Worker>> {
-    let channels = || mpsc::channel(ARRIVALS_MAX);
-    let (senders, receivers): (Vec<_>, Vec<_>) = parts.stats.iter().map(|_| channels()).unzip();
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        parts.stats.iter().map(|_| way_in(parts.config.limits.clients_max)).unzip();
     let doors: Doors = senders.iter().map(mpsc::Sender::downgrade).collect();
     let ends = senders.into_iter().zip(receivers).enumerate();
     ends.map(|(index, ends)| Worker::start(index, parts, &doors, ends)).collect()
+}
+
+/// The way to a worker. All clients that may be registered have room in it: all may come at once, and
+/// all may have to move to the same worker, which has something else to do at that moment.
+fn way_in(clients_max: usize) -> (mpsc::Sender<Arrival>, mpsc::Receiver<Arrival>) {
+    mpsc::channel(clients_max.clamp(1, Semaphore::MAX_PERMITS))
 }
 
 impl Worker {
@@ -145,7 +149,7 @@ impl Worker {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Hands it a client; gives it back when the worker cannot take it.
+    /// Hands it a client; gives it back when the worker has ended.
     pub fn place(&self, arrival: Arrival) -> Result<(), Arrival> {
         self.arrivals.try_send(arrival).map_err(mpsc::error::TrySendError::into_inner)
     }
@@ -285,7 +289,7 @@ impl Workbench {
         tokio::task::spawn_local(Rc::clone(&self.router).follow());
         tokio::task::spawn_local(Rc::clone(&self).sweep());
         while let Some(arrival) = arrivals.recv().await {
-            let seat = Seat { id: arrival.registration.info().id, bench: Rc::clone(&self) };
+            let seat = Seat::new(arrival.registration.info().id, &self);
             tokio::task::spawn_local(async move { seat.serve(arrival).await });
         }
     }
@@ -331,7 +335,7 @@ impl Workbench {
         Ok(Session::new((reader, unread), outlet, (state, place), around, Rc::clone(&self.limits)))
     }
 
-    /// Hands a client to the worker it belongs to; gives it back when that one cannot take it.
+    /// Hands a client to the worker it belongs to; gives it back when that one has ended.
     fn hand_over(&self, arrival: Arrival) -> Result<(), Arrival> {
         match self.doors.get(arrival.worker()).and_then(mpsc::WeakSender::upgrade) {
             Some(door) => door.try_send(arrival).map_err(mpsc::error::TrySendError::into_inner),
@@ -347,9 +351,13 @@ struct Seat {
 }
 
 impl Seat {
+    fn new(id: u64, bench: &Rc<Workbench>) -> Seat {
+        bench.stats.connections.add(1);
+        Seat { id, bench: Rc::clone(bench) }
+    }
+
     /// Serves the client until its connection ends or another worker takes it.
     async fn serve(&self, mut arrival: Arrival) {
-        self.bench.stats.connections.add(1);
         let mut was_refused = false;
         loop {
             let Arrival { registration, guest } = arrival;
@@ -362,7 +370,6 @@ impl Seat {
                 }
             };
             if was_refused {
-                // It stays for a while at least.
                 session.was_refused();
             }
             if let Some(end) = session.run().await {

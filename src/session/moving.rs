@@ -15,9 +15,6 @@ use super::state::State;
 
 /// How often a session lets others run first so that they let go of its client's way out.
 const YIELDS_MAX: u8 = 16;
-/// How many more times a session that no other worker took looks where its client belongs, before
-/// it tries again.
-const LOOKS_REFUSED: u16 = 1000;
 
 /// A client between two workers.
 #[derive(Debug)]
@@ -36,21 +33,21 @@ pub struct Moving {
 #[derive(Debug)]
 pub(super) struct Stay {
     place: Place,
-    /// No other worker took it: so many more looks pass before it tries again.
-    refused: u16,
+    /// The worker it belongs to has ended: it stays until places are given anew.
+    refused: bool,
     yields: u8,
 }
 
 impl Stay {
     pub(super) fn new(place: Place) -> Stay {
-        Stay { place, refused: 0, yields: 0 }
+        Stay { place, refused: false, yields: 0 }
     }
 }
 
 impl Session {
-    /// No other worker takes the client now; it may try again later.
+    /// The worker that the client belongs to has ended.
     pub fn was_refused(&mut self) {
-        self.stay.refused = LOOKS_REFUSED;
+        self.stay.refused = true;
     }
 
     /// Whether the client is to go to another worker, as soon as it can.
@@ -58,16 +55,9 @@ impl Session {
     pub(super) fn belongs_elsewhere(&mut self) -> bool {
         let around = &self.around;
         if !around.seating.is_current(self.stay.place) {
-            self.stay.place = around.seating.give();
+            (self.stay.place, self.stay.refused) = (around.seating.give(), false);
         }
-        self.stay.place.worker() != around.worker && self.is_taken()
-    }
-
-    #[cold]
-    fn is_taken(&mut self) -> bool {
-        let refused = self.stay.refused;
-        self.stay.refused = refused.saturating_sub(1);
-        refused == 0
+        self.stay.place.worker() != around.worker && !self.stay.refused
     }
 
     /// Whether the client can go now. All that is under way holds its outlet.

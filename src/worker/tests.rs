@@ -8,11 +8,13 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn parts(workers: usize) -> Parts {
-    let config = Arc::new(Config::default());
+    let mut config = Config::default();
+    config.limits.clients_max = 10;
+    let config = Arc::new(config);
     let topology = Arc::new(Topology::default());
     let rows = topology.table().load().len();
     Parts {
-        clients: Arc::new(Clients::new(10)),
+        clients: Arc::new(Clients::new(config.limits.clients_max)),
         book: Arc::new(NodeBook::default()),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new(rows))).collect(),
         seating: Arc::new(Seating::new(workers, 1)),
@@ -32,6 +34,15 @@ fn connection() -> (TcpStream, TcpStream) {
     (client, server)
 }
 
+/// Waits until it is so.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn ping(client: &mut TcpStream) -> String {
     client.write_all(b"PING\r\n").unwrap();
     let mut reply = [0; 7];
@@ -40,29 +51,49 @@ fn ping(client: &mut TcpStream) -> String {
 }
 
 #[test]
-fn a_client_stays_when_its_worker_has_ended() {
-    let parts = parts(2);
+fn a_client_stays_when_its_worker_has_ended_until_it_belongs_to_another() {
+    let parts = parts(3);
     let mut workers = start_all(&parts).unwrap();
-    drop(workers.pop());
+    drop(workers.remove(1));
     let (mut client, server) = connection();
     let address = server.local_addr().unwrap();
     let registration = parts.clients.enter(address, address).unwrap();
     parts.seating.set_in_use(2);
     let place = [parts.seating.give(), parts.seating.give()][1];
-    assert_eq!(place.worker(), 1, "it belongs to the second of two");
+    assert_eq!(place.worker(), 1, "it belongs to the second of three");
     assert!(workers[0].place(Arrival::new(server, registration, 0, place)).is_ok());
-    // Long enough for it to be refused several times.
-    for _ in 0..5_000 {
+    for _ in 0..100 {
         assert_eq!(ping(&mut client), "+PONG\r\n");
     }
-    assert_eq!((workers[0].stats.connections.get(), parts.clients.count()), (1, 1));
+    let connections = || workers.iter().map(|worker| worker.stats.connections.get());
+    assert!(connections().eq([1, 0]), "it stays with the first");
+    assert_eq!(parts.clients.count(), 1);
+    parts.seating.set_in_use(3);
+    until("a client of the third worker", || {
+        assert_eq!(ping(&mut client), "+PONG\r\n");
+        connections().eq([0, 1])
+    });
     drop(client);
-    let start = Instant::now();
-    while parts.clients.count() > 0 {
-        assert!(start.elapsed() < PATIENCE, "it is gone, and still registered");
-        std::thread::sleep(Duration::from_millis(5));
+    until("no client", || parts.clients.count() == 0);
+    assert_eq!(workers[1].stats.disconnects[End::Client as usize].get(), 1);
+}
+
+/// A burst of new ones, or all at once on their way to the one worker that stays in use.
+#[test]
+fn there_is_room_for_all_clients_on_their_way_to_one_worker() {
+    let parts = parts(1);
+    let (door, _arrivals) = way_in(parts.clients.clients_max());
+    let worker = Worker { arrivals: door, stats: Arc::clone(&parts.stats[0]), thread: None };
+    let mut clients = Vec::new();
+    loop {
+        let (client, server) = connection();
+        let address = server.local_addr().unwrap();
+        let Some(registration) = parts.clients.enter(address, address) else { break };
+        let arrival = Arrival::new(server, registration, 0, parts.seating.give());
+        assert!(worker.place(arrival).is_ok(), "number {}", clients.len());
+        clients.push(client);
     }
-    assert_eq!(workers[0].stats.disconnects[End::Client as usize].get(), 1);
+    assert_eq!(clients.len(), parts.config.limits.clients_max);
 }
 
 #[test]
