@@ -3,6 +3,7 @@
 //! Owns the putting together of one worker, and its clients' tasks. Nothing on a request's path is
 //! shared with another worker. A panic in one client's task ends that client only.
 
+mod core_time;
 mod scheduling;
 pub mod staffing;
 
@@ -303,12 +304,12 @@ impl Workbench {
                 let due = Instant::now() + LAG_EVERY;
                 tokio::time::sleep_until(due.into()).await;
                 largest_us = largest_us.max(due.elapsed().as_micros() as u64);
+                self.busy.note();
                 self.stats.load_percent.set(load.percent(&self.stats));
                 self.router.check_silence();
             }
             self.stats.loop_lag_us.set(lags.sweep(largest_us));
             self.stats.pulse.beat();
-            self.busy.note();
             let (mut buffered, mut unanswered) = (0, 0);
             for outlet in self.outlets.borrow().values().filter_map(Weak::upgrade) {
                 buffered += outlet.buffered();

@@ -1,7 +1,7 @@
 //! How many workers are needed, judged by what each uses of its core.
 //!
-//! Owns the measure of one worker's load, and the judgement. Which client belongs to which worker
-//! is the seating's.
+//! Owns the measure of one worker's load, and the judgement. How much of its core a worker has used
+//! is `core_time`'s to say, which client belongs to which worker the seating's.
 //!
 //! One worker that has much to do does it more cheaply than two that have half of it each: it finds
 //! more requests at a time, and writes to each node once for all of them. So another one takes part
@@ -11,20 +11,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
+use super::core_time::{Core, Used};
 use crate::metrics::WorkerStats;
 use crate::session::seating::Seating;
 
-/// How often it is judged: a load is taken over two looks and may be one look old, so that each
-/// judgement sees only what came of the one before.
+/// How often it is judged. A load is taken over two looks and may be one look old.
 const EVERY: Duration = Duration::from_millis(350);
+/// How long after a change, so that only what came of it is seen, also where a worker that is full
+/// comes late to its looks.
+const AFTER_CHANGE: Duration = Duration::from_millis(700);
 /// Looks over which a worker's load is taken.
 const LOOKS: usize = 2;
 /// Judgements in a row that must find the same before places are given anew for it: about five
 /// seconds. What came to nothing is waited for twice as long the next time, up to three minutes.
 const PATIENCE: u32 = 15;
 const PATIENCE_MAX: u32 = 32 * PATIENCE;
+/// How many times as long as it was waited for something must last for not having come to nothing.
+const LASTING: u32 = 4;
 /// A worker that uses so much of its core is full whatever the limit says: one that never waits was
 /// seen to have 91 to 100 %.
 const FULL_PERCENT: u64 = 90;
@@ -40,6 +43,7 @@ const LARGE_WEIGHT: u64 = 3;
 /// What the calling thread, a worker's, has to do.
 #[derive(Debug)]
 pub(super) struct Load {
+    core: Core,
     /// The last looks, the oldest at `at`.
     looks: [Look; LOOKS],
     at: usize,
@@ -49,16 +53,16 @@ pub(super) struct Load {
 #[derive(Clone, Copy, Debug)]
 struct Look {
     time: Instant,
-    used: Duration,
+    used: Used,
     commands: u64,
     sent_bytes: u64,
 }
 
 impl Look {
-    fn now(stats: &WorkerStats) -> Look {
+    fn now(stats: &WorkerStats, core: &Core) -> Look {
         Look {
             time: Instant::now(),
-            used: thread_time(),
+            used: core.used(stats),
             commands: stats.commands().map(|outcomes| outcomes.iter().sum::<u64>()).sum(),
             sent_bytes: stats.sent_bytes.get(),
         }
@@ -67,7 +71,7 @@ impl Look {
     /// The load since an earlier look.
     fn percent_since(&self, then: &Look) -> u64 {
         let elapsed_us = self.time.duration_since(then.time).as_micros().max(1);
-        let used_us = self.used.saturating_sub(then.used).as_micros();
+        let used_us = self.used.since(&then.used).as_micros();
         let replies = self.commands.wrapping_sub(then.commands).max(1);
         let is_large = self.sent_bytes.wrapping_sub(then.sent_bytes) / replies >= LARGE_BYTES;
         (used_us * 100 / elapsed_us) as u64 * if is_large { LARGE_WEIGHT } else { 1 }
@@ -77,22 +81,18 @@ impl Look {
 impl Load {
     /// Begins now.
     pub(super) fn begin(stats: &WorkerStats) -> Load {
-        Load { looks: [Look::now(stats); LOOKS], at: 0 }
+        let core = Core::of_this_thread();
+        Load { looks: [Look::now(stats, &core); LOOKS], core, at: 0 }
     }
 
     /// Looks again; returns the percentage of its core that the worker has used since the oldest
     /// look, more when that went into large replies.
     pub(super) fn percent(&mut self, stats: &WorkerStats) -> u64 {
-        let now = Look::now(stats);
+        let now = Look::now(stats, &self.core);
         let then = std::mem::replace(&mut self.looks[self.at], now);
         self.at = (self.at + 1) % LOOKS;
         now.percent_since(&then)
     }
-}
-
-/// Processor time of the calling thread so far.
-fn thread_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// The judgement on how many workers should be in use.
@@ -104,38 +104,48 @@ struct Staffing {
     calm: Streak,
     /// The work of all workers is spread badly.
     uneven: Streak,
-    /// Judgements since workers were let go, until others take part again.
-    let_go: Option<u32>,
 }
 
 /// Judgements in a row that found the same.
 #[derive(Debug)]
 struct Streak {
     len: u32,
-    /// So many are enough.
+    /// So many are enough for something to be done.
     patience: u32,
+    /// Judgements since then, until what it was done for is there again.
+    since: Option<u32>,
 }
 
 impl Default for Streak {
     fn default() -> Self {
-        Streak { len: 0, patience: PATIENCE }
+        Streak { len: 0, patience: PATIENCE, since: None }
     }
 }
 
 impl Streak {
+    fn passes(&mut self) {
+        self.since = self.since.map(|judgements| judgements.saturating_add(1));
+    }
+
     /// Adds a judgement; whether there are enough of them now. Then it is counted anew.
     fn grows(&mut self, found: bool) -> bool {
         self.len = if found { self.len + 1 } else { 0 };
         let is_enough = self.len >= self.patience;
         if is_enough {
-            self.len = 0;
+            (self.len, self.since) = (0, Some(0));
         }
         is_enough
     }
 
-    /// What was done when there were enough has changed nothing.
-    fn was_in_vain(&mut self) {
-        self.patience = (self.patience * 2).min(PATIENCE_MAX);
+    /// All is again as if nothing had been done. When that is soon, it would be done for ever.
+    fn relapses(&mut self) {
+        match self.since.take() {
+            Some(judgements) if judgements <= LASTING * self.patience => {
+                self.patience = (self.patience * 2).min(PATIENCE_MAX);
+            }
+            Some(_) => self.patience = PATIENCE,
+            None => {}
+        }
     }
 }
 
@@ -143,56 +153,57 @@ impl Staffing {
     fn new(workers: usize, percent_max: u64) -> Staffing {
         let percent_max = percent_max.min(FULL_PERCENT);
         let (calm, uneven) = (Streak::default(), Streak::default());
-        Staffing { workers, percent_max, calm, uneven, let_go: None }
+        Staffing { workers, percent_max, calm, uneven }
     }
 
     /// How many are to be in use, and places given anew, when `in_use` are and each worker's load
     /// is so much. `None`: it is well as it is.
     fn judge(&mut self, in_use: usize, percents: &[u64]) -> Option<usize> {
-        self.let_go = self.let_go.map(|judgements| judgements.saturating_add(1));
+        self.calm.passes();
+        self.uneven.passes();
         let busiest = percents.iter().copied().max().unwrap_or(0);
+        // What large replies weigh may be more than a core; they need no more than one.
+        let sum: u64 = percents.iter().map(|percent| percent.min(&100)).sum();
+        let could = |workers: usize| sum * 100 <= self.percent_max * CALM_PERCENT * workers as u64;
         let fewer = (in_use.next_power_of_two() / 2).max(1);
-        let enough = self.percent_max * CALM_PERCENT * fewer as u64 / 100;
-        let fewer_could = percents.iter().sum::<u64>() <= enough;
-        if busiest >= self.percent_max {
-            self.calm.grows(false);
-            let more = (in_use * 2).min(self.workers);
-            // Where fewer could do it all, more are of no use: a worker may be full of one client.
-            if more > in_use && !fewer_could {
-                return self.grow(more);
-            }
-            return self.judge_spread(in_use, busiest, percents);
+        if busiest < self.percent_max {
+            let enough = could(fewer) && fewer < in_use;
+            self.uneven.grows(false);
+            return self.calm.grows(enough).then_some(fewer);
         }
-        self.uneven.grows(false);
-        if !self.calm.grows(fewer_could && fewer < in_use) {
-            return None;
+        let more = (in_use * 2).min(self.workers);
+        // Where half could do it all, more are of no use: a worker may be full of one client. Where
+        // as many have been brought in for something else, they go when half of half could.
+        let (too_few, too_many) = (!could(fewer), could(fewer / 2));
+        if more > in_use && too_few {
+            return Some(self.grow(more));
         }
-        self.let_go = Some(0);
-        Some(fewer)
+        if self.calm.grows(too_many) {
+            // That has places given anew too.
+            self.uneven.grows(false);
+            return Some(fewer);
+        }
+        self.judge_spread(in_use, busiest, percents)
     }
 
-    /// Others take part again. When that is soon after they were let go, they would come and go for
-    /// ever: together the loads fit, and those that share a worker do not.
-    fn grow(&mut self, more: usize) -> Option<usize> {
-        match self.let_go.take() {
-            Some(judgements) if judgements <= PATIENCE => self.calm.was_in_vain(),
-            Some(_) => self.calm = Streak::default(),
-            None => {}
-        }
+    /// Others take part again. Together the loads may fit, and those that share a worker not.
+    fn grow(&mut self, more: usize) -> usize {
+        self.calm.grows(false);
+        self.calm.relapses();
         self.uneven = Streak::default();
-        Some(more)
+        more
     }
 
     /// The same when no others are to take part. Where one is full and another has less than half
-    /// as much to do, the clients that are busy now may be better off with other places.
+    /// as much to do, the clients that are busy now may be better off with other places; not where
+    /// one client is all that a worker can do.
     fn judge_spread(&mut self, in_use: usize, busiest: u64, percents: &[u64]) -> Option<usize> {
         let idlest = percents.iter().take(in_use).copied().min().unwrap_or(0);
-        if !self.uneven.grows(idlest * 2 < busiest) {
-            return None;
+        let is_uneven = idlest * 2 < busiest;
+        if is_uneven {
+            self.uneven.relapses();
         }
-        // Unless it helps, as it does not where one client is all that a worker can do.
-        self.uneven.was_in_vain();
-        Some(in_use)
+        self.uneven.grows(is_uneven).then_some(in_use)
     }
 }
 
@@ -203,14 +214,17 @@ pub async fn keep(stats: Arc<[Arc<WorkerStats>]>, seating: Arc<Seating>, percent
         return;
     }
     let mut staffing = Staffing::new(seating.workers(), percent_max as u64);
+    let mut wait = EVERY;
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(wait).await;
         let percents: Vec<u64> = stats.iter().map(|worker| worker.load_percent.get()).collect();
         let before = seating.in_use();
-        if let Some(now) = staffing.judge(before, &percents) {
+        let judgement = staffing.judge(before, &percents);
+        if let Some(now) = judgement {
             tracing::debug!(before, now, ?percents, "workers in use");
             seating.set_in_use(now);
         }
+        wait = if judgement.is_some() { AFTER_CHANGE } else { EVERY };
     }
 }
 
@@ -305,10 +319,77 @@ mod tests {
         }
         assert_eq!(two.judge(1, &[80, 0]), Some(2));
         assert_eq!(calm_for(&mut two), PATIENCE_MAX);
-        // This time one was enough for a while.
-        assert!((0..PATIENCE).all(|_| two.judge(1, &[60, 0]).is_none()));
+        // This time one was enough for a long while.
+        let long = LASTING * PATIENCE_MAX;
+        assert!((0..long).all(|_| two.judge(1, &[60, 0]).is_none()));
         assert_eq!(two.judge(1, &[80, 0]), Some(2));
         assert_eq!(calm_for(&mut two), PATIENCE);
+    }
+
+    /// How often the number in use changes, when the load of each moment is what `loads` makes of the
+    /// moment and of the number in use.
+    fn changes(workers: usize, mut in_use: usize, loads: impl Fn(u32, usize) -> Vec<u64>) -> usize {
+        let mut staffing = staffing(workers);
+        let judgements = (0..20_000).filter_map(|at| {
+            let now = staffing.judge(in_use, &loads(at, in_use))?;
+            Some(now != std::mem::replace(&mut in_use, now))
+        });
+        judgements.filter(|changed| *changed).count()
+    }
+
+    #[test]
+    fn a_burst_now_and_then_does_not_have_them_come_and_go() {
+        for every in [PATIENCE + 1, 2 * PATIENCE, 3 * PATIENCE, 4 * PATIENCE] {
+            let seen = changes(2, 1, |at, in_use| match (at % every, in_use) {
+                (0, 1) => vec![80, 0],
+                (0, _) => vec![40, 40],
+                (_, 1) => vec![40, 0],
+                _ => vec![20, 20],
+            });
+            assert!((1..10).contains(&seen), "{seen} changes with a burst every {every}");
+        }
+    }
+
+    #[test]
+    fn one_client_alone_leaves_the_number_as_it_is_sooner_or_later() {
+        for (load, other) in [(80, 0), (99, 0), (99, 3), (100 * LARGE_WEIGHT, 1)] {
+            for from in [1, 2, 4, 8, 16] {
+                let seen = changes(16, from, |at, in_use| {
+                    let mut loads = vec![0; 16];
+                    loads[..in_use].fill(other);
+                    loads[at as usize % in_use] = load;
+                    loads
+                });
+                // From one to four, or from sixteen to four.
+                assert!(seen <= 2, "{load} beside {other}, from {from}: {seen} changes");
+            }
+        }
+    }
+
+    #[test]
+    fn those_brought_in_for_others_go_also_where_one_client_fills_a_worker() {
+        let mut sixteen = staffing(16);
+        let mut loads = [0; 16];
+        loads[3] = 95;
+        for (in_use, then) in [(16, 8), (8, 4)] {
+            assert!((1..PATIENCE).all(|_| sixteen.judge(in_use, &loads).is_none()));
+            assert_eq!(sixteen.judge(in_use, &loads), Some(then));
+        }
+        assert!((0..9 * PATIENCE).all(|_| sixteen.judge(4, &loads).unwrap_or(4) == 4));
+    }
+
+    #[test]
+    fn places_that_helped_are_given_as_soon_the_next_time() {
+        let mut two = staffing(2);
+        let judgements = |two: &mut Staffing| {
+            1 + (0..).take_while(|_| two.judge(2, &[30, 95]).is_none()).count() as u32
+        };
+        for _ in 0..5 {
+            assert_eq!(judgements(&mut two), PATIENCE);
+            assert!((0..=LASTING * PATIENCE).all(|_| two.judge(2, &[75, 75]).is_none()));
+        }
+        assert_eq!(judgements(&mut two), PATIENCE);
+        assert_eq!(judgements(&mut two), 2 * PATIENCE, "it helped nobody");
     }
 
     #[test]
@@ -325,29 +406,11 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_knows_what_it_uses_of_its_core() {
-        let stats = WorkerStats::new(0);
-        let (mut load, before) = (Load::begin(&stats), thread_time());
-        while thread_time() - before < Duration::from_millis(20) {
-            std::hint::black_box(0);
-        }
-        let busy = load.percent(&stats);
-        assert!((1..=105).contains(&busy), "{busy}");
-        // Asleep it uses next to none; the busy time is forgotten with the looks before it.
-        for _ in 0..LOOKS {
-            std::thread::sleep(Duration::from_millis(50));
-            load.percent(&stats);
-        }
-        assert!(load.percent(&stats) <= busy);
-        assert!(thread_time() - before >= Duration::from_millis(20));
-    }
-
-    #[test]
     fn large_replies_weigh_more() {
-        let then = Look { time: Instant::now(), used: Duration::ZERO, commands: 7, sent_bytes: 9 };
+        let then = Look { time: Instant::now(), used: Used::default(), commands: 7, sent_bytes: 9 };
         let later = |commands, sent_bytes| Look {
             time: then.time + Duration::from_millis(100),
-            used: Duration::from_millis(30),
+            used: Used::of_processor(Duration::from_millis(30)),
             commands: then.commands + commands,
             sent_bytes: then.sent_bytes + sent_bytes,
         };
