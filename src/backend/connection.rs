@@ -148,9 +148,14 @@ impl Connection {
     async fn ask_raw(&mut self, words: &[&[u8]]) -> Result<Vec<u8>, BackendError> {
         let mut request = Vec::new();
         write::request(&mut request, words);
+        self.ask_frame(&request).await
+    }
+
+    /// Asks with a request as it is and waits for the frame of the answer, which may be an error.
+    pub async fn ask_frame(&mut self, request: &[u8]) -> Result<Vec<u8>, BackendError> {
         let patience = self.patience;
         withdraw_when_closed(&self.stream, true);
-        within(patience, self.stream.write_all(&request)).await?;
+        within(patience, self.stream.write_all(request)).await?;
         let answer = self.read_frame().await?;
         withdraw_when_closed(&self.stream, false);
         Ok(answer)

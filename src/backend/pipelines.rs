@@ -109,6 +109,11 @@ impl Pipelines {
         all.filter(|pipeline| pipeline.check_silence(now_us)).count() > 0
     }
 
+    /// Who the gateway is towards the nodes, in RESP2.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// What the pipelines share.
     pub fn shared(&self) -> &Rc<Shared> {
         &self.shared

@@ -21,7 +21,8 @@ pub enum Merge {
     Max,
     /// The first reply; an error when any part is one (FLUSHALL).
     AllSucceeded,
-    /// The first reply that is no error (SCRIPT KILL).
+    /// The first reply that is no error (SCRIPT KILL); else the first error that says more than that
+    /// there was nothing to do.
     OneSucceeded,
     /// Logical and, of integers or item by item (SCRIPT EXISTS).
     And,
@@ -64,7 +65,11 @@ impl Merge {
     pub fn apply(self, parts: &[&[u8]], out: &mut dyn FnMut(&[u8], bool)) {
         let is_error = |part: &&[u8]| part.first() == Some(&b'-');
         let as_it_is = match self {
-            Merge::OneSucceeded => parts.iter().find(|part| !is_error(part)).or(parts.first()),
+            Merge::OneSucceeded => {
+                let is_idle = |part: &&[u8]| part.starts_with(b"-NOTBUSY");
+                let one = parts.iter().find(|part| !is_error(part));
+                one.or(parts.iter().find(|part| !is_idle(part))).or(parts.first())
+            }
             _ => parts.iter().find(|part| is_error(part)),
         };
         if let Some(part) = as_it_is {
@@ -254,6 +259,9 @@ mod tests {
         assert_eq!(apply(Merge::AllSucceeded, &["+OK\r\n", "-ERR a\r\n"]), "-ERR a\r\n");
         assert_eq!(apply(Merge::OneSucceeded, &["-ERR a\r\n", "+OK\r\n"]), "+OK\r\n");
         assert_eq!(apply(Merge::OneSucceeded, &["-ERR a\r\n", "-ERR b\r\n"]), "-ERR a\r\n");
+        let idle = "-NOTBUSY No scripts\r\n";
+        assert_eq!(apply(Merge::OneSucceeded, &[idle, "-UNKILLABLE a\r\n"]), "-UNKILLABLE a\r\n");
+        assert_eq!(apply(Merge::OneSucceeded, &[idle, idle]), idle);
         let lists = ["*1\r\n$1\r\na\r\n", "*0\r\n", "*2\r\n$1\r\nb\r\n$1\r\nc\r\n"];
         let want = "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n";
         assert_eq!(apply(Merge::Concatenate, &lists), want);

@@ -73,6 +73,11 @@ pub fn frame(text: &str) -> Vec<u8> {
     line
 }
 
+/// A node that was to be asked over a connection of its own did not answer; `why` says what happened.
+pub fn not_asked(why: &str) -> String {
+    format!("ERR gateway: a node has not answered: {}", why.replace(['\r', '\n'], " "))
+}
+
 /// A command that the gateway does not take; `reason` is a clause.
 pub fn refused(command: &str, reason: &str) -> String {
     format!("ERR gateway: {} is refused: {reason}", command.replace('|', " ").to_uppercase())

@@ -3,6 +3,7 @@
 //! Owns one worker's view of the map and the pipelines of its masters, and the carrying out of
 //! plans. What comes back unanswered is [`recovery`]'s. Must not know clients beyond their outlet.
 
+mod beside;
 pub mod held;
 pub mod plan;
 pub mod recovery;
@@ -93,6 +94,7 @@ pub struct Router {
     /// Per protocol, the pipeline of each shard's master, made when first needed.
     masters: [RefCell<Vec<Option<Rc<Pipeline>>>>; 2],
     pipelines: Pipelines,
+    beside: beside::Turns,
     rules: Rules,
     /// Sessions that wait for the map to change, by the address of their outlet.
     waiting: RefCell<HashMap<usize, Waker>>,
@@ -109,6 +111,7 @@ impl Router {
             version: Cell::new(0),
             masters: Default::default(),
             pipelines,
+            beside: beside::Turns::default(),
             rules,
             waiting: RefCell::default(),
             topology,

@@ -3,7 +3,9 @@
 //! Owns the decision. Pure: no socket, no time, no map. Invariant: every part of a plan lies in
 //! one slot, so a node can never answer CROSSSLOT to it.
 
-use crate::command::{Command, Handling, RequestPolicy, ResponsePolicy, asks_to_block, positions};
+use crate::command::{
+    Command, Flags, Handling, RequestPolicy, ResponsePolicy, asks_to_block, positions,
+};
 use crate::config::CrossSlot;
 use crate::reply::{merge::Merge, texts};
 use crate::resp::{Args, write};
@@ -22,6 +24,8 @@ pub enum Plan {
     AllShards(Merge),
     /// As it is, to every node, replicas too.
     AllNodes(Merge),
+    /// As it is, to every shard's master, also to one that is busy with a script.
+    Beside(Merge),
     /// Nowhere: this error is the answer.
     Refuse(String),
 }
@@ -85,7 +89,9 @@ fn without_keys(command: &Command) -> Plan {
         ResponsePolicy::None => Some(Merge::Concatenate),
         response => merge_by(response),
     };
+    let may_be_busy = command.flags.contains(Flags::ALLOW_BUSY);
     match (command.request, merge) {
+        (RequestPolicy::AllShards, Some(merge)) if may_be_busy => Plan::Beside(merge),
         (RequestPolicy::AllShards, Some(merge)) => Plan::AllShards(merge),
         (RequestPolicy::AllNodes, Some(merge)) => Plan::AllNodes(merge),
         _ => Plan::Any,
@@ -277,7 +283,7 @@ mod tests {
         assert!(matches!(planned("SCRIPT EXISTS a", split).0, Plan::AllShards(Merge::And)));
         let set = planned("CONFIG SET save x", split).0;
         assert!(matches!(set, Plan::AllNodes(Merge::AllSucceeded)));
-        assert!(matches!(planned("SCRIPT KILL", split).0, Plan::AllShards(Merge::OneSucceeded)));
+        assert!(matches!(planned("SCRIPT KILL", split).0, Plan::Beside(Merge::OneSucceeded)));
     }
 
     #[test]

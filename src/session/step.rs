@@ -134,6 +134,10 @@ impl Session {
             Plan::Split(split) => router.send_split(client, seq, about, split, args),
             Plan::AllShards(merge) => router.send_to_all(client, seq, (about, false), merge, frame),
             Plan::AllNodes(merge) => router.send_to_all(client, seq, (about, true), merge, frame),
+            Plan::Beside(merge) => {
+                router.ask_beside(client, seq, about, merge, frame);
+                None
+            }
             Plan::Refuse(text) => {
                 if text == texts::CROSS_SLOT {
                     router.stats().cross_slot.add(1);

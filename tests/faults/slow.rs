@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use slotway::resp::Value;
 
 use crate::load::{Allowed, Load, Mix};
+use crate::nodes::until;
 use crate::site::Site;
 
 /// Many large values: they fill what a node's sockets take while it does not read.
@@ -46,4 +47,39 @@ fn a_long_script_costs_the_other_sessions_of_its_node_nothing_but_time() {
     assert_eq!(connects(&site), before, "connections were made anew:\n{}", site.gateway.said());
     drop((client, large));
     site.finish("a script of 9 s and a sleep of 4 s", load, Allowed::None);
+}
+
+/// It would wait behind the script, on the connection that brought it, for ever.
+#[test]
+fn an_endless_script_can_be_killed_through_the_gateway() {
+    const ENDLESS: &str = "while true do end";
+    let options = ["--cluster-node-timeout", "20000", "--busy-reply-threshold", "50"];
+    let site = Site::start_with(&options, &[]);
+    let (mut client, mut other) = (site.gateway.client(), site.gateway.client());
+    let error = |answer: Value| match answer {
+        Value::Error(text) => text,
+        other => panic!("no error: {other:?}"),
+    };
+    let nothing = error(other.line("SCRIPT KILL"));
+    assert!(nothing.starts_with("NOTBUSY "), "{nothing}");
+    let eval = |key| vec!["EVAL", ENDLESS, "1", key];
+    for (key, kill) in [("bar", "SCRIPT KILL"), ("{node}", "script kill")] {
+        // What comes behind it on the same connection is answered when it has ended.
+        client.send(&[eval(key), vec!["SET", key, "1"]]).unwrap();
+        until("a script to kill", || other.line(kill) == Value::Simple("OK".into()));
+        let killed = error(client.reply().unwrap());
+        assert!(killed.contains("Script killed by user"), "{killed}");
+        assert_eq!(client.reply().unwrap(), Value::Simple("OK".into()));
+    }
+    // One that has written cannot be killed, which is more than that others have none.
+    let written = "redis.call('SET', KEYS[1], 1) while redis.call('TIME')[1] < ARGV[1] do end";
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    client.send(&[vec!["EVAL", written, "1", "bar", &(now + 3).to_string()]]).unwrap();
+    until("a script that has written", || {
+        error(other.line("SCRIPT KILL")).starts_with("UNKILLABLE ")
+    });
+    assert_eq!(client.reply().unwrap(), Value::Null);
+    drop((client, other));
+    site.wait_until_whole();
+    site.gateway.wait_for_rest();
 }
