@@ -100,8 +100,8 @@ struct State {
     /// Half a header line, until the rest comes.
     kept: Vec<u8>,
     fences: fence::Fences,
-    /// A push frame is under way; nobody asked for it.
-    in_push: bool,
+    /// Type byte of the reply under way.
+    kind: u8,
     /// Pieces of the reply under way have gone to its ticket.
     passed_on: bool,
     /// Failed connects in a row.
@@ -386,7 +386,7 @@ impl Pipeline {
         let mut entries = std::mem::take(&mut state.entries);
         let ring = Ring::new(Rc::clone(&self.shared.spares));
         let ring = std::mem::replace(&mut state.ring, ring);
-        (state.scanner, state.in_push) = (ReplyScanner::default(), false);
+        (state.scanner, state.kind) = (ReplyScanner::default(), 0);
         state.kept.clear();
         state.fences.forget();
         drop(state);

@@ -126,18 +126,25 @@ fn assert_commands_are_counted(clients: SocketAddr, admin: SocketAddr) {
     call(clients, "LPUSH a 1\r\n", "-WRONGTYPE ");
     call(clients, "NOSUCHTHING\r\n", "-ERR unknown command");
     call(clients, "EVAL 'return 7' 1 a\r\n", ":7\r\n");
+    // Too long to come in one piece.
+    let long = format!("-ERR {}\r\n", "x".repeat(300_000));
+    call(clients, "EVAL \"return {err='ERR '..string.rep('x',300000)}\" 1 a\r\n", &long);
     let after = Exposed::read(&get(admin, "/metrics").body);
     before.assert_only_grown(&after);
     assert_eq!(count(&after, "set", "ok"), Some(5.0));
     assert_eq!(count(&after, "get", "ok"), Some(1.0));
     assert_eq!(count(&after, "lpush", "error"), Some(1.0));
+    assert_eq!(
+        (count(&after, "eval", "ok"), count(&after, "eval", "error")),
+        (Some(1.0), Some(1.0))
+    );
     assert_eq!(count(&after, "other", "slotway_error"), Some(1.0));
     // However many nodes it took.
     assert_eq!(count(&after, "mset", "ok"), Some(1.0));
     assert_eq!(after.get("slotway_split_commands_total", &[]), Some(1.0));
     let writes = after.get("slotway_command_duration_seconds_count", &[("class", "write")]);
     assert_eq!(writes, Some(7.0));
-    // One for each, the four parts of MSET included; what went behind the script is nobody's.
-    assert_eq!(answered(&after) - answered(&before), 12.0);
+    // One for each, the four parts of MSET included; what went behind the scripts is nobody's.
+    assert_eq!(answered(&after) - answered(&before), 13.0);
     assert!(after.series.len() < 1500, "{} series", after.series.len());
 }

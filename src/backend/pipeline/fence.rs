@@ -14,6 +14,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use super::replies::PUSH;
 use super::{Pipeline, State};
 use crate::metrics::Outcome;
 use crate::reply::{Answered, texts};
@@ -169,10 +170,10 @@ impl Pipeline {
         };
         let piece = &own[..progress.used];
         if begins && !piece.is_empty() {
-            state.in_push = piece[0] == b'>';
+            state.kind = piece[0];
         }
         if progress.whole {
-            if !state.in_push {
+            if state.kind != PUSH {
                 self.redeem(state, piece, begins, now_us)?;
             }
             return Ok((progress.used, true));
@@ -185,7 +186,7 @@ impl Pipeline {
             if begins {
                 state.scanner = ReplyScanner::default();
             }
-        } else if !state.in_push {
+        } else if state.kind != PUSH {
             self.pass_on(state, piece)?;
         }
         Ok((progress.used, false))
@@ -194,7 +195,7 @@ impl Pipeline {
     /// What came for the oldest request, a script's, is no reply, or half a one.
     fn refuse_misfit(&self, state: &mut State) {
         self.note_misfit(state);
-        (state.scanner, state.in_push) = (ReplyScanner::default(), false);
+        (state.scanner, state.kind) = (ReplyScanner::default(), 0);
         self.stats.requests.add(1);
         self.stats.inflight.sub(1);
         let passed_on = std::mem::take(&mut state.passed_on);

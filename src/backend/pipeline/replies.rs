@@ -15,6 +15,8 @@ use crate::metrics::{Bucket, Outcome};
 use crate::reply::{Answered, Ticket, Why, trouble};
 use crate::resp::{ProtocolError, ReplyScanner};
 
+/// Type byte of a frame that nobody asked for.
+pub(super) const PUSH: u8 = b'>';
 /// Reads of one connection in a turn before others get theirs.
 const READS_PER_TURN: usize = 16;
 
@@ -86,9 +88,9 @@ impl Pipeline {
             let piece = &bytes[at..at + progress.used];
             at += progress.used;
             if begins && !piece.is_empty() {
-                state.in_push = piece[0] == b'>';
+                state.kind = piece[0];
             }
-            if !state.in_push {
+            if state.kind != PUSH {
                 if progress.whole {
                     self.redeem(state, piece, begins, now_us)?;
                 } else if !piece.is_empty() {
@@ -136,8 +138,12 @@ impl Pipeline {
         self.stats.requests.add(1);
         self.stats.inflight.sub(1);
         if let Some(ticket) = &mut entry.ticket {
-            let is_error = begins && piece.first() == Some(&b'-');
-            if is_error && let Some(why) = self.trouble_in(ticket, piece) {
+            let is_error = state.kind == b'-';
+            // What is too long to come in one piece is no matter of the cluster.
+            if is_error
+                && begins
+                && let Some(why) = self.trouble_in(ticket, piece)
+            {
                 give_back_first(state, why);
                 return Ok(());
             }
