@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::reply::texts;
 use crate::resp::number::{Line, integer_line};
 use crate::resp::{reply::frame_len, write};
 
@@ -21,8 +22,7 @@ pub enum Merge {
     Max,
     /// The first reply; an error when any part is one (FLUSHALL).
     AllSucceeded,
-    /// The first reply that is no error (SCRIPT KILL); else the first error that says more than that
-    /// there was nothing to do.
+    /// The first reply that is no error (SCRIPT KILL), else the error that says the most.
     OneSucceeded,
     /// Logical and, of integers or item by item (SCRIPT EXISTS).
     And,
@@ -65,11 +65,7 @@ impl Merge {
     pub fn apply(self, parts: &[&[u8]], out: &mut dyn FnMut(&[u8], bool)) {
         let is_error = |part: &&[u8]| part.first() == Some(&b'-');
         let as_it_is = match self {
-            Merge::OneSucceeded => {
-                let is_idle = |part: &&[u8]| part.starts_with(b"-NOTBUSY");
-                let one = parts.iter().find(|part| !is_error(part));
-                one.or(parts.iter().find(|part| !is_idle(part))).or(parts.first())
-            }
+            Merge::OneSucceeded => parts.iter().min_by_key(|part| rank(part)),
             _ => parts.iter().find(|part| is_error(part)),
         };
         if let Some(part) = as_it_is {
@@ -90,6 +86,17 @@ impl Merge {
             Merge::With(make) => Some(make(parts)),
         };
         out(&merged.unwrap_or_else(unmergeable), true);
+    }
+}
+
+/// How much one reply of many says where one success is enough; less is more. A node that has nothing
+/// to do says the least.
+fn rank(part: &[u8]) -> u8 {
+    match part {
+        [b'-', error @ ..] if error.starts_with(b"NOTBUSY") => 3,
+        [b'-', error @ ..] if error.starts_with(texts::OWN.as_bytes()) => 2,
+        [b'-', ..] => 1,
+        _ => 0,
     }
 }
 
@@ -262,6 +269,11 @@ mod tests {
         let idle = "-NOTBUSY No scripts\r\n";
         assert_eq!(apply(Merge::OneSucceeded, &[idle, "-UNKILLABLE a\r\n"]), "-UNKILLABLE a\r\n");
         assert_eq!(apply(Merge::OneSucceeded, &[idle, idle]), idle);
+        let own = texts::not_asked("it is\r\ngone");
+        let own = format!("-{own}\r\n");
+        assert_eq!(apply(Merge::OneSucceeded, &[&own, "-UNKILLABLE a\r\n"]), "-UNKILLABLE a\r\n");
+        assert_eq!(apply(Merge::OneSucceeded, &[idle, &own]), own);
+        assert_eq!(own.matches('\n').count(), 1);
         let lists = ["*1\r\n$1\r\na\r\n", "*0\r\n", "*2\r\n$1\r\nb\r\n$1\r\nc\r\n"];
         let want = "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n";
         assert_eq!(apply(Merge::Concatenate, &lists), want);

@@ -4,6 +4,9 @@
 //! Owns the wording. An error begins with its code word; where Redis has a word for the case, that
 //! is the one, so that client libraries react as they would to Redis.
 
+/// How an error begins for which Redis has no word.
+pub const OWN: &str = "ERR gateway: ";
+
 /// What a dropped ticket answers; a whole frame, because nothing may fail on that path.
 pub const LOST_INSIDE: &[u8] =
     b"-INDETERMINATE the request was lost inside the gateway; it may or may not have been executed\r\n";
@@ -75,10 +78,10 @@ pub fn frame(text: &str) -> Vec<u8> {
 
 /// A node that was to be asked over a connection of its own did not answer; `why` says what happened.
 pub fn not_asked(why: &str) -> String {
-    format!("ERR gateway: a node has not answered: {}", why.replace(['\r', '\n'], " "))
+    format!("{OWN}a node has not answered: {}", why.replace(['\r', '\n'], " "))
 }
 
 /// A command that the gateway does not take; `reason` is a clause.
 pub fn refused(command: &str, reason: &str) -> String {
-    format!("ERR gateway: {} is refused: {reason}", command.replace('|', " ").to_uppercase())
+    format!("{OWN}{} is refused: {reason}", command.replace('|', " ").to_uppercase())
 }

@@ -5,11 +5,14 @@
 //! clients share: what Redis takes even then, SCRIPT KILL and FUNCTION KILL, would come to it when
 //! there is nothing left to kill. Must not know commands.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::{Client, Router};
 use crate::backend::{BackendError, Connection, Identity};
@@ -18,26 +21,35 @@ use crate::reply::merge::Merge;
 use crate::reply::ticket::{About, Answered};
 use crate::reply::{Gather, Ticket, texts};
 
-/// How long a node may take for each answer: one that is busy with a script talks to nobody for
-/// the first 5 s, unless its `busy-reply-threshold` says otherwise.
+/// How long a question may take in all, its wait for a turn included. A node that is busy with a
+/// script talks to nobody for the first 5 s, unless its `busy-reply-threshold` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Questions of one worker that are asked at a time; the others wait for their turn.
-const AT_A_TIME: usize = 32;
+/// Questions that a worker asks one node at a time; the others wait for their turn.
+const AT_A_TIME: usize = 8;
 
-/// Whose turn it is.
-#[derive(Clone, Debug)]
-pub(super) struct Turns(Rc<Semaphore>);
+/// Whose turn it is at each node. One that does not answer keeps nobody from asking another.
+#[derive(Debug, Default)]
+pub(super) struct Turns(RefCell<HashMap<SocketAddr, Rc<Semaphore>>>);
 
-impl Default for Turns {
-    fn default() -> Self {
-        Turns(Rc::new(Semaphore::new(AT_A_TIME)))
+impl Turns {
+    fn at(&self, node: SocketAddr) -> Rc<Semaphore> {
+        let mut nodes = self.0.borrow_mut();
+        Rc::clone(nodes.entry(node).or_insert_with(|| Rc::new(Semaphore::new(AT_A_TIME))))
+    }
+
+    /// The nodes have changed.
+    pub(super) fn forget(&self) {
+        self.0.borrow_mut().clear();
     }
 }
 
 impl Router {
-    /// Sends the same request to every master, not behind what it has been sent already; the merged
-    /// reply answers request `seq`. It is asked once: a master that is lost meanwhile answers with
-    /// an error, as its script does not outlive it.
+    /// Sends the same request to every node, not behind what it has been sent already; the merged
+    /// reply answers request `seq`. Replicas too: one that was a master when its script began goes on
+    /// with it. Each is asked once, as its script does not outlive it.
+    ///
+    /// The caller sees to it that nothing else of the same client is under way, and that nothing
+    /// comes to be before this has been answered: it would hit what came before or after it.
     pub fn ask_beside(
         &self,
         client: Client<'_>,
@@ -47,22 +59,23 @@ impl Router {
         request: &[u8],
     ) {
         let map = self.map();
-        let masters: Vec<_> = map.nodes().filter(|(.., master)| *master).collect();
-        if masters.is_empty() {
+        let nodes: Vec<SocketAddr> = map.nodes().map(|(node, ..)| node.address).collect();
+        if nodes.is_empty() {
             return self.fail(client.outlet, seq, about.command, texts::NOT_COMPLETE);
         }
         let request: Rc<[u8]> = request.into();
-        let gather = Rc::new(Gather::new(masters.len(), merge));
-        for (index, (node, ..)) in masters.into_iter().enumerate() {
+        let gather = Rc::new(Gather::new(nodes.len(), merge));
+        for (index, node) in nodes.into_iter().enumerate() {
             let outlet = Rc::clone(client.outlet);
             let question = Question {
                 ticket: Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32),
-                node: node.address,
+                node,
+                turn: self.beside.at(node),
                 identity: self.pipelines().identity().clone(),
                 request: Rc::clone(&request),
             };
-            let (turns, shared) = (self.beside.clone(), Rc::clone(self.shared()));
-            tokio::task::spawn_local(async move { question.ask(&turns, &shared.stats).await });
+            let shared = Rc::clone(self.shared());
+            tokio::task::spawn_local(async move { question.ask(&shared.stats).await });
         }
     }
 }
@@ -72,20 +85,18 @@ impl Router {
 struct Question {
     ticket: Ticket,
     node: SocketAddr,
+    turn: Rc<Semaphore>,
     identity: Identity,
     request: Rc<[u8]>,
 }
 
 impl Question {
-    async fn ask(mut self, turns: &Turns, stats: &WorkerStats) {
+    async fn ask(mut self, stats: &WorkerStats) {
         let command = self.ticket.command;
-        let answered = {
-            // Nobody closes it: without a turn it would not be asked at all.
-            let Ok(_turn) = turns.0.acquire().await else { return };
-            match self.answer().await {
-                Ok(frame) => self.ticket.answer(&frame),
-                Err(error) => self.ticket.fail(&texts::not_asked(&error.to_string())),
-            }
+        let answer = timeout(PATIENCE, self.answer()).await;
+        let answered = match answer.unwrap_or(Err(BackendError::Silent)) {
+            Ok(frame) => self.ticket.answer(&frame),
+            Err(error) => self.ticket.fail(&texts::not_asked(&error.to_string())),
         };
         match answered {
             Answered::Merged { is_error: true } => stats.command(command, Outcome::Error),
@@ -96,6 +107,14 @@ impl Question {
 
     /// The node's id is not asked for: one that is busy does not tell it.
     async fn answer(&self) -> Result<Vec<u8>, BackendError> {
-        Connection::open(self.node, &self.identity, PATIENCE).await?.ask_frame(&self.request).await
+        let _turn = self.turn.acquire().await;
+        if self.ticket.outlet().is_closed() {
+            // Nobody waits for it any more.
+            return Err(BackendError::Closed);
+        }
+        let mut connection = Connection::open(self.node, &self.identity, PATIENCE).await?;
+        let answer = connection.ask_frame(&self.request).await?;
+        connection.close_at_once();
+        Ok(answer)
     }
 }

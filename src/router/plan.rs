@@ -24,7 +24,7 @@ pub enum Plan {
     AllShards(Merge),
     /// As it is, to every node, replicas too.
     AllNodes(Merge),
-    /// As it is, to every shard's master, also to one that is busy with a script.
+    /// As it is, to every node that may be busy with a script, past that.
     Beside(Merge),
     /// Nowhere: this error is the answer.
     Refuse(String),

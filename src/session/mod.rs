@@ -363,16 +363,26 @@ impl Session {
                         own = kept && at == 0 && bytes.len() - len <= SLACK_BYTES;
                     }
                     let args = scanner.args(&rest[..len]);
-                    if let Step::SendOwned(ticket) = self.step(&table, args, &rest[..len], own) {
-                        whole = Some((ticket, len));
-                        break;
+                    match self.step(&table, args, &rest[..len], own) {
+                        Step::Done => {}
+                        Step::SendOwned(ticket) => {
+                            whole = Some((ticket, len));
+                            break;
+                        }
+                        Step::NotYet => {
+                            self.input.mark_unread();
+                            break;
+                        }
                     }
                     scanner.next();
                     at += len;
                 }
                 Ok(Scan::Inline(len)) => {
                     taken += 1;
-                    self.take_inline(&table, &rest[..len]);
+                    if let Step::NotYet = self.take_inline(&table, &rest[..len]) {
+                        self.input.mark_unread();
+                        break;
+                    }
                     at += len;
                 }
                 Ok(Scan::Nothing(len)) => at += len,
@@ -408,20 +418,20 @@ impl Session {
     }
 
     /// An inline request becomes an ordinary one.
-    fn take_inline(&mut self, table: &CommandTable, line: &[u8]) {
+    fn take_inline(&mut self, table: &CommandTable, line: &[u8]) -> Step {
         let mut request = Vec::new();
-        if let Err(fault) = inline::to_request(line, &mut request) {
-            return self.protocol_error(fault);
-        }
         let mut scanner = RequestScanner::default();
         let limits = self.limits.request;
-        match scanner.scan(&request, &limits, true) {
+        let scan = inline::to_request(line, &mut request)
+            .and_then(|()| scanner.scan(&request, &limits, true));
+        match scan {
             Ok(Scan::Request(len)) => {
-                self.step(table, scanner.args(&request[..len]), &request[..len], false);
+                return self.step(table, scanner.args(&request[..len]), &request[..len], false);
             }
             Ok(_) => {}
             Err(fault) => self.protocol_error(fault),
         }
+        Step::Done
     }
 
     /// Says what is wrong, as Redis does, and closes.

@@ -21,6 +21,8 @@ pub(super) enum Step {
     Done,
     /// It is large and alone in its buffer: the caller sends it with this ticket.
     SendOwned(Ticket),
+    /// Nothing: it has to come again when all before it has been answered.
+    NotYet,
 }
 
 impl Session {
@@ -115,6 +117,13 @@ impl Session {
     ) -> Step {
         let home = Router::home_of(self.state.info.id);
         let plan = router::plan(command, args, self.router().cross_slot(), &mut self.keys);
+        if matches!(plan, Plan::Beside(_)) {
+            // What comes after it must not travel beside it, nor it beside what came before.
+            self.sent_version = None;
+            if self.outlet.unanswered() > 0 {
+                return Step::NotYet;
+            }
+        }
         let seq = self.ticket();
         let slot = match &plan {
             Plan::Slot(slot) => *slot,

@@ -6,7 +6,7 @@
 //! interrupts (`CONFIG_IRQ_TIME_ACCOUNTING`), it leaves out what the network did meanwhile, also when
 //! it was the thread itself that sent: a thread that never waits may seem to have time left for
 //! ever. What it had of its core is then told by when it had something to do, less how long it
-//! waited for the core.
+//! waited for the core. That counts also what a hypervisor gave to others.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -58,7 +58,10 @@ impl Core {
 }
 
 fn waited_in(schedstat: &str) -> Option<Duration> {
-    schedstat.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+    let mut fields = schedstat.split_whitespace();
+    // A kernel that keeps no account says 0 of everything.
+    fields.next().filter(|had| *had != "0")?;
+    fields.next()?.parse().ok().map(Duration::from_nanos)
 }
 
 impl Used {
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn what_the_system_tells_of_waiting() {
         assert_eq!(waited_in("123456 7890 12\n"), Some(Duration::from_nanos(7890)));
-        for text in ["", "12", "1 x 3", "1 -2 3"] {
+        for text in ["", "12", "1 x 3", "1 -2 3", "0 0 0\n"] {
             assert_eq!(waited_in(text), None, "{text:?}");
         }
     }

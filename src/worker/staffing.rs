@@ -18,7 +18,7 @@ use crate::session::seating::Seating;
 /// How often it is judged. A load is taken over two looks and may be one look old.
 const EVERY: Duration = Duration::from_millis(350);
 /// How long after a change, so that only what came of it is seen, also where a worker that is full
-/// comes late to its looks.
+/// comes late to its looks: by up to an eighth of a second.
 const AFTER_CHANGE: Duration = Duration::from_millis(700);
 /// Looks over which a worker's load is taken.
 const LOOKS: usize = 2;

@@ -82,7 +82,10 @@ fn a_client_stays_when_its_worker_has_ended_until_it_belongs_to_another() {
 #[test]
 fn there_is_room_for_all_clients_on_their_way_to_one_worker() {
     let parts = parts(1);
-    let (door, _arrivals) = way_in(parts.clients.clients_max());
+    let most = parts.config.limits.clients_max;
+    let workers = start_all(&parts).unwrap();
+    assert_eq!(workers[0].arrivals.max_capacity(), most);
+    let (door, _arrivals) = way_in(most);
     let worker = Worker { arrivals: door, stats: Arc::clone(&parts.stats[0]), thread: None };
     let mut clients = Vec::new();
     loop {
@@ -93,7 +96,7 @@ fn there_is_room_for_all_clients_on_their_way_to_one_worker() {
         assert!(worker.place(arrival).is_ok(), "number {}", clients.len());
         clients.push(client);
     }
-    assert_eq!(clients.len(), parts.config.limits.clients_max);
+    assert_eq!(clients.len(), most);
 }
 
 #[test]

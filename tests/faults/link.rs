@@ -27,6 +27,11 @@ impl Link {
         self.input.get_mut().write_all(&bytes)
     }
 
+    /// Sends text as it is, as somebody at a terminal would.
+    pub(crate) fn send_inline(&mut self, text: &str) -> io::Result<()> {
+        self.input.get_mut().write_all(text.as_bytes())
+    }
+
     /// The next reply.
     pub(crate) fn reply(&mut self) -> io::Result<Value> {
         let frame = wire::frame(&mut self.input)?;

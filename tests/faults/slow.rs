@@ -71,15 +71,95 @@ fn an_endless_script_can_be_killed_through_the_gateway() {
         assert!(killed.contains("Script killed by user"), "{killed}");
         assert_eq!(client.reply().unwrap(), Value::Simple("OK".into()));
     }
+    // A function likewise.
+    let library = "#!lua name=l\nredis.register_function('f', function() while true do end end)";
+    assert_eq!(other.call(&["FUNCTION", "LOAD", library]).unwrap().as_str(), Some("l"));
+    client.send(&[vec!["FCALL", "f", "1", "bar"]]).unwrap();
+    until("a function to kill", || other.line("FUNCTION KILL") == Value::Simple("OK".into()));
+    let killed = error(client.reply().unwrap());
+    assert!(killed.contains("Script killed by user"), "{killed}");
     // One that has written cannot be killed, which is more than that others have none.
-    let written = "redis.call('SET', KEYS[1], 1) while redis.call('TIME')[1] < ARGV[1] do end";
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    client.send(&[vec!["EVAL", written, "1", "bar", &(now + 3).to_string()]]).unwrap();
+    let written = "redis.call('SET', KEYS[1], 1) for _ = 1, 3e8 do end return 7";
+    client.send(&[vec!["EVAL", written, "1", "bar"]]).unwrap();
     until("a script that has written", || {
         error(other.line("SCRIPT KILL")).starts_with("UNKILLABLE ")
     });
-    assert_eq!(client.reply().unwrap(), Value::Null);
+    assert_eq!(client.reply().unwrap(), Value::Int(7));
     drop((client, other));
     site.wait_until_whole();
     site.gateway.wait_for_rest();
+}
+
+/// On one connection each comes after the other, as with one Redis.
+#[test]
+fn a_client_kills_neither_its_earlier_script_nor_a_later_one() {
+    const SHORT: &str = "for _ = 1, 5e7 do end return 7";
+    let options = ["--cluster-node-timeout", "20000", "--busy-reply-threshold", "50"];
+    let site = Site::start_with(&options, &[]);
+    let mut client = site.gateway.client();
+    let (kill, eval) = (vec!["SCRIPT", "KILL"], vec!["EVAL", SHORT, "1", "bar"]);
+    for _ in 0..4 {
+        client.send(&[kill.clone(), eval.clone(), kill.clone(), kill.clone()]).unwrap();
+        for wanted in ["NOTBUSY", "", "NOTBUSY", "NOTBUSY"] {
+            match client.reply().unwrap() {
+                Value::Error(text) => {
+                    assert!(!wanted.is_empty() && text.starts_with(wanted), "{text}")
+                }
+                answer => assert_eq!((answer, wanted), (Value::Int(7), "")),
+            }
+        }
+    }
+    client.send_inline("SCRIPT KILL\r\nEVAL 'return 7' 1 bar\r\nscript kill\r\n").unwrap();
+    assert!(matches!(client.reply().unwrap(), Value::Error(text) if text.starts_with("NOTBUSY")));
+    assert_eq!(client.reply().unwrap(), Value::Int(7));
+    assert!(matches!(client.reply().unwrap(), Value::Error(text) if text.starts_with("NOTBUSY")));
+    drop(client);
+    site.gateway.wait_for_rest();
+}
+
+/// The others replace the master before it lets itself be talked to; it goes on with its script.
+#[test]
+fn an_endless_script_can_be_killed_where_its_master_has_been_replaced() {
+    let site = Site::start_with(&["--busy-reply-threshold", "4000"], &[]);
+    let (mut client, mut other) = (site.gateway.client(), site.gateway.client());
+    // `foo` is in slot 12182, one of the third master's.
+    client.send(&[vec!["EVAL", "while true do end", "1", "foo"]]).unwrap();
+    until("another master", || site.masters().iter().any(|master| *master > 2));
+    until("a script to kill", || other.line("SCRIPT KILL") == Value::Simple("OK".into()));
+    drop((client, other));
+    site.wait_until_whole();
+    site.gateway.wait_for_rest();
+}
+
+/// Where one node does not answer, and many ask: the others are asked all the same, it costs no
+/// memory to speak of, and is over when those who asked have gone.
+#[test]
+fn many_who_kill_cost_others_nothing() {
+    let options = ["--cluster-node-timeout", "20000", "--busy-reply-threshold", "50"];
+    let mut site = Site::start_with(&options, &[]);
+    let frozen = site.replicas_of(0)[0];
+    site.freeze(frozen);
+    let kills = vec![vec!["SCRIPT", "KILL"]; 1000];
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let mut client = site.gateway.client();
+            client.send(&kills).unwrap();
+            client
+        })
+        .collect();
+    let mut busy = site.gateway.client();
+    busy.send(&[vec!["EVAL", "while true do end", "1", "bar"]]).unwrap();
+    let killed = busy.reply().unwrap();
+    assert!(matches!(&killed, Value::Error(text) if text.contains("killed by user")), "{killed:?}");
+    assert!(site.gateway.metric("process_open_fds", "") < 300.0);
+    drop(clients);
+    site.thaw(frozen);
+    site.wait_until_whole();
+    drop(busy);
+    site.gateway.wait_for_rest();
+    // Nobody asks any more.
+    let mut client = site.gateway.client();
+    let short = vec!["EVAL", "for _ = 1, 5e7 do end return 7", "1", "bar"];
+    client.send(&[short]).unwrap();
+    assert_eq!(client.reply().unwrap(), Value::Int(7));
 }
