@@ -71,7 +71,8 @@ fn any_line(bytes: &[u8]) -> Line {
     }
 }
 
-/// Almost every line is a type byte and one or two digits: these are looked at all at once.
+/// Almost every line is a type byte and one or two digits, or a key's absence: these are looked at
+/// all at once.
 #[inline(always)]
 fn short_line(bytes: &[u8]) -> Option<Line> {
     let &[_, a, b, c, d] = bytes.first_chunk()?;
@@ -83,7 +84,7 @@ fn short_line(bytes: &[u8]) -> Option<Line> {
     if [c, d] == *b"\r\n" && (1..=9).contains(&first) && second <= 9 {
         return Some(Line::Integer { value: (first * 10 + second) as i64, len: 5 });
     }
-    None
+    ([a, b, c, d] == *b"-1\r\n").then_some(Line::Integer { value: -1, len: 5 })
 }
 
 /// The rare rest: signs, leading zeros, very long numbers, garbage.
