@@ -30,7 +30,7 @@ use crate::resp::request::RequestLimits;
 use crate::router::{Held, Router, Rules};
 use crate::session::clients::{ClientInfo, Clients, Registration};
 use crate::session::seating::{Place, Seating};
-use crate::session::state::{ReplyMode, State, Surroundings};
+use crate::session::state::{State, Surroundings};
 use crate::session::{End, Moving, Session, SessionLimits};
 use crate::topology::Topology;
 use staffing::Load;
@@ -328,10 +328,7 @@ impl Workbench {
         self.outlets.borrow_mut().insert(info.id, Rc::downgrade(&outlet));
         let around = Rc::clone(&self.surroundings[listener.min(self.surroundings.len() - 1)]);
         let (state, unread) = known.unwrap_or_else(|| {
-            let authenticated = around.password.is_none();
-            let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
-            let info = Arc::clone(info);
-            (State { protocol, authenticated, replies, closing: false, info }, Vec::new())
+            (State::new(around.password.is_none(), Arc::clone(info)), Vec::new())
         });
         Ok(Session::new((reader, unread), outlet, (state, place), around, Rc::clone(&self.limits)))
     }

@@ -40,6 +40,13 @@ pub const REDIRECTS: &str = "CLUSTERDOWN Too many redirections: the nodes disagr
 /// A client before AUTH. As Redis says it.
 pub const NO_AUTH: &str = "NOAUTH Authentication required.";
 
+/// The end of a transaction of which nothing has run. As Redis says it.
+pub const EXEC_ABORT: &str = "EXECABORT Transaction discarded because of previous errors.";
+
+/// A command behind a refused MULTI.
+pub const NOT_RUN: &str =
+    "ERR gateway: this command was not run, for the MULTI before it was refused";
+
 /// One client too many. As Redis says it.
 pub const MAX_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
 

@@ -18,6 +18,7 @@ mod moving;
 pub mod seating;
 pub mod state;
 mod step;
+pub mod transaction;
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -333,7 +334,8 @@ impl Session {
         }
     }
 
-    fn note_received(&self, count: usize) {
+    fn note_received(&mut self, count: usize) {
+        self.note_more_of_transaction();
         let router = &self.around.router;
         router.stats().received_bytes.add(count as u64);
         self.state.info.stir(router.shared().clock.tick() / 1_000_000);

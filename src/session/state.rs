@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::clients::{ClientInfo, Clients};
 use super::info::{self, Own};
 use super::seating::Seating;
+use super::transaction::Transaction;
 use crate::metrics::WorkerStats;
 use crate::resp::Protocol;
 use crate::router::Router;
@@ -24,8 +25,19 @@ pub struct State {
     pub replies: ReplyMode,
     /// The connection ends when everything sent has been answered.
     pub closing: bool,
+    /// Where it is in a transaction.
+    pub transaction: Transaction,
     /// Its entry in the register.
     pub info: Arc<ClientInfo>,
+}
+
+impl State {
+    /// Of a client that has said nothing yet.
+    pub fn new(authenticated: bool, info: Arc<ClientInfo>) -> State {
+        let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
+        let transaction = Transaction::Outside;
+        State { protocol, authenticated, replies, closing: false, transaction, info }
+    }
 }
 
 /// CLIENT REPLY.

@@ -5,8 +5,11 @@
 use std::rc::Rc;
 
 use super::state::ReplyMode;
+use super::transaction::Transaction;
 use super::{End, Session, config_get, info, local};
-use crate::command::{Class, Command, CommandId, CommandTable, Flags, Handling, Local};
+use crate::command::{
+    Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError,
+};
 use crate::metrics::Outcome;
 use crate::reply::merge::{Make, Merge};
 use crate::reply::ticket::About;
@@ -35,10 +38,13 @@ impl Session {
         frame: &[u8],
         own: bool,
     ) -> Step {
+        if self.state.transaction != Transaction::Outside && self.is_of_refused_transaction(args) {
+            return Step::Done;
+        }
         let (id, command) = match table.lookup(args) {
             Ok(found) => found,
             Err(error) => {
-                self.refuse(CommandId::MAX, &error.text(args));
+                self.object(&error, args);
                 return Step::Done;
             }
         };
@@ -52,13 +58,32 @@ impl Session {
                 return self.route(id, command, args, frame, own);
             }
             Handling::Local(what) => self.answer(id, what, args),
-            Handling::Refuse(why) => self.refuse(id, &texts::refused(&command.name, why.text())),
+            Handling::Refuse(why) => {
+                if command.name == "multi" {
+                    self.state.transaction = Transaction::Refused;
+                }
+                self.refuse(id, &texts::refused(&command.name, why.text()));
+            }
             Handling::Scan => self.scan(id, args),
             Handling::Info => self.info(id, args, frame),
             Handling::RandomKey => self.random_key(id, frame),
             Handling::ConfigGet => self.config_get(id, frame),
         }
         Step::Done
+    }
+
+    /// Says why a request is none.
+    fn object(&mut self, error: &LookupError, args: Args<'_>) {
+        let is = |name: &[u8]| args.get(0).eq_ignore_ascii_case(name);
+        if is(b"POST") || is(b"HOST:") {
+            // A browser, sent here by a page that wants its text to be taken for commands. Redis
+            // closes the connection without a word too.
+            self.router().stats().protocol_errors.add(1);
+            tracing::debug!(client = self.state.info.id, "a client speaks HTTP");
+            self.finished = Some(End::Protocol);
+            return;
+        }
+        self.refuse(CommandId::MAX, &error.text(args));
     }
 
     fn refuse(&mut self, id: CommandId, text: &str) {

@@ -76,9 +76,11 @@ def refused(call):
 
 
 def refusals(client):
+    client.delete("py:a")
     pipe = client.pipeline(transaction=True)
     pipe.set("py:a", 1)
     refused(pipe.execute)
+    assert not client.exists("py:a"), "nothing of it has run"
     refused(lambda: client.blpop("py:none"))
     refused(lambda: client.xread({"py:x": "$"}, block=0))
     with client.pubsub() as subscriber:

@@ -37,9 +37,7 @@ impl Gateway {
     /// The next client, from a port of its own.
     pub(in crate::session) fn client(&self) -> Asking<'_> {
         let info = self.enter(&format!("127.0.0.1:{}", 40_000 + self.clients.count()));
-        let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
-        let authenticated = self.password.is_none();
-        let state = State { protocol, authenticated, replies, closing: false, info };
+        let state = State::new(self.password.is_none(), info);
         Asking { gateway: self, state }
     }
 }
