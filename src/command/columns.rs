@@ -199,6 +199,8 @@ pub enum Handling {
     RandomKey,
     /// CONFIG GET: what one of the masters says, without its passwords.
     ConfigGet,
+    /// CONFIG SET: to all nodes, but for how they are reached.
+    ConfigSet,
     /// The gateway answers without asking a node.
     Local(Local),
     /// An error that names the command and says why.

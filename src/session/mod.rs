@@ -9,6 +9,7 @@ mod client_command;
 pub mod clients;
 mod command_command;
 mod config_get;
+mod config_set;
 pub mod glob;
 mod handshake;
 pub mod info;

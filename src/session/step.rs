@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use super::state::ReplyMode;
 use super::transaction::Transaction;
-use super::{End, Session, config_get, info, local};
+use super::{End, Session, config_get, config_set, info, local};
 use crate::command::{
-    Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError,
+    Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, Refusal,
 };
 use crate::metrics::Outcome;
 use crate::reply::merge::{Make, Merge};
@@ -68,6 +68,13 @@ impl Session {
             Handling::Info => self.info(id, args, frame),
             Handling::RandomKey => self.random_key(id, frame),
             Handling::ConfigGet => self.config_get(id, frame),
+            Handling::ConfigSet => match config_set::of_the_nodes(args) {
+                None => return self.route(id, command, args, frame, own),
+                Some(option) => {
+                    let name = format!("config set {option}");
+                    self.refuse(id, &texts::refused(&name, Refusal::ServerAdmin.text()));
+                }
+            },
         }
         Step::Done
     }

@@ -5,7 +5,11 @@ use crate::support::reply::Reply;
 use crate::support::site::client;
 
 /// Commands, and a word of the reason that is given.
-const REFUSED: [(&str, &str); 50] = [
+const REFUSED: [(&str, &str); 54] = [
+    ("CONFIG SET requirepass x", "nodes"),
+    ("config set RequirePass x", "nodes"),
+    ("CONFIG SET hz 10 masterauth x", "nodes"),
+    ("CONFIG SET tls-port 1", "nodes"),
     ("EXEC", "transactions"),
     ("DISCARD", "transactions"),
     ("WATCH refusals:a", "transactions"),
@@ -75,7 +79,11 @@ const NO_CLUSTER: [&str; 10] = [
 fn name(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     match words[0] {
-        "CLIENT" | "CONFIG" | "ACL" | "MODULE" | "SCRIPT" => words[..2].join(" "),
+        "CONFIG" | "config" => {
+            let option = words[2..].iter().step_by(2).find(|option| **option != "hz").unwrap();
+            format!("CONFIG SET {}", option.to_ascii_uppercase())
+        }
+        "CLIENT" | "ACL" | "MODULE" | "SCRIPT" => words[..2].join(" "),
         command => command.to_owned(),
     }
 }

@@ -66,7 +66,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("config|rewrite", 2, "admin noscript loading stale", "")
         .tips("request_policy:all_nodes response_policy:all_succeeded"),
     cmd("config|set", -4, "admin noscript loading stale", "")
-        .tips("request_policy:all_nodes response_policy:all_succeeded"),
+        .tips("request_policy:all_nodes response_policy:all_succeeded")
+        .handled(Handling::ConfigSet),
     cmd("dbsize", 1, "readonly fast", "keyspace")
         .tips("request_policy:all_shards response_policy:agg_sum"),
     cmd("debug", -2, "admin noscript loading stale", "").refuse(Refusal::ServerAdmin),
