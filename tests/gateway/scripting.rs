@@ -215,3 +215,21 @@ fn a_long_reply_of_a_script_comes_whole() {
         assert!(reply == Reply::Array(vec![long, short, Reply::Int(7)]));
     }
 }
+
+/// A script that does not declare its keys works on every connection, or on none.
+#[test]
+fn a_script_without_keys_sees_the_same_on_every_connection() {
+    let mut first = client();
+    // In slots 0 and 15495, which are different masters' however the slots are shared out here.
+    for (key, found) in [("scripting:{06S}", true), ("scripting:{a}", false)] {
+        first.ask(&["SET", key, "1"]);
+        for _ in 0..20 {
+            let script = format!("return redis.call('GET', '{key}')");
+            let reply = client().ask(&["EVAL", &script, "0"]);
+            match found {
+                true => assert_eq!(reply, Reply::bulk("1")),
+                false => assert!(reply.error().contains("non local key"), "{reply:?}"),
+            }
+        }
+    }
+}
