@@ -201,6 +201,8 @@ pub enum Handling {
     ConfigGet,
     /// CONFIG SET: to all nodes, but for how they are reached.
     ConfigSet,
+    /// SLOWLOG GET: the latest entries of all nodes.
+    SlowlogGet,
     /// The gateway answers without asking a node.
     Local(Local),
     /// An error that names the command and says why.

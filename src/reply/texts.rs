@@ -60,6 +60,9 @@ pub const SCAN_REPLY: &str =
 /// A node answered CONFIG GET with something in which passwords cannot be found.
 pub const CONFIG_REPLY: &str = "ERR gateway: a node's answer to CONFIG GET is none";
 
+/// A node answered SLOWLOG GET with something that is no slow log.
+pub const SLOWLOG_REPLY: &str = "ERR gateway: a node's answer to SLOWLOG GET is none";
+
 /// What a node sent for a script breaks off, or is no reply at all.
 pub const SCRIPT_REPLY: &str = "ERR gateway: the reply to this script was not one reply";
 

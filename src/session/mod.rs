@@ -17,6 +17,7 @@ mod input;
 pub mod local;
 mod moving;
 pub mod seating;
+mod slowlog;
 pub mod state;
 mod step;
 pub mod transaction;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::state::ReplyMode;
 use super::transaction::Transaction;
-use super::{End, Session, config_get, config_set, info, local};
+use super::{End, Session, config_get, config_set, info, local, slowlog};
 use crate::command::{
     Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, Refusal,
 };
@@ -68,6 +68,7 @@ impl Session {
             Handling::Info => self.info(id, args, frame),
             Handling::RandomKey => self.random_key(id, frame),
             Handling::ConfigGet => self.config_get(id, frame),
+            Handling::SlowlogGet => self.slowlog_get(id, args, frame),
             Handling::ConfigSet => match config_set::of_the_nodes(args) {
                 None => return self.route(id, command, args, frame, own),
                 Some(option) => {
@@ -234,15 +235,25 @@ impl Session {
         self.full = router.send_to_shard(client, seq, (about, shard), request, make);
     }
 
-    /// Sends to all shards a command that only reads, and makes one reply of theirs.
-    fn ask_all(&mut self, id: CommandId, frame: &[u8], merge: Merge) {
+    /// Sends to all masters, and with `replicas` to those too, a command that only reads, and makes one
+    /// reply of theirs.
+    fn ask_all(&mut self, id: CommandId, frame: &[u8], merge: Merge, replicas: bool) {
         let seq = self.ticket();
         let router = Rc::clone(&self.around.router);
         let home = Router::home_of(self.state.info.id);
         let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
         let begun_us = router.shared().clock.now_us();
         let about = About { slot: home, command: id, repeatable: true, scripted: false, begun_us };
-        self.full = router.send_to_all(client, seq, (about, false), merge, frame);
+        self.full = router.send_to_all(client, seq, (about, replicas), merge, frame);
+    }
+
+    /// SLOWLOG GET: of all nodes, replicas too.
+    fn slowlog_get(&mut self, id: CommandId, args: Args<'_>, frame: &[u8]) {
+        let count = slowlog::count_of(args);
+        let merge = move |parts: &[&[u8]]| {
+            slowlog::merge(parts, count).unwrap_or_else(|| texts::frame(texts::SLOWLOG_REPLY))
+        };
+        self.ask_all(id, frame, Merge::With(Box::new(merge)), true);
     }
 
     /// RANDOMKEY: one of the keys that the shards draw.
@@ -253,7 +264,7 @@ impl Session {
             let drawn = fastrand::choice(&keys).copied().or(parts.first());
             drawn.map_or_else(Vec::new, |key| key.to_vec())
         });
-        self.ask_all(id, frame, Merge::With(draw));
+        self.ask_all(id, frame, Merge::With(draw), false);
     }
 
     /// CONFIG GET: one of the masters is asked, and its passwords are left out.
@@ -277,6 +288,6 @@ impl Session {
             return self.deliver_own(&info::merge(&[[]; 0], &own, protocol, asked));
         }
         let merge = move |parts: &[&[u8]]| info::merge(parts, &own, protocol, asked);
-        self.ask_all(id, frame, Merge::With(Box::new(merge)));
+        self.ask_all(id, frame, Merge::With(Box::new(merge)), false);
     }
 }

@@ -206,3 +206,22 @@ fn a_client_that_sends_all_and_closes_its_side_gets_all_replies() {
     }
     assert!(client.is_closed());
 }
+
+#[test]
+fn the_slow_log_is_one_of_all_nodes() {
+    let mut client = client();
+    assert_eq!(client.line("CONFIG SET slowlog-log-slower-than 0"), Reply::ok());
+    assert_eq!(client.line("SLOWLOG RESET"), Reply::ok());
+    for n in 0..40 {
+        assert_eq!(client.line(&format!("SET basics:slow:{n} 1")), Reply::ok());
+    }
+    for (line, count) in [("SLOWLOG GET", 10), ("SLOWLOG GET 3", 3), ("slowlog get 25", 25)] {
+        let entries = client.line(line);
+        let times: Vec<i64> = entries.items().iter().map(|entry| entry.items()[1].int()).collect();
+        assert_eq!(times.len(), count, "{line}");
+        assert!(times.is_sorted_by(|earlier, later| earlier >= later), "{line}: {times:?}");
+    }
+    assert!(client.line("SLOWLOG GET -1").items().len() >= 40);
+    assert!(client.line("SLOWLOG GET -2").error().contains("greater than or equal to -1"));
+    assert_eq!(client.line("CONFIG SET slowlog-log-slower-than 10000"), Reply::ok());
+}

@@ -140,7 +140,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("slaveof", 3, "admin noscript stale no_async_loading", "").refuse(Refusal::Replication),
     cmd("slowlog", -2, "", "").refuse(Refusal::Container),
     cmd("slowlog|get", -2, "admin loading stale", "")
-        .tips("request_policy:all_nodes nondeterministic_output"),
+        .tips("request_policy:all_nodes nondeterministic_output")
+        .handled(Handling::SlowlogGet),
     cmd("slowlog|help", 2, "loading stale", ""),
     cmd("slowlog|len", 2, "admin loading stale", "")
         .tips("request_policy:all_nodes response_policy:agg_sum nondeterministic_output"),
