@@ -57,6 +57,9 @@ impl CommandTable {
         }
         if row.accepts(args.len()) {
             Ok((id, row))
+        } else if row.is_absent {
+            let is_sub = row.name.contains('|');
+            Err(if is_sub { LookupError::UnknownSubcommand } else { LookupError::UnknownCommand })
         } else {
             Err(LookupError::WrongArity { id, name: row.name.clone() })
         }

@@ -66,6 +66,9 @@ pub struct Command {
     pub categories: Categories,
     /// The tips of `COMMAND`, policies included.
     pub tips: Tips,
+    /// The cluster has been asked and lacks it, and the gateway does not answer it either. It is sent
+    /// on all the same, for some nodes may have it; nobody is told of it.
+    pub is_absent: bool,
     /// First key, last key and step as `COMMAND` tells them beside the key specs.
     pub legacy_keys: [i32; 3],
     /// Keys that the specs do not tell.
@@ -145,6 +148,7 @@ impl From<&Row> for Command {
             class: Class::Admin,
             categories: row.categories,
             tips: row.tips,
+            is_absent: false,
             legacy_keys: [0; 3],
             search: row.search,
             finder: Finder::Nothing,

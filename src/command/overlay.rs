@@ -9,7 +9,7 @@
 //! not add up what LATENCY RESET counts.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::columns::{Categories, Class, Flags, Handling, Local, Refusal, Tips};
 use super::key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec};
@@ -55,6 +55,7 @@ impl CommandTable {
             }
         }
         overlay.report.missing = overlay.seen.iter().filter(|seen| !**seen).count();
+        overlay.mark_absent();
         (CommandTable::of(overlay.rows), overlay.report)
     }
 }
@@ -105,6 +106,29 @@ impl Overlay {
     }
 }
 
+impl Overlay {
+    /// Marks what nobody answers. Servers before 7.0 tell no subcommands, though they have them, and
+    /// one that tells of nothing we know has not told anything.
+    fn mark_absent(&mut self) {
+        if self.report.known == 0 {
+            return;
+        }
+        let container =
+            |name: &str| name.split_once('|').map(|(container, _)| container.to_owned());
+        let seen = self.rows.iter().zip(&self.seen).filter(|(_, seen)| **seen);
+        let told: HashSet<String> = seen.filter_map(|(row, _)| container(&row.name)).collect();
+        for (row, seen) in self.rows.iter_mut().zip(&self.seen) {
+            let is_told = container(&row.name).is_none_or(|container| told.contains(&container));
+            row.is_absent = !seen && is_told && !answers_itself(row.handling);
+        }
+    }
+}
+
+/// Whether the gateway has an answer of its own, whatever the nodes know.
+fn answers_itself(handling: Handling) -> bool {
+    matches!(handling, Handling::Local(what) if what != Local::ClusterDisabled)
+}
+
 fn builtin_len() -> usize {
     table::GROUPS.iter().map(|group| group.len()).sum()
 }
@@ -151,6 +175,7 @@ fn appended(name: String, live: &LiveCommand, container: Option<&str>) -> Comman
         class: Class::Admin,
         categories: live.categories.unwrap_or(Categories::EMPTY),
         tips: live.tips.unwrap_or(Tips::EMPTY),
+        is_absent: false,
         legacy_keys: [0; 3],
         search: None,
         finder: Finder::Nothing,

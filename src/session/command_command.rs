@@ -60,9 +60,14 @@ pub(super) fn answer(
     Ok(())
 }
 
-/// The rows that are no subcommands.
+/// The rows that are told.
+fn present(table: &CommandTable) -> impl Iterator<Item = &Command> {
+    table.iter().map(|(_, row)| row).filter(|row| !row.is_absent)
+}
+
+/// Those that are no subcommands.
 fn top_level(table: &CommandTable) -> impl Iterator<Item = &Command> {
-    table.iter().map(|(_, row)| row).filter(|row| !row.name.contains('|'))
+    present(table).filter(|row| !row.name.contains('|'))
 }
 
 fn all(table: &CommandTable, protocol: Protocol, out: &mut Vec<u8>) {
@@ -80,7 +85,7 @@ fn info(args: Args<'_>, table: &CommandTable, protocol: Protocol, out: &mut Vec<
     write::array_len(out, names);
     for name in args.iter().skip(2) {
         let id = std::str::from_utf8(name).ok().and_then(|name| table.by_name(name));
-        match id.and_then(|id| table.get(id)) {
+        match id.and_then(|id| table.get(id)).filter(|row| !row.is_absent) {
             Some(row) => write_row(row, table, protocol, out),
             None => write::null(out, protocol),
         }
@@ -94,7 +99,7 @@ fn list(args: Args<'_>, table: &CommandTable, out: &mut Vec<u8>) -> Answer {
     let (kind, value) = (args.get(3), args.get(4));
     let is = |word: &str| kind.eq_ignore_ascii_case(word.as_bytes());
     let names = |fits: &dyn Fn(&Command) -> bool| -> Vec<&str> {
-        table.iter().filter(|(_, row)| fits(row)).map(|(_, row)| &*row.name).collect()
+        present(table).filter(|row| fits(row)).map(|row| &*row.name).collect()
     };
     let names = if args.len() == 2 {
         names(&|_| true)
@@ -197,8 +202,9 @@ fn write_row(row: &Command, table: &CommandTable, protocol: Protocol, out: &mut 
         return write::set_len(out, 0, protocol);
     }
     // Redis has an array here, though it writes an empty one as a set.
-    write::array_len(out, table.subcommands(row).count());
-    for (_, sub) in table.subcommands(row) {
+    let subcommands = || table.subcommands(row).filter(|(_, sub)| !sub.is_absent);
+    write::array_len(out, subcommands().count());
+    for (_, sub) in subcommands() {
         write_row(sub, table, protocol, out);
     }
 }

@@ -1,8 +1,10 @@
 //! What the gateway does not do it says at once, and the connection goes on working.
 
-use crate::support::client::{put, request};
+use std::collections::BTreeSet;
+
+use crate::support::client::{Client, put, request};
 use crate::support::reply::Reply;
-use crate::support::site::client;
+use crate::support::site::{Standalone, client};
 
 /// Commands, and a word of the reason that is given.
 const REFUSED: [(&str, &str); 54] = [
@@ -217,6 +219,27 @@ fn what_redis_does_not_know_is_told_as_redis_tells_it() {
         let reply = client.line(line);
         assert_eq!(reply.error(), text, "{line}");
         client.assert_in_step();
+    }
+}
+
+/// Clients look there for what they can use.
+#[test]
+fn commands_that_the_nodes_lack_are_not_told() {
+    let redis = Standalone::start();
+    let names = |client: &mut Client| -> BTreeSet<String> {
+        client.line("COMMAND LIST").texts().into_iter().collect()
+    };
+    let (ours, theirs) = (names(&mut client()), names(&mut redis.client()));
+    let more: Vec<_> = ours.difference(&theirs).filter(|name| !name.contains('|')).collect();
+    assert!(more.is_empty(), "{more:?}");
+    assert!(theirs.is_subset(&ours), "{:?}", theirs.difference(&ours));
+    let count = |client: &mut Client| client.line("COMMAND COUNT").int();
+    assert_eq!(count(&mut client()), count(&mut redis.client()));
+    let mut client = client();
+    assert_eq!(client.line("COMMAND INFO get hgetex").items()[1], Reply::Null);
+    for line in ["HGETEX", "HGETEX a FIELDS 1 b"] {
+        let start = "ERR unknown command 'HGETEX', with args beginning with: ";
+        assert!(client.line(line).error().starts_with(start), "{line}");
     }
 }
 

@@ -180,6 +180,28 @@ fn subcommands_of_known_and_new_containers() {
 }
 
 #[test]
+fn what_the_server_lacks_is_absent_unless_the_gateway_answers_it() {
+    let absent = |table: &CommandTable, name: &str| get(table, name).is_absent;
+    let builtin = CommandTable::builtin();
+    assert!(builtin.iter().all(|(_, row)| !row.is_absent), "nobody has been asked");
+    let (table, _) = laid(vec![row("aaa", 2, "", "", vec![])]);
+    assert!(table.iter().all(|(_, row)| !row.is_absent), "it has told nothing");
+    let get_row = || row("get", 2, "readonly", "", vec![spec_at(1)]);
+    // As a server before 7.0 tells it: a container without its subcommands.
+    let (table, _) = laid(vec![get_row(), row("object", -2, "", "", vec![])]);
+    assert!(absent(&table, "set") && absent(&table, "asking") && absent(&table, "hexpire"));
+    for name in ["get", "object", "object|freq", "ping", "client|setinfo"] {
+        assert!(!absent(&table, name), "{name}");
+    }
+    let Value::Array(mut object) = row("object", -2, "", "", vec![]) else { unreachable!() };
+    object[9] = Value::Array(vec![row("object|freq", 3, "readonly", "", vec![spec_at(2)])]);
+    let live = LiveCommand::from_reply(&Value::Array(vec![Value::Array(object)]));
+    let (table, _) = table.overlay(&live.expect("a table"));
+    assert!(absent(&table, "get") && absent(&table, "object|encoding"));
+    assert!(!absent(&table, "object|freq"));
+}
+
+#[test]
 fn useless_key_specs_leave_ours() {
     let (table, report) = laid(vec![row("get", 2, "readonly", "", vec![Value::Null])]);
     assert_eq!(get(&table, "get").only_key(), Some(1));
