@@ -1,24 +1,27 @@
-//! CONFIG GET without the nodes' secrets.
+//! CONFIG GET as the gateway's clients may and should see it.
 //!
 //! Owns which values of a node's configuration no client may read: what the gateway logs in with is
-//! not for whoever may talk to the gateway. Knows nothing of how the reply came.
+//! not for whoever may talk to the gateway; and that there is no cluster to its clients. Knows
+//! nothing of how the reply came.
 
 use crate::reply::merge::split_frame;
 use crate::resp::number::{Line, integer_line};
 use crate::resp::write;
 
-/// Options whose values are passwords; `primaryauth` is what Valkey calls `masterauth` since 8.0.
-const SECRETS: [&[u8]; 5] = [
-    b"requirepass",
-    b"masterauth",
-    b"primaryauth",
-    b"tls-key-file-pass",
-    b"tls-client-key-file-pass",
+/// Options whose values are not told as they are, and what is told. Most are passwords;
+/// `primaryauth` is what Valkey calls `masterauth` since 8.0.
+const SHOWN: [(&[u8], &[u8]); 6] = [
+    (b"requirepass", b""),
+    (b"masterauth", b""),
+    (b"primaryauth", b""),
+    (b"tls-key-file-pass", b""),
+    (b"tls-client-key-file-pass", b""),
+    (b"cluster-enabled", b"no"),
 ];
 
-/// A node's reply with its secrets empty, as if there were none. `None` when it is not made as a
+/// A node's reply with other values where they are not told. `None` when it is not made as a
 /// reply to CONFIG GET is.
-pub(super) fn without_secrets(reply: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn as_shown(reply: &[u8]) -> Option<Vec<u8>> {
     let (b'*' | b'%', Line::Integer { len, .. }) = (reply.first()?, integer_line(reply)) else {
         return None;
     };
@@ -29,22 +32,23 @@ pub(super) fn without_secrets(reply: &[u8]) -> Option<Vec<u8>> {
         let (name, after) = split_frame(rest)?;
         let (value, after) = split_frame(after)?;
         out.extend_from_slice(name);
-        match is_secret(name) {
-            true => write::bulk(&mut out, b""),
-            false => out.extend_from_slice(value),
+        match shown_for(name) {
+            Some(shown) => write::bulk(&mut out, shown),
+            None => out.extend_from_slice(value),
         }
         rest = after;
     }
     Some(out)
 }
 
-fn is_secret(name: &[u8]) -> bool {
+fn shown_for(name: &[u8]) -> Option<&'static [u8]> {
     let mut frame = Vec::new();
-    SECRETS.iter().any(|secret| {
+    let found = SHOWN.iter().find(|(option, _)| {
         frame.clear();
-        write::bulk(&mut frame, secret);
+        write::bulk(&mut frame, option);
         name.eq_ignore_ascii_case(&frame)
-    })
+    });
+    found.map(|(_, shown)| *shown)
 }
 
 #[cfg(test)]
@@ -52,7 +56,7 @@ mod tests {
     use super::*;
 
     fn shown(reply: &str) -> Option<String> {
-        without_secrets(reply.as_bytes()).map(|bytes| String::from_utf8(bytes).expect("text"))
+        as_shown(reply.as_bytes()).map(|bytes| String::from_utf8(bytes).expect("text"))
     }
 
     #[test]
@@ -68,6 +72,8 @@ mod tests {
         }
         let renamed = |password: &str| format!("*2\r\n$11\r\nPrimaryAuth\r\n{password}");
         assert_eq!(shown(&renamed("$1\r\nx\r\n")), Some(renamed("$0\r\n\r\n")));
+        let cluster = |is: &str| format!("*2\r\n$15\r\ncluster-enabled\r\n{is}\r\n");
+        assert_eq!(shown(&cluster("$3\r\nyes")), Some(cluster("$2\r\nno")));
         for same in ["*0\r\n", "%0\r\n"] {
             assert_eq!(shown(same).as_deref(), Some(same));
         }

@@ -274,7 +274,7 @@ impl Session {
         let shard = self.router().map().shard_of(home).unwrap_or(0);
         let make = Box::new(|parts: &[&[u8]]| {
             let reply = parts.first().copied().unwrap_or_default();
-            config_get::without_secrets(reply).unwrap_or_else(|| texts::frame(texts::CONFIG_REPLY))
+            config_get::as_shown(reply).unwrap_or_else(|| texts::frame(texts::CONFIG_REPLY))
         });
         self.send_made(id, seq, shard, frame, make);
     }
