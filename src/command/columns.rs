@@ -281,7 +281,9 @@ pub enum CommandSub {
 /// Why the gateway does not take a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// MULTI and its company.
+    /// MULTI: what comes behind it is refused too.
+    Multi,
+    /// The company of MULTI.
     Transaction,
     /// A command that waits.
     Blocking,
@@ -309,7 +311,9 @@ impl Refusal {
     /// The reason, as one clause.
     pub fn text(self) -> &'static str {
         match self {
-            Refusal::Transaction => "transactions are not supported through the gateway",
+            Refusal::Multi | Refusal::Transaction => {
+                "transactions are not supported through the gateway"
+            }
             Refusal::Blocking => "commands that wait are not supported through the gateway",
             Refusal::Subscription => "subscriptions are not supported through the gateway",
             Refusal::Monitor => "the gateway has no single server to watch",

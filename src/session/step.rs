@@ -53,29 +53,31 @@ impl Session {
             self.refuse(id, texts::NO_AUTH);
             return Step::Done;
         }
-        // One call of `route` for all that is sent on, or it would not be inlined: 64 instructions
-        // more of 1,530 per GET.
-        match command.handling {
-            Handling::Route | Handling::RouteUnlessBlocking => {}
-            Handling::ConfigSet => {
-                if let Some(option) = config_set::of_the_nodes(args) {
-                    self.refuse_option(id, &option);
-                    return Step::Done;
-                }
-            }
-            _ => return self.handle(id, command, args, frame),
+        let is_sent_on =
+            matches!(command.handling, Handling::Route | Handling::RouteUnlessBlocking)
+                || !self.handle(id, command, args, frame);
+        if !is_sent_on {
+            return Step::Done;
         }
+        // The only call of it, or it would not be inlined: 64 instructions more of 1,530 per GET.
         self.route(id, command, args, frame, own)
     }
 
-    /// Deals with a request that is not just sent on.
+    /// Deals with a request that is not just sent on. `false`: it is to be sent on after all.
     #[inline(never)]
-    fn handle(&mut self, id: CommandId, command: &Command, args: Args<'_>, frame: &[u8]) -> Step {
+    fn handle(&mut self, id: CommandId, command: &Command, args: Args<'_>, frame: &[u8]) -> bool {
         match command.handling {
-            Handling::Route | Handling::RouteUnlessBlocking | Handling::ConfigSet => {}
+            Handling::Route | Handling::RouteUnlessBlocking => return false,
+            Handling::ConfigSet => match config_set::of_the_nodes(args) {
+                None => return false,
+                Some(option) => {
+                    let name = format!("config set {option}");
+                    self.refuse(id, &texts::refused(&name, Refusal::ServerAdmin.text()));
+                }
+            },
             Handling::Local(what) => self.answer(id, what, args),
             Handling::Refuse(why) => {
-                if command.name == "multi" {
+                if why == Refusal::Multi {
                     self.state.transaction = Transaction::Refused;
                 }
                 self.refuse(id, &texts::refused(&command.name, why.text()));
@@ -86,7 +88,7 @@ impl Session {
             Handling::ConfigGet => self.config_get(id, frame),
             Handling::SlowlogGet => self.slowlog_get(id, args, frame),
         }
-        Step::Done
+        true
     }
 
     /// Says why a request is none.
@@ -103,7 +105,8 @@ impl Session {
         self.refuse(CommandId::MAX, &error.text(args));
     }
 
-    fn refuse(&mut self, id: CommandId, text: &str) {
+    /// Answers with an error of the gateway's.
+    pub(super) fn refuse(&mut self, id: CommandId, text: &str) {
         let seq = self.ticket();
         self.router().fail(&self.outlet, seq, id, text);
     }
@@ -274,12 +277,6 @@ impl Session {
             drawn.map_or_else(Vec::new, |key| key.to_vec())
         });
         self.ask_all(id, frame, Merge::With(draw), false);
-    }
-
-    /// CONFIG SET of how the nodes are reached.
-    fn refuse_option(&mut self, id: CommandId, option: &str) {
-        let name = format!("config set {option}");
-        self.refuse(id, &texts::refused(&name, Refusal::ServerAdmin.text()));
     }
 
     /// CONFIG GET: one of the masters is asked, and its passwords are left out.

@@ -5,6 +5,7 @@
 //! executed. Must not know what the commands are.
 
 use super::{End, Session};
+use crate::command::CommandId;
 use crate::reply::texts;
 use crate::resp::Args;
 
@@ -26,21 +27,19 @@ impl Session {
     #[cold]
     pub(super) fn is_of_refused_transaction(&mut self, args: Args<'_>) -> bool {
         let is = |name: &str| args.get(0).eq_ignore_ascii_case(name.as_bytes());
-        let text = if is("EXEC") {
-            texts::EXEC_ABORT
-        } else if ["DISCARD", "RESET", "QUIT", "MULTI"].into_iter().any(is) {
+        if ["DISCARD", "RESET", "QUIT", "MULTI"].into_iter().any(is) {
             // The next one is refused likewise.
             self.state.transaction = Transaction::Outside;
             return false;
+        }
+        if is("EXEC") {
+            self.state.transaction = Transaction::Outside;
+            self.refuse(CommandId::MAX, texts::EXEC_ABORT);
         } else {
-            texts::NOT_RUN
-        };
-        let seq = self.ticket();
-        self.router().fail(&self.outlet, seq, crate::command::CommandId::MAX, text);
-        match self.state.transaction {
-            _ if is("EXEC") => self.state.transaction = Transaction::Outside,
-            Transaction::Told => self.finished = Some(End::Protocol),
-            _ => {}
+            self.refuse(CommandId::MAX, texts::NOT_RUN);
+            if self.state.transaction == Transaction::Told {
+                self.finished = Some(End::Protocol);
+            }
         }
         true
     }

@@ -8,8 +8,7 @@ pub(super) const ROWS: &[Row] = &[
         .refuse(Refusal::Transaction),
     cmd("exec", 1, "noscript loading stale skip_slowlog", "transaction")
         .refuse(Refusal::Transaction),
-    cmd("multi", 1, "noscript loading stale fast allow_busy", "transaction")
-        .refuse(Refusal::Transaction),
+    cmd("multi", 1, "noscript loading stale fast allow_busy", "transaction").refuse(Refusal::Multi),
     cmd("unwatch", 1, "noscript loading stale fast allow_busy", "transaction")
         .refuse(Refusal::Transaction),
     cmd("watch", -2, "noscript loading stale fast allow_busy", "transaction")
