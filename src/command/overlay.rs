@@ -104,9 +104,7 @@ impl Overlay {
         self.seen.push(true);
         self.ids.insert(name, id);
     }
-}
 
-impl Overlay {
     /// Marks what nobody answers. Servers before 7.0 tell no subcommands, though they have them, and
     /// one that tells of nothing we know has not told anything.
     fn mark_absent(&mut self) {

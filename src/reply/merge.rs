@@ -269,8 +269,8 @@ mod tests {
         let idle = "-NOTBUSY No scripts\r\n";
         assert_eq!(apply(Merge::OneSucceeded, &[idle, "-UNKILLABLE a\r\n"]), "-UNKILLABLE a\r\n");
         assert_eq!(apply(Merge::OneSucceeded, &[idle, idle]), idle);
-        let own = texts::not_asked("it is\r\ngone");
-        let own = format!("-{own}\r\n");
+        let own = texts::frame(&texts::not_asked("it is\r\ngone"));
+        let own = String::from_utf8(own).expect("text");
         assert_eq!(apply(Merge::OneSucceeded, &[&own, "-UNKILLABLE a\r\n"]), "-UNKILLABLE a\r\n");
         assert_eq!(apply(Merge::OneSucceeded, &[idle, &own]), own);
         assert_eq!(own.matches('\n').count(), 1);

@@ -88,7 +88,7 @@ pub fn frame(text: &str) -> Vec<u8> {
 
 /// A node that was to be asked over a connection of its own did not answer; `why` says what happened.
 pub fn not_asked(why: &str) -> String {
-    format!("{OWN}a node has not answered: {}", why.replace(['\r', '\n'], " "))
+    format!("{OWN}a node has not answered: {why}")
 }
 
 /// A command that the gateway does not take; `reason` is a clause.

@@ -20,6 +20,7 @@ use crate::metrics::{Outcome, WorkerStats};
 use crate::reply::merge::Merge;
 use crate::reply::ticket::{About, Answered};
 use crate::reply::{Gather, Ticket, texts};
+use crate::topology::ClusterMap;
 
 /// How long a question may take in all, its wait for a turn included. A node that is busy with a
 /// script talks to nobody for the first 5 s, unless its `busy-reply-threshold` says otherwise.
@@ -37,9 +38,10 @@ impl Turns {
         Rc::clone(nodes.entry(node).or_insert_with(|| Rc::new(Semaphore::new(AT_A_TIME))))
     }
 
-    /// The nodes have changed.
-    pub(super) fn forget(&self) {
-        self.0.borrow_mut().clear();
+    /// Forgets nodes that are in the map no more. The others keep their count.
+    pub(super) fn retain(&self, map: &ClusterMap) {
+        let stays = |node: SocketAddr| map.nodes().any(|(known, ..)| known.address == node);
+        self.0.borrow_mut().retain(|node, _| stays(*node));
     }
 }
 

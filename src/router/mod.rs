@@ -146,7 +146,7 @@ impl Router {
             masters.resize(map.shards().len(), None);
         }
         self.tell_pipelines(&map);
-        self.beside.forget();
+        self.beside.retain(&map);
         self.version.set(map.version);
         *self.map.borrow_mut() = Rc::new(Arc::clone(&map));
         for (_, waker) in self.waiting.borrow_mut().drain() {
