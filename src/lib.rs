@@ -13,7 +13,7 @@
 //! 5  session            one client: read -> classify -> step -> write
 //! 4  router             request + map -> plan; a plan carried out; the one redirect and retry loop
 //! 3  topology           slots -> shards -> nodes, and how that is kept true
-//! 2  backend            connection, ring, pipeline: the sockets towards nodes
+//! 2  backend            connection, ring, pipeline (shared), lease (for one user): the sockets towards nodes
 //! 1  command            THE TABLE, where keys are  reply        order, merging, the way out to a client
 //! 0  resp               scanners and frames        slot, clock, config, metrics, version
 //! ```

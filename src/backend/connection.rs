@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::BackendError;
+use super::{BackendError, NodeAddress};
 use crate::resp::{Protocol, Value, reply, write};
 
 /// Longest reply to one of the gateway's own questions; `COMMAND` with many modules is about 1 MiB,
@@ -44,6 +44,20 @@ impl std::fmt::Debug for Identity {
     }
 }
 
+/// Several questions that are asked at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The requests, one behind the other.
+    pub requests: &'a [u8],
+    /// How many they are.
+    pub count: usize,
+    /// Bytes of an answer, at most.
+    pub bytes_max: usize,
+    /// When the answer with this index is an error, nothing behind it is believed: it may be what a
+    /// client's script has made up.
+    pub ends_with_error_at: Option<usize>,
+}
+
 /// A connection that has been greeted.
 #[derive(Debug)]
 pub struct Connection {
@@ -68,6 +82,21 @@ impl Connection {
         set_options(&stream).map_err(BackendError::Connect)?;
         let mut connection = Connection { stream, buffer: Vec::new(), patience };
         connection.greet(identity).await?;
+        Ok(connection)
+    }
+
+    /// As [`Self::open`], to the node that the map means: one that has another id is none.
+    pub async fn to_node(
+        node: &NodeAddress,
+        identity: &Identity,
+        patience: Duration,
+    ) -> Result<Connection, BackendError> {
+        let plain = Identity { protocol: Protocol::Resp2, ..identity.clone() };
+        let mut connection = Connection::open(node.address, &plain, patience).await?;
+        if !node.id.is_empty() {
+            connection.expect_node(&node.id).await?;
+        }
+        connection.speak(identity.protocol).await?;
         Ok(connection)
     }
 
@@ -161,7 +190,44 @@ impl Connection {
         Ok(answer)
     }
 
+    /// Asks several questions at once, as they are, and waits for an answer to each. With fewer
+    /// answers than questions the connection cannot be used any more.
+    pub async fn ask_several(&mut self, asked: &Asked<'_>) -> Result<Vec<Vec<u8>>, BackendError> {
+        withdraw_when_closed(&self.stream, true);
+        within(self.patience, self.stream.write_all(asked.requests)).await?;
+        let mut frames = Vec::with_capacity(asked.count);
+        while frames.len() < asked.count {
+            let frame = self.read_frame_up_to(asked.bytes_max).await?;
+            let is_error = frame.first() == Some(&b'-');
+            // Those that nobody asked for are left out.
+            if frame.first() != Some(&b'>') {
+                frames.push(frame);
+            }
+            if is_error && asked.ends_with_error_at == Some(frames.len() - 1) {
+                return Ok(frames);
+            }
+        }
+        withdraw_when_closed(&self.stream, false);
+        Ok(frames)
+    }
+
+    /// From now on, how long to wait for each answer.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Whether the node has closed it or has said something that nobody asked for.
+    pub fn is_spent(&self) -> bool {
+        let nothing = self.stream.try_read(&mut [0]);
+        let is_quiet = nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        !is_quiet || !self.buffer.is_empty()
+    }
+
     async fn read_frame(&mut self) -> Result<Vec<u8>, BackendError> {
+        self.read_frame_up_to(REPLY_BYTES_MAX).await
+    }
+
+    async fn read_frame_up_to(&mut self, bytes_max: usize) -> Result<Vec<u8>, BackendError> {
         let mut scanner = reply::ReplyScanner::default();
         let mut walked = 0;
         loop {
@@ -171,7 +237,7 @@ impl Connection {
             if progress.whole {
                 return Ok(self.buffer.drain(..walked).collect());
             }
-            if self.buffer.len() > REPLY_BYTES_MAX {
+            if self.buffer.len() > bytes_max {
                 return Err(BackendError::Protocol(crate::resp::ProtocolError::Reply("too long")));
             }
             if within(self.patience, self.stream.read_buf(&mut self.buffer)).await? == 0 {

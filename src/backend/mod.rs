@@ -5,11 +5,13 @@
 
 pub mod connection;
 mod entries;
+pub mod lease;
 pub mod pipeline;
 pub mod pipelines;
 pub mod ring;
 
-pub use connection::{Connection, Identity};
+pub use connection::{Asked, Connection, Identity};
+pub use lease::{Lease, LeaseError, LeasePool};
 pub use pipeline::{Pipeline, Shared};
 pub use pipelines::{NodeBook, Pipelines};
 

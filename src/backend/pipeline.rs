@@ -345,13 +345,8 @@ impl Pipeline {
 
     async fn connect(&self) -> Result<Connection, BackendError> {
         let patience = self.shared.connect_patience;
-        let plain = Identity { protocol: crate::resp::Protocol::Resp2, ..self.identity.clone() };
-        let mut connection = Connection::open(self.node.address, &plain, patience).await?;
+        let connection = Connection::to_node(&self.node, &self.identity, patience).await?;
         connection.limit_send_buffer(self.shared.send_buffer_bytes)?;
-        if !self.node.id.is_empty() {
-            connection.expect_node(&self.node.id).await?;
-        }
-        connection.speak(self.identity.protocol).await?;
         Ok(connection)
     }
 

@@ -1,4 +1,4 @@
-//! The shared pipelines of one worker: one per node and protocol version.
+//! The connections of one worker: a shared pipeline per node and protocol version, and leases.
 //!
 //! Owns making and retiring them, and the book in which every worker's counters of a node can be
 //! found by a scrape. Must not know slots.
@@ -7,9 +7,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::pipeline::{Pipeline, Shared};
-use super::{Identity, NodeAddress};
+use super::{Identity, Lease, LeaseError, LeasePool, NodeAddress};
 use crate::metrics::NodeStats;
 use crate::resp::Protocol;
 
@@ -51,13 +52,15 @@ pub struct Pipelines {
     /// Retired ones that still wait for answers.
     leaving: RefCell<Vec<Rc<Pipeline>>>,
     stats: RefCell<HashMap<Arc<str>, Arc<NodeStats>>>,
+    leases: LeasePool,
 }
 
 impl Pipelines {
     /// No pipelines yet; `identity` is who the gateway is towards every node.
     pub fn new(shared: Rc<Shared>, identity: Identity, book: Arc<NodeBook>) -> Pipelines {
         let (open, leaving, stats) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Pipelines { shared, identity, book, open, leaving, stats }
+        let leases = LeasePool::default();
+        Pipelines { shared, identity, book, open, leaving, stats, leases }
     }
 
     /// The pipeline to a node; it connects when it is first used.
@@ -66,19 +69,33 @@ impl Pipelines {
         if let Some(known) = open.get(&(node.clone(), protocol)) {
             return Rc::clone(known);
         }
-        let mut stats = self.stats.borrow_mut();
-        let stats =
-            stats.entry(Arc::clone(&node.name)).or_insert_with(|| self.book.open(&node.name));
         let identity = Identity { protocol, ..self.identity.clone() };
         let shared = Rc::clone(&self.shared);
-        let pipeline = Pipeline::new(node.clone(), identity, Arc::clone(stats), shared);
+        let pipeline = Pipeline::new(node.clone(), identity, self.stats_of(node), shared);
         tokio::task::spawn_local(Rc::clone(&pipeline).run());
         open.insert((node.clone(), protocol), Rc::clone(&pipeline));
         pipeline
     }
 
+    fn stats_of(&self, node: &NodeAddress) -> Arc<NodeStats> {
+        let mut stats = self.stats.borrow_mut();
+        let stats =
+            stats.entry(Arc::clone(&node.name)).or_insert_with(|| self.book.open(&node.name));
+        Arc::clone(stats)
+    }
+
+    /// A connection to a node for one user alone, when it is its turn.
+    pub async fn lease(&self, node: &NodeAddress, protocol: Protocol) -> Result<Lease, LeaseError> {
+        let identity = Identity { protocol, ..self.identity.clone() };
+        let patience = Duration::from_micros(self.shared.silence_us);
+        let patiences = (self.shared.connect_patience, patience);
+        let stats = self.stats_of(node);
+        self.leases.lease(node, (identity, stats), patiences, &self.shared.clock).await
+    }
+
     /// Retires the pipelines to nodes for which `stays` is false.
     pub fn retain(&self, stays: impl Fn(&NodeAddress) -> bool) {
+        self.leases.retain(&stays);
         self.open.borrow_mut().retain(|(node, _), pipeline| {
             let stays = stays(node);
             if !stays {
@@ -102,6 +119,7 @@ impl Pipelines {
     /// answer for so long that the map is worth a look.
     pub fn check_silence(&self) -> bool {
         let now_us = self.shared.clock.tick();
+        self.leases.close_unused(now_us);
         let mut leaving = self.leaving.borrow_mut();
         leaving.retain(|pipeline| !pipeline.is_over());
         let open = self.open.borrow();

@@ -193,6 +193,8 @@ pub enum Handling {
     RouteUnlessBlocking,
     /// SCAN: one cursor over all shards.
     Scan,
+    /// HSCAN, SSCAN, ZSCAN: by the slot of the key, with a cursor that says whose it is.
+    KeyScan,
     /// INFO: one text made of several.
     Info,
     /// RANDOMKEY: a shard is drawn, and another when it is empty.

@@ -112,6 +112,9 @@ metrics! {
     CROSSSLOT_REJECTED Counter Number "slotway_crossslot_rejected_total" []
         "Requests refused because their keys are in several slots.";
 
+    UNPROVED_ROUNDS Counter Number "slotway_unproved_rounds_total" []
+        "Times that a command over all masters, or a SCAN on its way from node to node, was asked again because the masters did not own every slot once while it ran.";
+
     // The nodes.
     UPSTREAM_REQUESTS Counter Number "slotway_upstream_requests_total" ["node"]
         "Requests answered by the node.";

@@ -156,6 +156,8 @@ pub struct WorkerStats {
     pub split: Count,
     /// Requests refused because their keys are in several slots.
     pub cross_slot: Count,
+    /// Rounds of commands over all masters that did not show that all had been asked.
+    pub unproved: Count,
     /// Bytes of requests held for a slot without a master.
     pub held_bytes: Count,
     /// Times a client was not read from because something of it was full.
@@ -194,6 +196,7 @@ impl WorkerStats {
             retried_lost: Count::default(),
             split: Count::default(),
             cross_slot: Count::default(),
+            unproved: Count::default(),
             held_bytes: Count::default(),
             pauses: Count::default(),
             disconnects: Default::default(),

@@ -4,6 +4,7 @@
 //! over raw frames. Pure: knows no node and no client. Invariant: an error in any part is the
 //! reply, unless the policy says that one success is enough.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::reply::texts;
@@ -30,6 +31,8 @@ pub enum Merge {
     Or,
     /// All items of all arrays (KEYS).
     Concatenate,
+    /// All items of all arrays, each once.
+    Distinct,
     /// Whatever the caller makes of the parts.
     With(Make),
 }
@@ -49,6 +52,7 @@ impl fmt::Debug for Merge {
             Self::And => "And",
             Self::Or => "Or",
             Self::Concatenate => "Concatenate",
+            Self::Distinct => "Distinct",
             Self::With(_) => "With",
         })
     }
@@ -61,6 +65,15 @@ const LARGE_MIN: usize = 16 * 1024;
 const UNMERGEABLE: &str = "ERR gateway: the nodes' replies cannot be merged into one";
 
 impl Merge {
+    /// How replies become one when some nodes have given two of them, which may name the same items.
+    #[must_use]
+    pub fn of_rounds(self, twice: bool) -> Merge {
+        match self {
+            Merge::Concatenate if twice => Merge::Distinct,
+            merge => merge,
+        }
+    }
+
     /// Gives the merged reply to `out`, piece by piece; the last one comes with `true`.
     pub fn apply(self, parts: &[&[u8]], out: &mut dyn FnMut(&[u8], bool)) {
         let is_error = |part: &&[u8]| part.first() == Some(&b'-');
@@ -83,6 +96,7 @@ impl Merge {
             Merge::Or => logical(parts, |a, b| a | b),
             Merge::AllSucceeded | Merge::OneSucceeded => parts.first().map(|part| part.to_vec()),
             Merge::Concatenate => concatenate(parts),
+            Merge::Distinct => distinct(parts),
             Merge::With(make) => Some(make(parts)),
         };
         out(&merged.unwrap_or_else(unmergeable), true);
@@ -182,6 +196,24 @@ fn give_values(values: &[&[u8]], out: &mut dyn FnMut(&[u8], bool)) {
     if values.last().is_none_or(|value| value.len() < LARGE_MIN) {
         out(&together, true);
     }
+}
+
+fn distinct(parts: &[&[u8]]) -> Option<Vec<u8>> {
+    let (mut seen, mut items) = (HashSet::new(), Vec::new());
+    for part in parts {
+        let (len, mut rest) = open_array(part)?;
+        for _ in 0..len {
+            let (item, after) = split_frame(rest)?;
+            rest = after;
+            if seen.insert(item) {
+                items.extend_from_slice(item);
+            }
+        }
+    }
+    let mut out = Vec::with_capacity(items.len() + 16);
+    write::array_len(&mut out, seen.len());
+    out.extend_from_slice(&items);
+    Some(out)
 }
 
 fn concatenate(parts: &[&[u8]]) -> Option<Vec<u8>> {

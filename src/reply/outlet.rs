@@ -337,6 +337,11 @@ impl Outlet {
         self.queue.borrow().buffered() + self.gathered.get()
     }
 
+    /// Bytes that may be held for this client.
+    pub fn output_bytes_max(&self) -> usize {
+        self.output_bytes_max
+    }
+
     /// Whether everything that could be written has been.
     pub fn is_flushed(&self) -> bool {
         self.queue.borrow().ready().is_empty()

@@ -29,6 +29,15 @@ pub const UNREACHABLE: &str =
 pub const NOT_COMPLETE: &str = "CLUSTERDOWN The cluster is down: some hash slots are not served, \
     so a command over all keys would leave some out";
 
+/// A command over the whole keyspace while slots move, of which it could not be shown in time that
+/// every master was asked. It did not run for certain at all of them, or told what may be wrong.
+pub const SLOTS_MOVING: &str = "TRYAGAIN Hash slots are moving between nodes: the gateway could not \
+    make sure in time that this command reached every key";
+
+/// A cursor of HSCAN, SSCAN or ZSCAN that another node has given: it means nothing to this one.
+pub const CURSOR_OF_ANOTHER: &str = "ERR gateway: this cursor was given by another node: the key's \
+    slot has moved or its master has changed since; begin again with cursor 0";
+
 /// Too much is held for slots without a master already.
 pub const HOLD_FULL: &str =
     "CLUSTERDOWN Hash slot not served, and the gateway holds as many requests as it may";
@@ -89,6 +98,12 @@ pub fn frame(text: &str) -> Vec<u8> {
 /// A node that was to be asked over a connection of its own did not answer; `why` says what happened.
 pub fn not_asked(why: &str) -> String {
     format!("{OWN}a node has not answered: {why}")
+}
+
+/// A node does not say which slots it owns, so that no command over all keys can be answered; `why`
+/// is what it says.
+pub fn owner_unknown(why: &str) -> String {
+    format!("{OWN}a node does not say which slots it owns (CLUSTER NODES): {why}")
 }
 
 /// A command that the gateway does not take; `reason` is a clause.

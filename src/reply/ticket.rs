@@ -25,6 +25,8 @@ pub struct Ticket {
     pub repeatable: bool,
     /// Whether its reply is made by a client's script, which may return any error text.
     pub scripted: bool,
+    /// Whether another node than the one it was sent to would answer something else.
+    pub pinned: bool,
     /// What has been tried so far; `None` until it first comes back unanswered.
     retry: Option<Box<Retry>>,
     /// When it was read from the client, in microseconds of the worker's clock.
@@ -58,6 +60,8 @@ pub struct About {
     pub repeatable: bool,
     /// Whether it runs a client's script.
     pub scripted: bool,
+    /// Whether another node than the one it was sent to would answer something else.
+    pub pinned: bool,
     /// When it was read, in microseconds of the worker's clock.
     pub begun_us: u64,
 }
@@ -80,7 +84,7 @@ impl Ticket {
     /// A claim on the whole reply of request `seq`.
     #[inline(always)]
     pub fn new(outlet: Rc<Outlet>, seq: u64, about: About) -> Ticket {
-        let About { slot, command, repeatable, scripted, begun_us } = about;
+        let About { slot, command, repeatable, scripted, pinned, begun_us } = about;
         Ticket {
             outlet,
             seq,
@@ -89,6 +93,7 @@ impl Ticket {
             command,
             repeatable,
             scripted,
+            pinned,
             retry: None,
             begun_us,
             redeemed: false,

@@ -4,11 +4,14 @@
 //! plans. What comes back unanswered is [`recovery`]'s. Must not know clients beyond their outlet.
 
 mod beside;
+pub mod fanout;
 pub mod held;
+pub mod key_cursor;
 pub mod plan;
 pub mod recovery;
 pub mod scan;
 
+pub use fanout::{Asker, Fanout, ScanPage};
 pub use held::Held;
 pub use plan::{Plan, plan};
 pub use recovery::Recovery;
@@ -28,7 +31,7 @@ use crate::config::{CrossSlot, Limits, Timeouts};
 use crate::metrics::WorkerStats;
 use crate::reply::merge::{Make, Merge};
 use crate::reply::ticket::About;
-use crate::reply::{Gather, Outlet, Ticket, Why, texts};
+use crate::reply::{Gather, Outlet, Ticket, Why};
 use crate::resp::{Args, Protocol};
 use crate::slot::{SLOTS, Slot};
 use crate::topology::{ClusterMap, Topology, Trigger};
@@ -304,40 +307,6 @@ impl Router {
             } else {
                 full = self.send((about.slot, client.protocol), &request, make).or(full);
                 request.clear();
-            }
-        }
-        full
-    }
-
-    /// Sends the same request to every shard's master, and with `replicas` to those too; the merged
-    /// reply answers request `seq`.
-    pub fn send_to_all(
-        &self,
-        client: Client<'_>,
-        seq: u64,
-        (about, replicas): (About, bool),
-        merge: Merge,
-        request: &[u8],
-    ) -> Option<Rc<Pipeline>> {
-        let map = self.map();
-        if !map.is_complete() {
-            self.fail(client.outlet, seq, about.command, texts::NOT_COMPLETE);
-            return None;
-        }
-        let nodes: Vec<_> = map.nodes().filter(|(.., master)| *master || replicas).collect();
-        let gather = Rc::new(Gather::new(nodes.len(), merge));
-        let mut full = None;
-        for (index, (node, shard, master)) in nodes.into_iter().enumerate() {
-            // Wherever the slot is served when the request is retried, the shard's keys are there.
-            // A replica that cannot be reached has its part answered by its master.
-            let slot = map.first_slot_of(shard).unwrap_or(client.home);
-            let about = About { slot, ..about };
-            let outlet = Rc::clone(client.outlet);
-            let make = || Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32);
-            if master {
-                full = self.send((slot, client.protocol), request, make).or(full);
-            } else {
-                self.pipelines.get(node, client.protocol).send(request, make);
             }
         }
         full

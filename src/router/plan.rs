@@ -20,10 +20,8 @@ pub enum Plan {
     Any,
     /// In parts, one per slot.
     Split(Split),
-    /// As it is, to every shard's master.
-    AllShards(Merge),
-    /// As it is, to every node, replicas too.
-    AllNodes(Merge),
+    /// As it is, to every master, and with `true` to the replicas too.
+    All(Merge, bool),
     /// As it is, to every node that may be busy with a script, past that.
     Beside(Merge),
     /// Nowhere: this error is the answer.
@@ -92,8 +90,8 @@ fn without_keys(command: &Command) -> Plan {
     let may_be_busy = command.flags.contains(Flags::ALLOW_BUSY);
     match (command.request, merge) {
         (RequestPolicy::AllShards, Some(merge)) if may_be_busy => Plan::Beside(merge),
-        (RequestPolicy::AllShards, Some(merge)) => Plan::AllShards(merge),
-        (RequestPolicy::AllNodes, Some(merge)) => Plan::AllNodes(merge),
+        (RequestPolicy::AllShards, Some(merge)) => Plan::All(merge, false),
+        (RequestPolicy::AllNodes, Some(merge)) => Plan::All(merge, true),
         _ => Plan::Any,
     }
 }
@@ -277,12 +275,12 @@ mod tests {
         for line in ["TIME", "PUBLISH c x", "EVAL return 0", "LOLWUT", "CONFIG GET save"] {
             assert!(matches!(planned(line, split).0, Plan::Any), "{line}");
         }
-        assert!(matches!(planned("DBSIZE", split).0, Plan::AllShards(Merge::Sum)));
-        assert!(matches!(planned("FLUSHALL", split).0, Plan::AllShards(Merge::AllSucceeded)));
-        assert!(matches!(planned("KEYS *", split).0, Plan::AllShards(Merge::Concatenate)));
-        assert!(matches!(planned("SCRIPT EXISTS a", split).0, Plan::AllShards(Merge::And)));
+        assert!(matches!(planned("DBSIZE", split).0, Plan::All(Merge::Sum, false)));
+        assert!(matches!(planned("FLUSHALL", split).0, Plan::All(Merge::AllSucceeded, false)));
+        assert!(matches!(planned("KEYS *", split).0, Plan::All(Merge::Concatenate, false)));
+        assert!(matches!(planned("SCRIPT EXISTS a", split).0, Plan::All(Merge::And, false)));
         let set = planned("CONFIG SET save x", split).0;
-        assert!(matches!(set, Plan::AllNodes(Merge::AllSucceeded)));
+        assert!(matches!(set, Plan::All(Merge::AllSucceeded, true)));
         assert!(matches!(planned("SCRIPT KILL", split).0, Plan::Beside(Merge::OneSucceeded)));
     }
 

@@ -246,6 +246,10 @@ impl Held {
         {
             return Some(texts::REDIRECTS.to_owned());
         }
+        if is_redirect(why) && ticket.pinned {
+            router.topology.want_refresh(Trigger::Moved);
+            return Some(texts::CURSOR_OF_ANOTHER.to_owned());
+        }
         if *why == Why::Indeterminate && !ticket.repeatable {
             router.topology.want_refresh(Trigger::NodeTrouble);
             return Some(texts::INDETERMINATE.to_owned());

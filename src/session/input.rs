@@ -131,6 +131,16 @@ impl Input {
         }
     }
 
+    /// Whether the connection is broken. Otherwise the task wakes when it breaks, unless the client
+    /// sends something first.
+    pub(super) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [0];
+        match ready!(self.reader.poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+            Ok(_) => Poll::Pending,
+            Err(_) => Poll::Ready(()),
+        }
+    }
+
     /// Reads once.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Read> {
         if !self.kept.is_empty() {

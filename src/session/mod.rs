@@ -10,10 +10,12 @@ pub mod clients;
 mod command_command;
 mod config_get;
 mod config_set;
+mod errand;
 pub mod glob;
 mod handshake;
 pub mod info;
 mod input;
+mod key_scan;
 pub mod local;
 mod moving;
 pub mod seating;
@@ -22,6 +24,8 @@ pub mod state;
 mod step;
 pub mod transaction;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -77,8 +81,10 @@ pub struct SessionLimits {
     pub inflight_max: usize,
 }
 
+/// Something that is done for one client alone, and dropped with its session. It answers the client.
+type Errand = Pin<Box<dyn Future<Output = ()>>>;
+
 /// One client's session.
-#[derive(Debug)]
 pub struct Session {
     input: Input,
     outlet: Rc<Outlet>,
@@ -92,6 +98,8 @@ pub struct Session {
     sent_version: Option<u64>,
     /// A pipeline without room: nothing is read until it has some.
     full: Option<Rc<Pipeline>>,
+    /// A command that travels beside the pipelines; nothing else of the client is under way.
+    errand: Option<Errand>,
     /// The client closed its side or broke the protocol: nothing more is read.
     finished: Option<End>,
     /// Scratch for the places of keys.
@@ -120,6 +128,7 @@ impl Session {
             recovery: Recovery::default(),
             sent_version: Some(0),
             full: None,
+            errand: None,
             finished: None,
             keys: Vec::new(),
             replies_seen: (0, 0),
@@ -152,6 +161,10 @@ impl Session {
                 return Poll::Ready(Some(end));
             }
             let flushed = self.outlet.poll_flush(cx).is_ready();
+            if self.poll_errand(cx).is_pending() {
+                let is_gone = self.finished.is_none() && self.input.poll_broken(cx).is_ready();
+                return if is_gone { Poll::Ready(Some(End::Client)) } else { Poll::Pending };
+            }
             if self.recover(cx).is_pending() {
                 // Nobody waits for what is held: it must not run later, behind the client's back.
                 let may_leave = self.finished.is_none() && self.recovery.waits_for_a_node();

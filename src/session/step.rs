@@ -6,16 +6,17 @@ use std::rc::Rc;
 
 use super::state::ReplyMode;
 use super::transaction::Transaction;
-use super::{End, Session, config_get, config_set, info, local, slowlog};
+use super::{End, Session, config_get, config_set, local};
 use crate::command::{
     Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, Refusal,
 };
 use crate::metrics::Outcome;
-use crate::reply::merge::{Make, Merge};
+use crate::reply::merge::Make;
 use crate::reply::ticket::About;
 use crate::reply::{Ticket, texts};
-use crate::resp::{Args, write};
-use crate::router::{self, Client, Plan, Router, scan};
+use crate::resp::Args;
+use crate::router::fanout::proof::Kind;
+use crate::router::{self, Client, Plan, Router};
 use crate::slot::Slot;
 
 /// What came of a request.
@@ -53,23 +54,28 @@ impl Session {
             self.refuse(id, texts::NO_AUTH);
             return Step::Done;
         }
-        let is_sent_on =
-            matches!(command.handling, Handling::Route | Handling::RouteUnlessBlocking)
-                || !self.handle(id, command, args, frame);
-        if !is_sent_on {
-            return Step::Done;
+        if !matches!(command.handling, Handling::Route | Handling::RouteUnlessBlocking)
+            && let Some(step) = self.handle(id, command, args, frame)
+        {
+            return step;
         }
         // The only call of it, or it would not be inlined: 64 instructions more of 1,530 per GET.
         self.route(id, command, args, frame, own)
     }
 
-    /// Deals with a request that is not just sent on. `false`: it is to be sent on after all.
+    /// Deals with a request that is not just sent on. `None`: it is to be sent on after all.
     #[inline(never)]
-    fn handle(&mut self, id: CommandId, command: &Command, args: Args<'_>, frame: &[u8]) -> bool {
+    fn handle(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        args: Args<'_>,
+        frame: &[u8],
+    ) -> Option<Step> {
         match command.handling {
-            Handling::Route | Handling::RouteUnlessBlocking => return false,
+            Handling::Route | Handling::RouteUnlessBlocking => return None,
             Handling::ConfigSet => match config_set::of_the_nodes(args) {
-                None => return false,
+                None => return None,
                 Some(option) => {
                     let name = format!("config set {option}");
                     self.refuse(id, &texts::refused(&name, Refusal::ServerAdmin.text()));
@@ -82,13 +88,14 @@ impl Session {
                 }
                 self.refuse(id, &texts::refused(&command.name, why.text()));
             }
-            Handling::Scan => self.scan(id, args),
-            Handling::Info => self.info(id, args, frame),
-            Handling::RandomKey => self.random_key(id, frame),
+            Handling::Scan => return Some(self.scan(id, command, args)),
+            Handling::KeyScan => return self.key_scan(id, command, args, frame),
+            Handling::Info => return Some(self.info(id, command, args, frame)),
+            Handling::RandomKey => return Some(self.random_key(id, command, frame)),
             Handling::ConfigGet => self.config_get(id, frame),
-            Handling::SlowlogGet => self.slowlog_get(id, args, frame),
+            Handling::SlowlogGet => return Some(self.slowlog_get(id, command, args, frame)),
         }
-        true
+        Some(Step::Done)
     }
 
     /// Says why a request is none.
@@ -129,7 +136,7 @@ impl Session {
 
     /// Sends the gateway's own answer, when the client wants answers. CLIENT REPLY OFF and SKIP
     /// have an empty one, which is none.
-    fn deliver_own(&mut self, out: &[u8]) {
+    pub(super) fn deliver_own(&mut self, out: &[u8]) {
         match self.state.replies {
             _ if out.is_empty() => {}
             ReplyMode::On => {
@@ -141,12 +148,13 @@ impl Session {
         }
     }
 
-    fn about(&self, id: CommandId, command: &Command, slot: Slot) -> About {
+    pub(super) fn about(&self, id: CommandId, command: &Command, slot: Slot) -> About {
         About {
             slot,
             command: id,
             repeatable: command.flags.is_readonly(),
             scripted: command.class == Class::Script,
+            pinned: false,
             begun_us: self.router().shared().clock.now_us(),
         }
     }
@@ -162,12 +170,8 @@ impl Session {
     ) -> Step {
         let home = Router::home_of(self.state.info.id);
         let plan = router::plan(command, args, self.router().cross_slot(), &mut self.keys);
-        if matches!(plan, Plan::Beside(_)) {
-            // What comes after it must not travel beside it, nor it beside what came before.
-            self.sent_version = None;
-            if self.outlet.unanswered() > 0 {
-                return Step::NotYet;
-            }
+        if matches!(plan, Plan::Beside(_) | Plan::All(..)) && self.waits_for_earlier() {
+            return Step::NotYet;
         }
         let seq = self.ticket();
         let slot = match &plan {
@@ -188,8 +192,11 @@ impl Session {
                 router.send((slot, client.protocol), frame, make)
             }
             Plan::Split(split) => router.send_split(client, seq, about, split, args),
-            Plan::AllShards(merge) => router.send_to_all(client, seq, (about, false), merge, frame),
-            Plan::AllNodes(merge) => router.send_to_all(client, seq, (about, true), merge, frame),
+            Plan::All(merge, with_replicas) => {
+                let asker = self.asker(seq, about);
+                self.fan_out(asker, (Kind::of(command), with_replicas), merge, frame);
+                None
+            }
             Plan::Beside(merge) => {
                 router.ask_beside(client, seq, about, merge, frame);
                 None
@@ -208,75 +215,26 @@ impl Session {
         Step::Done
     }
 
-    /// SCAN: the next page of one shard, with a cursor that says which.
-    fn scan(&mut self, id: CommandId, args: Args<'_>) {
-        let map = self.router().map();
-        let (mark, shards) = (map.mark(), map.shards().len());
-        let position = scan::read(args.get(1), mark, shards);
-        let seq = self.ticket();
-        let text = match position {
-            _ if !map.is_complete() || shards > scan::SHARDS_MAX => texts::NOT_COMPLETE,
-            None => texts::SCAN_CURSOR,
-            Some(position) => {
-                let mut request = Vec::new();
-                write::array_len(&mut request, args.len());
-                write::bulk(&mut request, args.get(0));
-                let cursor = position.cursor.to_string();
-                write::bulk(&mut request, cursor.as_bytes());
-                for word in args.iter().skip(2) {
-                    write::bulk(&mut request, word);
-                }
-                let shard = position.shard;
-                let make = Box::new(move |parts: &[&[u8]]| {
-                    let reply = parts.first().copied().unwrap_or_default();
-                    scan::rewrite(reply, shard, shards, mark)
-                        .unwrap_or_else(|| texts::frame(texts::SCAN_REPLY))
-                });
-                return self.send_made(id, seq, shard, &request, make);
-            }
-        };
-        self.router().fail(&self.outlet, seq, id, text);
-    }
-
-    fn send_made(&mut self, id: CommandId, seq: u64, shard: usize, request: &[u8], make: Make) {
+    pub(super) fn send_made(
+        &mut self,
+        id: CommandId,
+        seq: u64,
+        shard: usize,
+        request: &[u8],
+        make: Make,
+    ) {
         let router = Rc::clone(&self.around.router);
         let home = Router::home_of(self.state.info.id);
         let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
-        let begun_us = router.shared().clock.now_us();
-        let about = About { slot: home, command: id, repeatable: true, scripted: false, begun_us };
+        let about = About {
+            slot: home,
+            command: id,
+            repeatable: true,
+            scripted: false,
+            pinned: false,
+            begun_us: router.shared().clock.now_us(),
+        };
         self.full = router.send_to_shard(client, seq, (about, shard), request, make);
-    }
-
-    /// Sends to all masters, and with `replicas` to those too, a command that only reads, and makes one
-    /// reply of theirs.
-    fn ask_all(&mut self, id: CommandId, frame: &[u8], merge: Merge, replicas: bool) {
-        let seq = self.ticket();
-        let router = Rc::clone(&self.around.router);
-        let home = Router::home_of(self.state.info.id);
-        let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
-        let begun_us = router.shared().clock.now_us();
-        let about = About { slot: home, command: id, repeatable: true, scripted: false, begun_us };
-        self.full = router.send_to_all(client, seq, (about, replicas), merge, frame);
-    }
-
-    /// SLOWLOG GET: of all nodes, replicas too.
-    fn slowlog_get(&mut self, id: CommandId, args: Args<'_>, frame: &[u8]) {
-        let count = slowlog::count_of(args);
-        let merge = move |parts: &[&[u8]]| {
-            slowlog::merge(parts, count).unwrap_or_else(|| texts::frame(texts::SLOWLOG_REPLY))
-        };
-        self.ask_all(id, frame, Merge::With(Box::new(merge)), true);
-    }
-
-    /// RANDOMKEY: one of the keys that the shards draw.
-    fn random_key(&mut self, id: CommandId, frame: &[u8]) {
-        let draw = Box::new(|parts: &[&[u8]]| {
-            let some = |part: &&&[u8]| !part.starts_with(b"$-1") && !part.starts_with(b"_");
-            let keys: Vec<&&[u8]> = parts.iter().filter(some).collect();
-            let drawn = fastrand::choice(&keys).copied().or(parts.first());
-            drawn.map_or_else(Vec::new, |key| key.to_vec())
-        });
-        self.ask_all(id, frame, Merge::With(draw), false);
     }
 
     /// CONFIG GET: one of the masters is asked, and its passwords are left out.
@@ -289,17 +247,5 @@ impl Session {
             config_get::as_shown(reply).unwrap_or_else(|| texts::frame(texts::CONFIG_REPLY))
         });
         self.send_made(id, seq, shard, frame, make);
-    }
-
-    /// INFO: the nodes' texts made into one, as a single Redis would tell it.
-    fn info(&mut self, id: CommandId, args: Args<'_>, frame: &[u8]) {
-        let (own, asked) = (self.around.own_figures(), info::Asked::of(args));
-        let protocol = self.state.protocol;
-        if info::wants_gateway_only(args) || !self.router().map().is_complete() {
-            self.router().stats().command(id, Outcome::Ok);
-            return self.deliver_own(&info::merge(&[[]; 0], &own, protocol, asked));
-        }
-        let merge = move |parts: &[&[u8]]| info::merge(parts, &own, protocol, asked);
-        self.ask_all(id, frame, Merge::With(Box::new(merge)), false);
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use super::ownership::mark_of;
 use crate::backend::NodeAddress;
 use crate::slot::{SLOTS, Slot};
 
@@ -57,6 +58,8 @@ pub struct ClusterMap {
     assigned: usize,
     /// Masters that serve no slot: slots may be on their way to them.
     spares: Vec<NodeAddress>,
+    /// See [`ClusterMap::mark`].
+    mark: u64,
 }
 
 impl fmt::Debug for ClusterMap {
@@ -78,6 +81,7 @@ impl Default for ClusterMap {
             shards: Vec::new(),
             assigned: 0,
             spares: Vec::new(),
+            mark: 0,
         }
     }
 }
@@ -132,7 +136,8 @@ impl ClusterMap {
 
     /// The same map with these masters that serve no slot.
     #[must_use]
-    pub fn with_spares(self, spares: Vec<NodeAddress>) -> ClusterMap {
+    pub fn with_spares(self, mut spares: Vec<NodeAddress>) -> ClusterMap {
+        spares.sort_by(|one, other| one.id.cmp(&other.id));
         ClusterMap { spares, ..self }
     }
 
@@ -141,10 +146,10 @@ impl ClusterMap {
         &self.spares
     }
 
-    /// The same map under another version.
+    /// The same map under another version, ready to be published.
     #[must_use]
     pub fn at_version(&self, version: u64) -> ClusterMap {
-        ClusterMap { version, ..self.clone() }
+        ClusterMap { version, mark: self.find_mark(), ..self.clone() }
     }
 
     /// Whether every slot has a shard.
@@ -270,20 +275,35 @@ impl ClusterMap {
         self.shards.retain(|_| used.next().unwrap_or(false));
     }
 
-    /// A short mark of the shards and their slots: the same for equal pictures on every gateway.
-    pub fn mark(&self) -> u8 {
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        let mut mix = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        for shard in &self.shards {
-            shard.master.id.bytes().for_each(&mut mix);
+    /// Says which master has which slots, by which epoch: the same number as that of the masters'
+    /// own [`super::Partition`], while this map is true.
+    pub fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    /// As [`Self::mark`], and which masters serve no slot.
+    pub fn mark_with_spares(&self) -> u64 {
+        let mix = |mark: u64, byte: u8| (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        self.spares.iter().flat_map(|node| node.id.bytes()).fold(self.mark, mix)
+    }
+
+    fn find_mark(&self) -> u64 {
+        let mut ranges: Vec<(u16, u16, &str)> = Vec::new();
+        for (slot, &owner) in (0u16..).zip(self.shard_of.iter()) {
+            let Some(shard) = self.shards.get(usize::from(owner)) else { continue };
+            let id: &str = &shard.master.id;
+            match ranges.last_mut() {
+                Some((_, last, of)) if *of == id && *last + 1 == slot => *last = slot,
+                _ => ranges.push((slot, slot, id)),
+            }
         }
-        self.shard_of.iter().flat_map(|shard| shard.to_le_bytes()).for_each(&mut mix);
-        (hash ^ (hash >> 32) ^ (hash >> 48)) as u8
+        mark_of(&ranges, self.epoch)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Ownership, Partition};
     use super::*;
 
     fn node(n: u16) -> NodeAddress {
@@ -360,7 +380,7 @@ mod tests {
         let moved = map.with_slot_at(slot(5), node(7002)).expect("a change");
         assert_eq!(moved.ranges_of(0), [(0, 4), (6, 99)]);
         assert_eq!(moved.ranges_of(1), [(5, 5), (100, 100)]);
-        assert!(!moved.routes_like(&map) && moved.mark() != map.mark());
+        assert!(!moved.routes_like(&map) && moved.find_mark() != map.find_mark());
         // A master without slots is no shard any more; a new one becomes a shard.
         let third = moved.with_slot_at(slot(100), node(7003)).expect("a change");
         let third = third.with_slot_at(slot(5), node(7003)).expect("a change");
@@ -400,8 +420,25 @@ mod tests {
     fn equal_pictures_have_equal_marks() {
         let ranges = || vec![range(0, 99, 7001), range(100, 16383, 7002)];
         let turned = || ranges().into_iter().rev().collect::<Vec<_>>();
-        let (a, b) = (ClusterMap::from_ranges(ranges(), 1), ClusterMap::from_ranges(turned(), 2));
+        let (a, b) = (ClusterMap::from_ranges(ranges(), 1), ClusterMap::from_ranges(turned(), 1));
         assert!(a.routes_like(&b));
-        assert_eq!(a.mark(), b.mark());
+        assert_eq!(a.at_version(1).mark(), b.at_version(2).mark());
+        let later = ClusterMap::from_ranges(ranges(), 2).at_version(1);
+        assert_ne!(a.at_version(1).mark(), later.mark());
+        let spare = a.with_spares(vec![node(7003)]).at_version(1);
+        assert_eq!(spare.mark(), b.at_version(1).mark());
+        assert_ne!(spare.mark_with_spares(), spare.mark());
+    }
+
+    /// What the masters say of themselves is compared with the map.
+    #[test]
+    fn the_mark_is_that_of_the_masters_own_partition() {
+        let map = ClusterMap::from_ranges(vec![range(0, 99, 1), range(100, 16383, 2)], 9);
+        let own = |n: u16, slots: &str| {
+            let line = format!("{n:040} h:1@2 myself,master - 0 0 9 connected {slots}");
+            Ownership::read(&line).unwrap()
+        };
+        let nodes = [own(2, "100-16383"), own(1, "0-99")];
+        assert_eq!(Partition::of(&nodes).unwrap().mark, map.at_version(1).mark());
     }
 }

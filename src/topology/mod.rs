@@ -5,11 +5,13 @@
 
 pub mod cluster;
 pub mod map;
+pub mod ownership;
 pub mod refresh;
 pub mod report;
 pub mod slots_reply;
 
 pub use map::{ClusterMap, Shard};
+pub use ownership::{Ownership, Partition};
 pub use refresh::Refresher;
 pub use report::ClusterReport;
 
@@ -146,10 +148,11 @@ impl Topology {
         self.wanted.notify_one();
     }
 
-    /// Publishes a map when it routes differently; returns whether it did.
+    /// Publishes a map when it routes differently, or the same by another epoch; returns whether it
+    /// did. The epoch is a part of what a scan's cursor is checked by.
     fn publish(&self, map: ClusterMap) -> bool {
         let before = self.map.load_full();
-        if before.routes_like(&map) && before.version > 0 {
+        if before.routes_like(&map) && before.epoch == map.epoch && before.version > 0 {
             return false;
         }
         let failovers = changed_masters(&before, &map);

@@ -10,6 +10,7 @@
 mod addresses;
 mod cut;
 mod deaths;
+mod everywhere;
 mod firewall;
 mod gateway;
 #[allow(dead_code)] // shared with the admin port's tests

@@ -49,6 +49,7 @@ fn the_old_map_of_a_minority_is_not_believed_though_all_others_are_silent() {
             Some(Act::say(&old))
         }
         (0, "CLUSTER INFO") => Some(Act::say(epoch(1))),
+        (0, "CLUSTER NODES") => Some(Act::say("-NOPERM no\r\n")),
         (1, "CLUSTER SLOTS" | "CLUSTER INFO" | "CLUSTER NODES") => {
             Some(vec![Act::Wait(silence.clone()), Act::Close])
         }

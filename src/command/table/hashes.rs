@@ -1,6 +1,6 @@
 //! Hashes: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::Refusal;
+use crate::command::columns::{Handling, Refusal};
 use crate::command::table::{Row, at, cmd};
 
 pub(super) const ROWS: &[Row] = &[
@@ -48,7 +48,8 @@ pub(super) const ROWS: &[Row] = &[
         .tips("nondeterministic_output"),
     cmd("hscan", -3, "readonly", "hash")
         .keys(&[at("RO access", 1)])
-        .tips("nondeterministic_output"),
+        .tips("nondeterministic_output")
+        .handled(Handling::KeyScan),
     cmd("hset", -4, "write denyoom fast", "hash").keys(&[at("RW update", 1)]),
     cmd("hsetex", -6, "write denyoom fast", "hash").keys(&[at("RW update", 1)]),
     cmd("hsetnx", 4, "write denyoom fast", "hash").keys(&[at("RW insert", 1)]),

@@ -1,5 +1,6 @@
 //! Sets: rows of the command table, sorted by name. Data only.
 
+use crate::command::columns::Handling;
 use crate::command::table::{Row, at, cmd, counted, range};
 
 pub(super) const ROWS: &[Row] = &[
@@ -30,7 +31,10 @@ pub(super) const ROWS: &[Row] = &[
         .keys(&[at("RO access", 1)])
         .tips("nondeterministic_output"),
     cmd("srem", -3, "write fast", "set").keys(&[at("RW delete", 1)]),
-    cmd("sscan", -3, "readonly", "set").keys(&[at("RO access", 1)]).tips("nondeterministic_output"),
+    cmd("sscan", -3, "readonly", "set")
+        .keys(&[at("RO access", 1)])
+        .tips("nondeterministic_output")
+        .handled(Handling::KeyScan),
     cmd("sunion", -2, "readonly", "set")
         .keys(&[range("RO access", 1, -1, 1)])
         .tips("nondeterministic_output_order"),

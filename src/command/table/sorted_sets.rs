@@ -1,6 +1,6 @@
 //! Sorted sets: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::Refusal;
+use crate::command::columns::{Handling, Refusal};
 use crate::command::table::{Row, at, cmd, counted, range};
 
 pub(super) const ROWS: &[Row] = &[
@@ -48,7 +48,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("zrevrank", -3, "readonly fast", "sortedset").keys(&[at("RO access", 1)]),
     cmd("zscan", -3, "readonly", "sortedset")
         .keys(&[at("RO access", 1)])
-        .tips("nondeterministic_output"),
+        .tips("nondeterministic_output")
+        .handled(Handling::KeyScan),
     cmd("zscore", 3, "readonly fast", "sortedset").keys(&[at("RO access", 1)]),
     cmd("zunion", -3, "readonly", "sortedset").keys(&[counted("RO access", 1, 1)]),
     cmd("zunionstore", -4, "write denyoom", "sortedset")

@@ -59,11 +59,10 @@ impl Site {
         for slot in slots {
             while self.move_keys(*slot, from, to, 10) {}
         }
-        self.set_slots(to, slots, "NODE", to);
-        for at in self.masters() {
-            if at != to {
-                self.set_slots(at, slots, "NODE", to);
-            }
+        // The one that has given its last slot away is among the masters no more.
+        let others = self.masters().into_iter().filter(|at| *at != to && *at != from);
+        for at in [to, from].into_iter().chain(others) {
+            self.set_slots(at, slots, "NODE", to);
         }
     }
 

@@ -100,6 +100,11 @@ impl Cluster {
         self.shared.state.lock().unwrap().replicas[master].push(replica);
     }
 
+    /// From now on no node is a replica.
+    pub(crate) fn forget_replicas(&self) {
+        self.shared.state.lock().unwrap().replicas.iter_mut().for_each(Vec::clear);
+    }
+
     /// From now on the map says that these nodes serve these slots.
     pub(crate) fn remap(&self, slots: Vec<Vec<(usize, usize)>>) {
         let mut state = self.shared.state.lock().unwrap();
@@ -117,6 +122,11 @@ impl Cluster {
     /// The requests seen so far, by all nodes.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.shared.state.lock().unwrap().calls.clone()
+    }
+
+    /// What has been seen so far counts no more.
+    pub(crate) fn forget_calls(&self) {
+        self.shared.state.lock().unwrap().calls.clear();
     }
 
     /// The requests a node has seen so far.
@@ -190,6 +200,7 @@ impl State {
         match call.text.as_str() {
             "CLUSTER MYID" => bulk(&id(call.node)),
             "CLUSTER SLOTS" => self.slots_reply(),
+            "CLUSTER NODES" => bulk(&self.nodes_text(call.node)),
             "CLUSTER INFO" => {
                 bulk(&format!("cluster_state:ok\r\ncluster_current_epoch:{}\r\n", self.epoch))
             }
@@ -210,6 +221,24 @@ impl State {
             }
         }
         format!("*{}\r\n{}", entries.len(), entries.concat())
+    }
+
+    /// The list of nodes as node `own` tells it.
+    fn nodes_text(&self, own: usize) -> String {
+        let is_replica = |node: usize| self.replicas.iter().any(|of| of.contains(&node));
+        let lines = self.slots.iter().enumerate().map(|(node, ranges)| {
+            let myself = if node == own { "myself," } else { "" };
+            let role = if is_replica(node) { "slave" } else { "master" };
+            let slots = ranges.iter().map(|(first, last)| format!(" {first}-{last}"));
+            let place = format!("127.0.0.1:{}@1", self.ports[node]);
+            let epoch = self.epoch;
+            format!(
+                "{} {place} {myself}{role} - 0 0 {epoch} connected{}\n",
+                id(node),
+                slots.collect::<String>()
+            )
+        });
+        lines.collect()
     }
 
     fn node_entry(&self, node: usize) -> String {

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 
+use super::cluster::key;
 use super::{Client, Cluster, wait_for};
 
 /// A running gateway; killed when dropped.
@@ -20,8 +21,13 @@ impl Gateway {
     pub(crate) fn start(cluster: &Cluster, settings: &str) -> Gateway {
         let gateway = Gateway::launch(cluster.port(0), 1, settings);
         let mut client = gateway.client();
-        // The map has come when a command over all shards is answered.
-        wait_for("a map of the cluster", || client.ask("DBSIZE").starts_with(':'));
+        // The map has come when keys of all nodes are answered, over the connections that requests
+        // with keys share.
+        let count = cluster.nodes.len();
+        let keys: Vec<String> = (0..count).map(|node| key(node, count, 0)).collect();
+        let word = format!("MGET {}", keys.join(" "));
+        wait_for("a map of the cluster", || client.ask(&word).starts_with('*'));
+        cluster.forget_calls();
         gateway
     }
 

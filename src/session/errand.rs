@@ -1,0 +1,132 @@
+//! A client's commands over all masters: begun, waited for, and left when the client goes.
+//!
+//! Owns the errand of a session, at most one at a time: what came before it has been answered when it
+//! begins, and what comes behind it waits. How nodes are asked is the router's. What differs from
+//! command to command is only how the replies become one.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::step::Step;
+use super::{Session, info, slowlog};
+use crate::command::{Command, CommandId};
+use crate::metrics::Outcome;
+use crate::reply::merge::{Make, Merge};
+use crate::reply::texts;
+use crate::reply::ticket::About;
+use crate::resp::Args;
+use crate::router::fanout::proof::Kind;
+use crate::router::{Asker, Fanout, Router, ScanPage};
+
+impl Session {
+    /// Goes on with the errand; ready when there is none.
+    #[inline]
+    pub(super) fn poll_errand(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(errand) = &mut self.errand else { return Poll::Ready(()) };
+        if errand.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.errand = None;
+        Poll::Ready(())
+    }
+
+    /// Whether a request that travels beside the pipelines has to wait for those before it. Those
+    /// behind it wait for it in any case.
+    pub(super) fn waits_for_earlier(&mut self) -> bool {
+        self.sent_version = None;
+        self.outlet.unanswered() > 0
+    }
+
+    pub(super) fn asker(&self, seq: u64, about: About) -> Asker {
+        Asker { outlet: Rc::clone(&self.outlet), seq, about, protocol: self.state.protocol }
+    }
+
+    /// Begins to ask all masters.
+    pub(super) fn fan_out(
+        &mut self,
+        asker: Asker,
+        (kind, with_replicas): (Kind, bool),
+        merge: Merge,
+        frame: &[u8],
+    ) {
+        let fanout = Fanout { asker, request: frame.into(), kind, with_replicas, merge };
+        self.errand = Some(Box::pin(Rc::clone(&self.around.router).fan_out(fanout)));
+    }
+
+    /// SCAN: the next page of one master, with a cursor that says which.
+    pub(super) fn scan(&mut self, id: CommandId, command: &Command, args: Args<'_>) -> Step {
+        if self.waits_for_earlier() {
+            return Step::NotYet;
+        }
+        let home = Router::home_of(self.state.info.id);
+        let about = self.about(id, command, home);
+        let seq = self.ticket();
+        let page = ScanPage::of(args, self.asker(seq, about));
+        self.errand = Some(Box::pin(Rc::clone(&self.around.router).scan_page(page)));
+        Step::Done
+    }
+
+    /// Asks all masters, and with `replicas` those too, and makes one reply of theirs.
+    fn ask_all(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        frame: &[u8],
+        (kind, with_replicas, make): (Kind, bool, Make),
+    ) -> Step {
+        if self.waits_for_earlier() {
+            return Step::NotYet;
+        }
+        let about = self.about(id, command, Router::home_of(self.state.info.id));
+        let about = About { repeatable: true, ..about };
+        let seq = self.ticket();
+        let asker = self.asker(seq, about);
+        self.fan_out(asker, (kind, with_replicas), Merge::With(make), frame);
+        Step::Done
+    }
+
+    /// SLOWLOG GET: of all nodes, replicas too.
+    pub(super) fn slowlog_get(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        args: Args<'_>,
+        frame: &[u8],
+    ) -> Step {
+        let count = slowlog::count_of(args);
+        let merge = move |parts: &[&[u8]]| {
+            slowlog::merge(parts, count).unwrap_or_else(|| texts::frame(texts::SLOWLOG_REPLY))
+        };
+        self.ask_all(id, command, frame, (Kind::PerNode, true, Box::new(merge)))
+    }
+
+    /// RANDOMKEY: one of the keys that the shards draw.
+    pub(super) fn random_key(&mut self, id: CommandId, command: &Command, frame: &[u8]) -> Step {
+        let draw = Box::new(|parts: &[&[u8]]| {
+            let some = |part: &&&[u8]| !part.starts_with(b"$-1") && !part.starts_with(b"_");
+            let keys: Vec<&&[u8]> = parts.iter().filter(some).collect();
+            let drawn = fastrand::choice(&keys).copied().or(parts.first());
+            drawn.map_or_else(Vec::new, |key| key.to_vec())
+        });
+        self.ask_all(id, command, frame, (Kind::Collect, false, draw))
+    }
+
+    /// INFO: the nodes' texts made into one, as a single Redis would tell it.
+    pub(super) fn info(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        args: Args<'_>,
+        frame: &[u8],
+    ) -> Step {
+        let (own, asked) = (self.around.own_figures(), info::Asked::of(args));
+        let protocol = self.state.protocol;
+        if info::wants_gateway_only(args) || !self.router().map().is_complete() {
+            self.router().stats().command(id, Outcome::Ok);
+            self.deliver_own(&info::merge(&[[]; 0], &own, protocol, asked));
+            return Step::Done;
+        }
+        let merge = move |parts: &[&[u8]]| info::merge(parts, &own, protocol, asked);
+        self.ask_all(id, command, frame, (Kind::Count, false, Box::new(merge)))
+    }
+}
