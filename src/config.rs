@@ -112,6 +112,11 @@ pub struct Limits {
     pub node_send_buffer_bytes: usize,
     /// Bytes of requests held for slots without a master, in the whole gateway.
     pub held_bytes_max: usize,
+    /// Bytes of all buffers that can grow, in the whole gateway; 0 is 60 % of the memory that the
+    /// container or the machine has.
+    pub memory_max: usize,
+    /// Bytes of replies that one node may owe to one worker, as far as can be told before.
+    pub node_owed_bytes_max: usize,
     /// Redirects that one request follows.
     pub redirects_max: u32,
 }
@@ -270,6 +275,8 @@ impl Default for Limits {
             node_queue_bytes_max: 64 * MB,
             node_send_buffer_bytes: 512 * KB,
             held_bytes_max: 256 * MB,
+            memory_max: 0,
+            node_owed_bytes_max: 8 * MB,
             redirects_max: 16,
         }
     }

@@ -16,6 +16,7 @@
 //! 2  backend            connection, ring, pipeline (shared), lease (for one user): the sockets towards nodes
 //! 1  command            THE TABLE, where keys are  reply        order, merging, the way out to a client
 //! 0  resp               scanners and frames        slot, clock, config, metrics, version
+//!    memory             one budget for all that can grow
 //! ```
 //!
 //! # The life of a request
@@ -37,6 +38,7 @@ pub mod config;
 pub mod healthcheck;
 pub mod keeper;
 pub mod local;
+pub mod memory;
 pub mod metrics;
 pub mod reply;
 pub mod resp;
@@ -59,6 +61,7 @@ use tokio::sync::watch;
 use backend::NodeBook;
 use config::Config;
 use keeper::{Keeper, KeeperError};
+use memory::Budget;
 use metrics::WorkerStats;
 use router::Held;
 use server::{Gateway, Stop};
@@ -206,10 +209,19 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
         stats: (0..count).map(|_| stats()).collect(),
         seating: Arc::new(Seating::new(count, in_use)),
         held: Arc::new(Held::new(config.limits.held_bytes_max)),
+        budget: Arc::new(Budget::new(memory_max(&config))),
     };
     let workers = worker::start_all(&parts).map_err(RunError::Worker)?;
     tracing::info!(workers = count, version = version::VERSION, "slotway starts");
     Ok(Arc::new(Gateway::new(config, topology, clients, book, workers, parts.seating)))
+}
+
+/// What all buffers may use.
+fn memory_max(config: &Config) -> usize {
+    match config.limits.memory_max {
+        0 => memory::default_budget(),
+        bytes => bytes,
+    }
 }
 
 /// Raises the limit on open files as far as allowed, and lowers the number of clients to what it

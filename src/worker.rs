@@ -20,9 +20,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::backend::{Identity, NodeBook, Pipelines, Shared};
+use crate::backend::ring::Spares;
+use crate::backend::{Identity, LargeValues, NodeBook, Pipelines, Shared};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::memory::{Budget, Ledger};
 use crate::metrics::WorkerStats;
 use crate::reply::{Cut, Flusher, Outlet};
 use crate::resp::Protocol;
@@ -44,6 +46,13 @@ const EVENT_INTERVAL: u32 = 512;
 const LAG_EVERY: Duration = Duration::from_millis(100);
 /// How often slow matters are looked at: silent nodes, buffer sizes; in looks at the lag.
 const SWEEP_EVERY: usize = 10;
+/// Between two looks at memory while more is in use than may be.
+const BUDGET_PAUSE: Duration = Duration::from_millis(1);
+/// Clients may wait so long for room for the rest of their requests, in looks at the lag, before those
+/// that have held most for longest have to go.
+const PAUSED_LOOKS_MAX: u32 = 20;
+/// A client that holds less is not cut off for memory's sake.
+const CUT_BYTES_MIN: usize = 64 * 1024;
 /// For how many sweeps a lag is told: longer than the usual time between scrapes.
 const LAG_SWEEPS: usize = 30;
 
@@ -110,6 +119,8 @@ pub struct Parts {
     pub seating: Arc<Seating>,
     /// What the whole gateway holds for slots without a master.
     pub held: Arc<Held>,
+    /// What all buffers of the whole gateway draw on.
+    pub budget: Arc<Budget>,
 }
 
 /// The ways to all workers; they do not keep a worker from ending.
@@ -224,6 +235,9 @@ impl LagWindow {
     }
 }
 
+/// A client that is here: its way out, and its entry in the register.
+type Present = (Weak<Outlet>, Arc<ClientInfo>);
+
 /// Everything of one worker.
 struct Workbench {
     router: Rc<Router>,
@@ -235,13 +249,14 @@ struct Workbench {
     output_bytes_max: usize,
     /// Per listener, what its sessions need to know.
     surroundings: Vec<Rc<Surroundings>>,
-    /// Of those clients that are here.
-    outlets: RefCell<HashMap<u64, Weak<Outlet>>>,
+    /// Those clients that are here.
+    present: RefCell<HashMap<u64, Present>>,
 }
 
 impl Workbench {
     fn new(index: usize, parts: &Parts, doors: Doors, busy: Arc<BusyTime>) -> Rc<Workbench> {
         let (config, stats) = (&parts.config, Arc::clone(&parts.stats[index]));
+        let ledger = Ledger::new(Arc::clone(&parts.budget));
         let shared = Rc::new(Shared {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             clock: Clock::default(),
@@ -249,8 +264,11 @@ impl Workbench {
             connect_patience: config.timeouts.connect,
             silence_us: config.timeouts.node_silence.as_micros() as u64,
             queue_bytes_max: config.limits.node_queue_bytes_max,
+            owed_bytes_max: config.limits.node_owed_bytes_max,
             send_buffer_bytes: config.limits.node_send_buffer_bytes,
-            spares: Rc::default(),
+            spares: Rc::new(Spares::new(Rc::clone(&ledger))),
+            ledger: Rc::clone(&ledger),
+            large: LargeValues::default(),
             classes: RefCell::default(),
         });
         let pipelines = Pipelines::new(shared, identity(config), Arc::clone(&parts.book));
@@ -275,13 +293,13 @@ impl Workbench {
         Rc::new(Workbench {
             surroundings: config.listeners.iter().map(around).collect(),
             router,
-            flusher: Flusher::new(Arc::clone(&stats), config.timeouts.partial_replies),
+            flusher: Flusher::new(Arc::clone(&stats), ledger, config.timeouts.partial_replies),
             stats,
             busy,
             doors,
             limits: Rc::new(session_limits(config)),
             output_bytes_max: config.limits.client_output_bytes_max,
-            outlets: RefCell::default(),
+            present: RefCell::default(),
         })
     }
 
@@ -289,6 +307,7 @@ impl Workbench {
         tokio::task::spawn_local(Rc::clone(&self.flusher).run());
         tokio::task::spawn_local(Rc::clone(&self.router).follow());
         tokio::task::spawn_local(Rc::clone(&self).sweep());
+        tokio::task::spawn_local(Rc::clone(&self).keep_to_the_budget());
         while let Some(arrival) = arrivals.recv().await {
             let seat = Seat::new(arrival.registration.info().id, &self);
             tokio::task::spawn_local(async move { seat.serve(arrival).await });
@@ -298,6 +317,7 @@ impl Workbench {
     /// Looks at slow matters now and then, for ever, and at how late it comes to that.
     async fn sweep(self: Rc<Self>) {
         let (mut lags, mut load) = (LagWindow::default(), Load::begin(&self.stats));
+        let mut paused = 0;
         loop {
             let mut largest_us = 0;
             for _ in 0..SWEEP_EVERY {
@@ -307,17 +327,62 @@ impl Workbench {
                 self.busy.note();
                 self.stats.load_percent.set(load.percent(&self.stats));
                 self.router.check_silence();
+                paused = if self.router.shared().ledger.resume() { paused + 1 } else { 0 };
+                if paused >= PAUSED_LOOKS_MAX {
+                    // Whoever waits for the rest of large requests keeps others from sending theirs.
+                    self.cut_largest();
+                }
             }
             self.stats.loop_lag_us.set(lags.sweep(largest_us));
             self.stats.pulse.beat();
             let (mut buffered, mut unanswered) = (0, 0);
-            for outlet in self.outlets.borrow().values().filter_map(Weak::upgrade) {
+            for (outlet, info) in self.present.borrow().values() {
+                let Some(outlet) = outlet.upgrade() else { continue };
                 buffered += outlet.buffered();
                 unanswered += outlet.unanswered();
+                info.note_memory(&outlet);
             }
             self.stats.client_buffered_bytes.set(buffered as u64);
             self.stats.inflight.set(unanswered as u64);
         }
+    }
+
+    /// Cuts clients off while more memory is in use than may be; never ends. Those go first that have
+    /// held most for longest.
+    async fn keep_to_the_budget(self: Rc<Self>) {
+        let ledger = Rc::clone(&self.router.shared().ledger);
+        loop {
+            ledger.exceeded().await;
+            let mut freed = 0;
+            while freed < ledger.budget().excess() {
+                let Some(bytes) = self.cut_largest() else { break };
+                freed += bytes;
+            }
+            // Their sessions end in this turn, others may still grow.
+            tokio::time::sleep(BUDGET_PAUSE).await;
+        }
+    }
+
+    /// Cuts off the client that has held most for longest; returns how much it held.
+    fn cut_largest(&self) -> Option<usize> {
+        let now_s = self.router.shared().clock.tick() / 1_000_000;
+        let present = self.present.borrow();
+        let held = present.values().filter_map(|(outlet, info)| {
+            let outlet = outlet.upgrade().filter(|outlet| !outlet.is_closed())?;
+            let bytes = outlet.held();
+            (bytes >= CUT_BYTES_MIN).then_some((outlet, info, bytes))
+        });
+        let weight = |info: &ClientInfo, bytes: usize| bytes as u64 * (1 + info.idle_s(now_s));
+        let (outlet, info, bytes) = held.max_by_key(|(_, info, bytes)| weight(info, *bytes))?;
+        tracing::warn!(
+            client = info.id,
+            address = %info.peer,
+            bytes,
+            memory_max = self.router.shared().ledger.budget().bytes_max(),
+            "too much memory is in use; the client that has held most for longest is disconnected"
+        );
+        outlet.cut(Cut::Memory);
+        Some(bytes)
     }
 
     fn session(&self, info: &Arc<ClientInfo>, guest: Guest) -> io::Result<Session> {
@@ -325,7 +390,8 @@ impl Workbench {
         let stream = tokio::net::TcpStream::from_std(stream)?;
         let (reader, writer) = stream.into_split();
         let outlet = Outlet::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
-        self.outlets.borrow_mut().insert(info.id, Rc::downgrade(&outlet));
+        let present = (Rc::downgrade(&outlet), Arc::clone(info));
+        self.present.borrow_mut().insert(info.id, present);
         let around = Rc::clone(&self.surroundings[listener.min(self.surroundings.len() - 1)]);
         let (state, unread) = known.unwrap_or_else(|| {
             (State::new(around.password.is_none(), Arc::clone(info)), Vec::new())
@@ -395,8 +461,8 @@ impl Drop for Seat {
             bench.stats.disconnects[End::Failed as usize].add(1);
             tracing::error!(client = self.id, "a client's task failed; its connection is closed");
         }
-        let outlet = bench.outlets.borrow_mut().remove(&self.id);
-        if let Some(outlet) = outlet.and_then(|outlet| outlet.upgrade()) {
+        let present = bench.present.borrow_mut().remove(&self.id);
+        if let Some(outlet) = present.and_then(|(outlet, _)| outlet.upgrade()) {
             outlet.cut(Cut::Ended);
         }
         bench.stats.connections.sub(1);

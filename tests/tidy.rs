@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src` in layers; one may use those of lower layers, and itself.
 const LAYERS: &[&[&str]] = &[
-    &["slot", "clock", "resp", "config", "metrics", "version"],
+    &["slot", "clock", "resp", "config", "memory", "metrics", "version"],
     &["command", "reply"],
     &["backend"],
     &["topology"],

@@ -18,7 +18,9 @@ pub(super) struct Entry {
     /// `None`: an ASKING or a fence, whose replies no client reads.
     pub(super) ticket: Option<Ticket>,
     /// Bytes of the request.
-    pub(super) len: usize,
+    pub(super) len: u32,
+    /// Bytes that its reply may have, when that is known to be much; 0 otherwise.
+    pub(super) weight: u32,
 }
 
 impl Entry {
@@ -26,7 +28,7 @@ impl Entry {
     /// the length, which an ASKING has not, so that an entry keeps to one line of the cache.
     #[inline(always)]
     pub(super) fn is_fenced(&self) -> bool {
-        self.ticket.as_ref().map_or(self.len == FENCE_LEN, |ticket| ticket.scripted)
+        self.ticket.as_ref().map_or(self.len as usize == FENCE_LEN, |ticket| ticket.scripted)
     }
 }
 
@@ -44,13 +46,20 @@ pub(super) struct Entries {
 impl Entries {
     /// Adds a request of `len` bytes, with the ticket that `make` makes.
     #[inline(always)]
-    pub(super) fn push(&mut self, len: usize, make: impl FnOnce() -> Option<Ticket>) -> &Entry {
+    pub(super) fn push(
+        &mut self,
+        len: usize,
+        weight: u32,
+        make: impl FnOnce() -> Option<Ticket>,
+    ) -> &Entry {
         if self.count == self.places.len() {
             self.grow();
         }
         let index = self.index(self.count);
         let place = &mut self.places[index];
-        place.len = len;
+        // No request is so long: see `request_bytes_max`.
+        place.len = len as u32;
+        place.weight = weight;
         place.ticket = make();
         self.count += 1;
         place
@@ -102,7 +111,7 @@ impl Entries {
     pub(super) fn drop_first(&mut self) {
         let Some(entry) = self.first_mut() else { return };
         entry.ticket = None;
-        let len = entry.len as u64;
+        let len = u64::from(entry.len);
         self.step(len);
     }
 
@@ -110,7 +119,7 @@ impl Entries {
     pub(super) fn take_first(&mut self) -> Option<(u64, Entry)> {
         let at = self.at;
         let entry = std::mem::take(self.first_mut()?);
-        self.step(entry.len as u64);
+        self.step(u64::from(entry.len));
         Some((at, entry))
     }
 
@@ -142,22 +151,22 @@ mod tests {
             let (mut appended, mut next) = (0u64, 1);
             for (pushes, takes) in steps {
                 for _ in 0..pushes {
-                    entries.push(next, || None);
+                    entries.push(next, 0, || None);
                     model.push_back((appended, next));
                     appended += next as u64;
                     next = next % 1000 + 1;
                 }
-                let lens: Vec<usize> = entries.iter().map(|entry| entry.len).collect();
+                let lens: Vec<usize> = entries.iter().map(|entry| entry.len as usize).collect();
                 prop_assert_eq!(lens, model.iter().map(|(_, len)| *len).collect::<Vec<_>>());
                 for n in 0..takes {
                     prop_assert_eq!(entries.at(), model.front().map_or(appended, |(at, _)| *at));
                     prop_assert_eq!(entries.len(), model.len());
                     let expected = model.pop_front();
                     if n % 2 == 0 {
-                        let taken = entries.take_first().map(|(at, entry)| (at, entry.len));
+                        let taken = entries.take_first().map(|(at, entry)| (at, entry.len as usize));
                         prop_assert_eq!(taken, expected);
                     } else {
-                        prop_assert_eq!(entries.first_mut().map(|entry| entry.len), expected.map(|(_, len)| len));
+                        prop_assert_eq!(entries.first_mut().map(|entry| entry.len as usize), expected.map(|(_, len)| len));
                         entries.drop_first();
                     }
                 }
@@ -175,7 +184,7 @@ mod tests {
     fn a_burst_leaves_little() {
         let mut entries = Entries::default();
         for _ in 0..=KEPT_MAX {
-            entries.push(1, || None);
+            entries.push(1, 0, || None);
         }
         while !entries.is_empty() {
             entries.drop_first();

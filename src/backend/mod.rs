@@ -5,12 +5,14 @@
 
 pub mod connection;
 mod entries;
+pub mod large;
 pub mod lease;
 pub mod pipeline;
 pub mod pipelines;
 pub mod ring;
 
 pub use connection::{Asked, Connection, Identity};
+pub use large::LargeValues;
 pub use lease::{Lease, LeaseError, LeasePool};
 pub use pipeline::{Pipeline, Shared};
 pub use pipelines::{NodeBook, Pipelines};

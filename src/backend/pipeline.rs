@@ -7,9 +7,9 @@
 
 mod fence;
 mod replies;
+mod window;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -20,14 +20,17 @@ use std::time::Duration;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::entries::{Entries, Entry};
+use super::large::{LARGE_MIN, LargeValues};
 use super::ring::{Ring, Spares};
 use super::{BackendError, Connection, Identity, NodeAddress, connection};
 use crate::clock::Clock;
+use crate::memory::Ledger;
 use crate::metrics::{NodeStats, WorkerStats};
 use crate::reply::{Outlet, Ticket, Why};
 use crate::resp::ReplyScanner;
 
 pub(super) use fence::FENCE_LEN;
+use window::Window;
 
 /// Most chunks given to the kernel in one write.
 const SLICES: usize = 16;
@@ -61,6 +64,12 @@ pub struct Shared {
     pub silence_us: u64,
     /// Bytes kept for one node before its clients are paused.
     pub queue_bytes_max: usize,
+    /// Bytes of replies that one node may owe, as far as can be told before.
+    pub owed_bytes_max: usize,
+    /// Where buffers are added up.
+    pub ledger: Rc<Ledger>,
+    /// Slots whose replies are large.
+    pub large: LargeValues,
     /// What the system may buffer on the way to a node; 0 lets it decide.
     pub send_buffer_bytes: usize,
     /// Buffers for requests, between two uses.
@@ -82,8 +91,7 @@ pub struct Pipeline {
     /// Something waits to be written, or the connection is wanted.
     dirty: Cell<bool>,
     task: RefCell<Option<Waker>>,
-    /// Sessions that wait for room, by the address of their outlet.
-    waiting: RefCell<HashMap<usize, Waker>>,
+    window: Window,
     retired: Cell<bool>,
     /// Since when the node is no master any more, by the worker's clock.
     deposed_us: Cell<Option<u64>>,
@@ -104,6 +112,8 @@ struct State {
     kind: u8,
     /// Pieces of the reply under way have gone to its ticket.
     passed_on: bool,
+    /// Bytes of them.
+    passed_bytes: usize,
     /// Failed connects in a row.
     failures: u32,
 }
@@ -128,6 +138,7 @@ impl Pipeline {
         shared: Rc<Shared>,
     ) -> Rc<Self> {
         let ring = Ring::new(Rc::clone(&shared.spares));
+        let window = Window::new(shared.owed_bytes_max);
         Rc::new(Pipeline {
             node,
             identity,
@@ -137,7 +148,7 @@ impl Pipeline {
             writer: RefCell::default(),
             dirty: Cell::new(false),
             task: RefCell::new(None),
-            waiting: RefCell::default(),
+            window,
             retired: Cell::new(false),
             deposed_us: Cell::new(None),
             fault: Cell::new(false),
@@ -149,16 +160,17 @@ impl Pipeline {
         &self.node
     }
 
-    /// Appends a request. Its reply, or its trouble, goes to the ticket that `make` makes.
+    /// Appends a request. Its reply, or its trouble, goes to the ticket that `make` makes. `weight` is
+    /// how many bytes the reply may have, when that is known to be much.
     #[inline(always)]
-    pub fn send(&self, request: &[u8], make: impl FnOnce() -> Ticket) {
+    pub fn send(&self, request: &[u8], weight: u32, make: impl FnOnce() -> Ticket) {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
             return make().trouble(request.to_vec(), Why::Unsent);
         }
         state.ring.append(request);
-        self.enter(&mut state, request.len(), make);
+        self.enter(&mut state, (request.len(), weight), make);
     }
 
     /// Appends a request whose buffer may be kept.
@@ -169,8 +181,12 @@ impl Pipeline {
             return ticket.trouble(request, Why::Unsent);
         }
         let len = request.len();
+        if len >= LARGE_MIN && !ticket.repeatable {
+            self.shared.large.note(ticket.slot, len);
+        }
+        let weight = if ticket.repeatable { self.shared.large.of(ticket.slot) } else { 0 };
         state.ring.append_owned(request);
-        self.enter(&mut state, len, || ticket);
+        self.enter(&mut state, (len, weight), || ticket);
     }
 
     /// Appends ASKING and the request, one right behind the other.
@@ -178,7 +194,7 @@ impl Pipeline {
         let mut state = self.state.borrow_mut();
         if !self.is_down(&state) {
             state.ring.append(ASKING);
-            state.entries.push(ASKING.len(), || None);
+            state.entries.push(ASKING.len(), 0, || None);
             self.stats.inflight.add(1);
         }
         drop(state);
@@ -186,9 +202,12 @@ impl Pipeline {
     }
 
     #[inline(always)]
-    fn enter(&self, state: &mut State, len: usize, make: impl FnOnce() -> Ticket) {
-        let entry = state.entries.push(len, || Some(make()));
+    fn enter(&self, state: &mut State, (len, weight): (usize, u32), make: impl FnOnce() -> Ticket) {
+        let entry = state.entries.push(len, weight, || Some(make()));
         let is_fenced = entry.is_fenced();
+        if weight > 0 {
+            self.window.add_weight(weight);
+        }
         self.stats.inflight.add(1);
         if is_fenced {
             self.append_fence(state);
@@ -218,15 +237,32 @@ impl Pipeline {
         }
     }
 
-    /// Whether so much waits for this node that its clients should not be read from.
+    /// Whether so much is under way to this node, or owed by it, that clients may have to wait for
+    /// their turn: see [`Self::has_room_for`].
     #[inline]
-    pub fn is_full(&self) -> bool {
-        self.state.borrow().ring.bytes() > self.shared.queue_bytes_max
+    pub fn is_crowded(&self) -> bool {
+        let state = self.state.borrow();
+        state.ring.bytes() > self.shared.queue_bytes_max
+            || self.window.is_exceeded(state.entries.len())
     }
 
-    /// Wakes the session of this client once there is room again.
+    /// Whether there is room for a reply of so many bytes, which are known to be many.
+    #[inline]
+    pub fn has_room_for_weight(&self, weight: u32) -> bool {
+        weight == 0 || self.window.has_room_for_weight(weight)
+    }
+
+    /// Whether a client that has so many requests under way may send another one.
+    #[inline]
+    pub fn has_room_for(&self, under_way: usize) -> bool {
+        let state = self.state.borrow();
+        state.ring.bytes() <= self.shared.queue_bytes_max
+            && self.window.has_room(state.entries.len(), under_way)
+    }
+
+    /// Wakes the session of this client when it is its turn.
     pub fn wake_when_room(&self, outlet: &Rc<Outlet>, waker: &Waker) {
-        self.waiting.borrow_mut().insert(Rc::as_ptr(outlet).addr(), waker.clone());
+        self.window.wait(Rc::as_ptr(outlet).addr(), waker);
     }
 
     /// The node left the map: ends when everything sent has been answered.
@@ -388,16 +424,11 @@ impl Pipeline {
         self.dirty.set(false);
         self.stats.inflight.sub(entries.len() as u64);
         let sent_to = if was_open { ring.sent_to() } else { 0 };
+        self.window.forget_weights();
         while let Some((at, entry)) = entries.take_first() {
             give_back(entry, at, (&ring, sent_to), std::mem::take(&mut passed_on));
         }
-        self.wake_waiting();
-    }
-
-    fn wake_waiting(&self) {
-        for (_, waker) in self.waiting.borrow_mut().drain() {
-            waker.wake();
-        }
+        self.window.wake_all();
     }
 
     /// Serves until the connection ends; returns why.
@@ -486,7 +517,7 @@ fn give_back(entry: Entry, at: u64, (ring, sent_to): (&Ring, u64), passed_on: bo
             None => return,
         }
     }
-    let written = at + entry.len as u64 <= sent_to;
+    let written = at + u64::from(entry.len) <= sent_to;
     let why = if written { Why::Indeterminate } else { Why::Unsent };
-    ticket.trouble(ring.get(at, entry.len).to_vec(), why);
+    ticket.trouble(ring.get(at, entry.len as usize).to_vec(), why);
 }

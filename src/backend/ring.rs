@@ -8,6 +8,9 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::memory::{Budget, Kind, Ledger};
 
 /// Size of an ordinary chunk. A longer request gets a chunk of its own.
 const CHUNK_BYTES: usize = 32 * 1024;
@@ -16,16 +19,40 @@ const SPARE_MAX: usize = 32;
 
 /// Emptied ordinary chunks, for any ring of the same worker. A chunk given back to the allocator
 /// between two bursts would have its pages taken from the process and asked for again.
-#[derive(Debug, Default)]
-pub struct Spares(RefCell<Vec<Vec<u8>>>);
+#[derive(Debug)]
+pub struct Spares {
+    chunks: RefCell<Vec<Vec<u8>>>,
+    /// Where rings tell of the chunks that they use.
+    ledger: Rc<Ledger>,
+}
+
+impl Default for Spares {
+    /// For rings that count for nobody.
+    fn default() -> Spares {
+        Spares::new(Ledger::new(Arc::new(Budget::new(usize::MAX))))
+    }
+}
 
 impl Spares {
+    /// No chunks yet.
+    pub fn new(ledger: Rc<Ledger>) -> Spares {
+        Spares { chunks: RefCell::default(), ledger }
+    }
+
     fn take(&self) -> Vec<u8> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
+        self.chunks.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
+    }
+
+    fn note_used(&self, chunk: &Chunk) {
+        self.ledger.change(Kind::Requests, chunk.bytes.capacity() as isize);
+    }
+
+    fn note_done(&self, chunk: &Chunk) {
+        self.ledger.change(Kind::Requests, -(chunk.bytes.capacity() as isize));
     }
 
     fn give(&self, mut chunk: Vec<u8>) {
-        let mut spares = self.0.borrow_mut();
+        let mut spares = self.chunks.borrow_mut();
         if chunk.capacity() == CHUNK_BYTES && spares.len() < SPARE_MAX {
             chunk.clear();
             spares.push(chunk);
@@ -61,7 +88,7 @@ impl Chunk {
 impl Ring {
     /// An empty ring that shares these spare chunks.
     pub fn new(spares: Rc<Spares>) -> Ring {
-        Ring { spares, ..Ring::default() }
+        Ring { chunks: VecDeque::new(), spares, end: 0, sent: 0, sending: 0 }
     }
 
     /// Appends a request and returns its position.
@@ -85,7 +112,12 @@ impl Ring {
             len => Vec::with_capacity(len),
         };
         bytes.extend_from_slice(request);
-        self.chunks.push_back(Chunk { start: self.end, bytes });
+        self.push(Chunk { start: self.end, bytes });
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        self.spares.note_used(&chunk);
+        self.chunks.push_back(chunk);
     }
 
     /// Appends a request by taking over its buffer.
@@ -95,7 +127,7 @@ impl Ring {
         }
         let at = self.end;
         self.end += request.len() as u64;
-        self.chunks.push_back(Chunk { start: at, bytes: request });
+        self.push(Chunk { start: at, bytes: request });
         at
     }
 
@@ -157,6 +189,7 @@ impl Ring {
     fn drop_first(&mut self) {
         if let Some(chunk) = self.chunks.pop_front() {
             self.sending = self.sending.saturating_sub(1);
+            self.spares.note_done(&chunk);
             self.spares.give(chunk.bytes);
         }
     }
@@ -171,6 +204,12 @@ impl Ring {
                 chunk.bytes.get(from..from + len)
             })
             .unwrap_or(&[])
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.chunks.iter().for_each(|chunk| self.spares.note_done(chunk));
     }
 }
 

@@ -111,6 +111,10 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Bytes that the system buffers on the way to a node, per connection (256 KB to 512 KB cost least); 0 lets it decide"),
     key("limits", "held_bytes_max", Size(|c| &mut c.limits.held_bytes_max, 0..=usize::MAX),
         "Bytes of requests held for slots without a master, in the whole gateway; 0 holds none"),
+    key("limits", "memory_max", Size(|c| &mut c.limits.memory_max, 0..=usize::MAX),
+        "Bytes of all buffers that can grow, in the whole gateway: clients' input and output, and requests on their way. Beyond it the client that has held most for longest is disconnected. 0 is 60 % of the memory that the container or the machine has"),
+    key("limits", "node_owed_bytes_max", Size(|c| &mut c.limits.node_owed_bytes_max, (64 << 10)..=usize::MAX),
+        "Bytes of replies that one node may owe to one worker, by the average of late; clients that have more than a few requests under way then wait for their turn, at four times as much all do"),
     key("limits", "redirects_max", SmallCount(|c| &mut c.limits.redirects_max, 1..=1000),
         "Redirects that one request follows"),
 

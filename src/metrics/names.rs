@@ -98,7 +98,7 @@ metrics! {
     CLIENT_CONNECTIONS_TOTAL Counter Number "slotway_client_connections_total" []
         "Clients accepted.";
     CLIENT_DISCONNECTS Counter Number "slotway_client_disconnects_total" ["reason"]
-        "Clients gone: by themselves (client), idle, output_limit, protocol, killed, drained, failed (a fault in the gateway) or half_reply (a node was lost within a reply).";
+        "Clients gone: by themselves (client), idle, output_limit, protocol, killed, drained, failed (a fault in the gateway), half_reply (a node was lost within a reply) or memory (it held most for longest when memory_max was exceeded).";
     REJECTED_CONNECTIONS Counter Number "slotway_rejected_connections_total" []
         "Clients refused: clients_max reached, or no worker could take them.";
     CLIENT_RECEIVED_BYTES Counter Bytes "slotway_client_received_bytes_total" []

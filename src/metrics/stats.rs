@@ -175,8 +175,17 @@ pub struct WorkerStats {
 }
 
 /// Why a client's connection ended: the label values of its counter.
-pub const DISCONNECTS: [&str; 8] =
-    ["client", "idle", "output_limit", "protocol", "killed", "drained", "failed", "half_reply"];
+pub const DISCONNECTS: [&str; 9] = [
+    "client",
+    "idle",
+    "output_limit",
+    "protocol",
+    "killed",
+    "drained",
+    "failed",
+    "half_reply",
+    "memory",
+];
 
 impl WorkerStats {
     /// A block for that many command rows; rows beyond are counted in the last one.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 use super::Outlet;
+use crate::memory::Ledger;
 use crate::metrics::WorkerStats;
 
 /// The timers of the runtime fire 1 to 2 of these later than they were asked to.
@@ -31,13 +32,20 @@ pub struct Flusher {
     task: RefCell<Option<Waker>>,
     patience: Duration,
     stats: Arc<WorkerStats>,
+    ledger: Rc<Ledger>,
 }
 
 impl Flusher {
     /// A worker's flusher; [`Self::run`] must be spawned. Replies to requests that came together
     /// wait for the rest of them for `patience`, or a millisecond longer.
-    pub fn new(stats: Arc<WorkerStats>, patience: Duration) -> Rc<Self> {
-        Rc::new(Flusher { list: RefCell::default(), task: RefCell::default(), patience, stats })
+    pub fn new(stats: Arc<WorkerStats>, ledger: Rc<Ledger>, patience: Duration) -> Rc<Self> {
+        let (list, task) = (RefCell::default(), RefCell::default());
+        Rc::new(Flusher { list, task, patience, stats, ledger })
+    }
+
+    /// Where this worker's buffers are added up.
+    pub(super) fn ledger(&self) -> &Rc<Ledger> {
+        &self.ledger
     }
 
     /// Looks at this client when the turn ends.
@@ -68,7 +76,7 @@ impl Flusher {
                 outlet.listed.set(false);
                 if !self.patience.is_zero() && outlet.expects_rest() {
                     lingering.add(outlet);
-                } else {
+                } else if !outlet.is_held_back() {
                     lingering.remove(&outlet);
                     outlet.flush();
                 }
@@ -155,7 +163,8 @@ mod tests {
     }
 
     fn flusher(patience: Duration) -> Rc<Flusher> {
-        let flusher = Flusher::new(Arc::new(WorkerStats::new(0)), patience);
+        let ledger = Ledger::new(Arc::new(crate::memory::Budget::new(usize::MAX)));
+        let flusher = Flusher::new(Arc::new(WorkerStats::new(0)), ledger, patience);
         tokio::task::spawn_local(Rc::clone(&flusher).run());
         flusher
     }

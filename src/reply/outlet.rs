@@ -8,11 +8,15 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{Flusher, ReplyQueue, Trouble};
+use crate::memory::{Budget, Kind, Share};
 use crate::slot::Slot;
 
 /// Pieces at least this long are written straight from the buffer they were read into.
@@ -27,6 +31,8 @@ pub enum Cut {
     OutputLimit,
     /// It has read part of a reply whose rest will never come.
     HalfReply,
+    /// It held most for longest when there was too much in all.
+    Memory,
     /// Its session has ended.
     Ended,
 }
@@ -35,7 +41,15 @@ pub enum Cut {
 #[derive(Debug)]
 pub struct Outlet {
     queue: RefCell<ReplyQueue>,
-    socket: OwnedWriteHalf,
+    /// `None` once the client is cut off: what is still under way for it must not keep it open.
+    socket: RefCell<Option<OwnedWriteHalf>>,
+    /// What is held for the client, and of its requests that have come in part.
+    output: Share,
+    input: Share,
+    /// Small replies are not written yet: see [`Outlet::hold`].
+    held_back: Cell<bool>,
+    /// The client has closed its side and hears no more: its replies are dropped.
+    deaf: Cell<bool>,
     flusher: Rc<Flusher>,
     output_bytes_max: usize,
     /// In the flusher's list already.
@@ -70,7 +84,11 @@ impl Outlet {
     pub fn new(socket: OwnedWriteHalf, flusher: Rc<Flusher>, output_bytes_max: usize) -> Rc<Self> {
         Rc::new(Outlet {
             queue: RefCell::default(),
-            socket,
+            socket: RefCell::new(Some(socket)),
+            output: Share::new(flusher.ledger(), Kind::Output),
+            input: Share::new(flusher.ledger(), Kind::Input),
+            held_back: Cell::new(false),
+            deaf: Cell::new(false),
             flusher,
             output_bytes_max,
             listed: Cell::new(false),
@@ -91,8 +109,8 @@ impl Outlet {
     }
 
     /// The socket's half, for another outlet.
-    pub fn into_socket(self) -> OwnedWriteHalf {
-        self.socket
+    pub fn into_socket(self) -> Option<OwnedWriteHalf> {
+        self.socket.into_inner()
     }
 
     /// Takes the next place in the client's line.
@@ -153,7 +171,8 @@ impl Outlet {
             self.wait_for_nothing_before(seq + 1);
         }
         let mut queue = self.queue.borrow_mut();
-        let through = bytes.len() >= THROUGH_BYTES_MIN && queue.is_front(seq);
+        let is_large = bytes.len() >= THROUGH_BYTES_MIN;
+        let through = is_large && queue.is_front(seq) && !self.deaf.get();
         if through && self.write_before(&mut queue) {
             let count = self.write_through(bytes);
             queue.deliver(seq, &bytes[count..], whole);
@@ -166,7 +185,9 @@ impl Outlet {
         }
         let (buffered, unanswered) = (queue.buffered(), queue.unanswered());
         drop(queue);
-        if buffered + self.gathered.get() > self.output_bytes_max {
+        let held = buffered + self.gathered.get();
+        self.output.set(held);
+        if held > self.output_bytes_max {
             return self.cut(Cut::OutputLimit);
         }
         if ready && !self.stuck.get() {
@@ -189,13 +210,21 @@ impl Outlet {
     }
 
     fn write_through(&self, bytes: &[u8]) -> usize {
-        match self.socket.try_write(bytes) {
+        match self.try_write(bytes) {
             Ok(count) => {
                 self.note_written(count);
                 count
             }
             // A real error shows again when the rest is flushed.
             Err(_) => 0,
+        }
+    }
+
+    #[inline]
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.socket.borrow().as_ref() {
+            Some(socket) => socket.try_write(bytes),
+            None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -214,37 +243,117 @@ impl Outlet {
 
     /// Writes what is ready until the socket takes no more.
     pub fn flush(&self) {
+        if self.write_ready() {
+            self.stuck.set(false);
+        } else if !self.stuck.replace(true) {
+            self.wake_session();
+        }
+        if self.end.get().is_some() {
+            // Nobody will write the rest.
+            self.close();
+        }
+    }
+
+    /// Writes what is ready; `false` when the socket takes no more.
+    fn write_ready(&self) -> bool {
         let mut queue = self.queue.borrow_mut();
-        loop {
+        let is_all = loop {
             let ready = queue.ready();
             if ready.is_empty() {
-                self.stuck.set(false);
                 self.written_to.set(queue.front());
-                return;
+                break true;
             }
-            match self.socket.try_write(ready) {
+            if self.deaf.get() {
+                let count = ready.len();
+                queue.written(count);
+                continue;
+            }
+            match self.try_write(ready) {
                 Ok(count) => {
                     self.note_written(count);
                     queue.written(count);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // It has closed in good order before: what it has sent still runs, as at a server.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.deaf.set(true),
                 Err(_) => {
                     drop(queue);
-                    return self.cut(Cut::Gone);
+                    self.cut(Cut::Gone);
+                    return true;
                 }
             }
+        };
+        self.output.set(queue.buffered() + self.gathered.get());
+        is_all
+    }
+
+    /// Gives back all that is kept for the client, and its socket.
+    fn close(&self) {
+        if let Some(socket) = self.socket.take()
+            && matches!(self.end.get(), Some(Cut::OutputLimit | Cut::Memory))
+        {
+            // The system must not keep either what the client does not read.
+            let _ = SockRef::from(socket.as_ref()).set_linger(Some(Duration::ZERO));
         }
-        drop(queue);
-        if !self.stuck.replace(true) {
-            self.wake_session();
+        *self.queue.borrow_mut() = ReplyQueue::default();
+        self.stuck.set(false);
+        self.output.clear();
+    }
+
+    /// Holds small replies back while requests that came together with theirs have not been taken yet.
+    /// A client that sends a few requests and closes at once, without reading, would otherwise get a
+    /// reply before it closes; its system then takes back what has not been read here.
+    #[inline]
+    pub fn hold(self: &Rc<Self>, is_held: bool) {
+        if self.held_back.replace(is_held) && !is_held {
+            self.flush_later();
         }
+    }
+
+    /// Whether what is ready is small and may wait.
+    #[inline]
+    pub(super) fn is_held_back(&self) -> bool {
+        self.held_back.get()
+            && self.end.get().is_none()
+            && self.queue.borrow().ready_len() < THROUGH_BYTES_MIN
+    }
+
+    /// Whether the client hears nothing any more.
+    #[inline]
+    pub fn is_deaf(&self) -> bool {
+        self.deaf.get()
+    }
+
+    /// So many bytes of its requests have come in part.
+    #[inline]
+    pub fn note_input(&self, bytes: usize) {
+        self.input.set(bytes);
+    }
+
+    /// Bytes that are kept for the client, on either side, as the budget knows them.
+    pub fn held(&self) -> usize {
+        self.output.bytes() + self.input.bytes()
+    }
+
+    /// Bytes that are kept of its requests.
+    pub fn held_input(&self) -> usize {
+        self.input.bytes()
+    }
+
+    /// The budget that its buffers draw on.
+    pub fn budget(&self) -> &Arc<Budget> {
+        self.output.budget()
     }
 
     /// While the socket is full: flushes once it takes bytes again. Ready when nothing is stuck.
     pub fn poll_flush(&self, cx: &mut std::task::Context<'_>) -> Poll<()> {
         while self.stuck.get() && self.end.get().is_none() {
-            match self.socket.as_ref().poll_write_ready(cx) {
+            let socket = self.socket.borrow();
+            let Some(open) = socket.as_ref() else { break };
+            let polled = open.as_ref().poll_write_ready(cx);
+            drop(socket);
+            match polled {
                 Poll::Ready(Ok(())) => self.flush(),
                 Poll::Ready(Err(_)) => self.cut(Cut::Gone),
                 Poll::Pending => return Poll::Pending,
@@ -258,6 +367,9 @@ impl Outlet {
         if self.end.get().is_none() {
             self.end.set(Some(why));
             self.wake_session();
+            if why != Cut::Ended {
+                self.close();
+            }
             // Each holds this outlet: kept any longer, they would keep it, and its socket, for ever.
             drop(self.take_troubles());
         }
@@ -315,6 +427,12 @@ impl Outlet {
         !self.troubles.borrow().is_empty()
     }
 
+    /// How many requests have been answered in full, in their turn.
+    #[inline]
+    pub fn answered(&self) -> usize {
+        usize::try_from(self.queue.borrow().front()).unwrap_or(usize::MAX)
+    }
+
     /// How many requests have not been answered, each in its turn.
     #[inline]
     pub fn unanswered(&self) -> usize {
@@ -366,6 +484,7 @@ impl Outlet {
     /// A part of a gathering has grown.
     pub fn note_gathered(&self, count: usize) {
         self.gathered.set(self.gathered.get() + count);
+        self.output.set(self.buffered());
         if self.gathered.get() > self.output_bytes_max {
             self.cut(Cut::OutputLimit);
         }
@@ -374,6 +493,7 @@ impl Outlet {
     /// A gathering of that many bytes has been merged.
     pub fn note_merged(&self, count: usize) {
         self.gathered.set(self.gathered.get().saturating_sub(count));
+        self.output.set(self.buffered());
     }
 
     /// From now on the session wakes when at most `count` requests are unanswered.

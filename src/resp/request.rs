@@ -65,6 +65,12 @@ impl RequestScanner {
         Args::new(bytes, &self.ranges)
     }
 
+    /// Bytes of memory that it uses for the places of arguments.
+    #[inline]
+    pub fn held(&self) -> usize {
+        self.ranges.capacity() * size_of::<(u32, u32)>()
+    }
+
     /// Forgets the request just handled. A very long one's memory is given back.
     #[inline]
     pub fn next(&mut self) {

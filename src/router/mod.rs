@@ -39,6 +39,9 @@ use crate::topology::{ClusterMap, Topology, Trigger};
 /// Room for a part of a request that is taken apart; one that is longer makes its own.
 const PART_BYTES: usize = 256;
 
+/// A slot without a large value for so long, or twice as long, has none.
+const LARGE_US: u64 = 30_000_000;
+
 type MapCache = Cache<Arc<ArcSwap<ClusterMap>>, Arc<ClusterMap>>;
 type TableCache = Cache<Arc<ArcSwap<CommandTable>>, Arc<CommandTable>>;
 
@@ -99,6 +102,8 @@ pub struct Router {
     pipelines: Pipelines,
     beside: beside::Turns,
     rules: Rules,
+    /// When it was last looked which slots have large values no more.
+    looked_us: Cell<u64>,
     /// Sessions that wait for the map to change, by the address of their outlet.
     waiting: RefCell<HashMap<usize, Waker>>,
 }
@@ -116,6 +121,7 @@ impl Router {
             pipelines,
             beside: beside::Turns::default(),
             rules,
+            looked_us: Cell::new(0),
             waiting: RefCell::default(),
             topology,
         };
@@ -175,8 +181,17 @@ impl Router {
 
     /// Looks after nodes that owe answers; called now and then.
     pub fn check_silence(&self) {
+        self.forget_large_values();
         if self.pipelines.check_silence() {
             self.topology.want_refresh(Trigger::NodeTrouble);
+        }
+    }
+
+    fn forget_large_values(&self) {
+        let now_us = self.shared().clock.tick();
+        if now_us.saturating_sub(self.looked_us.get()) > LARGE_US {
+            self.looked_us.set(now_us);
+            self.shared().large.forget();
         }
     }
 
@@ -230,7 +245,7 @@ impl Router {
 
     /// The pipeline to the master of a slot, when the map names one.
     #[inline(always)]
-    fn master_of(&self, slot: Slot, protocol: Protocol) -> Option<Rc<Pipeline>> {
+    pub fn master_of(&self, slot: Slot, protocol: Protocol) -> Option<Rc<Pipeline>> {
         let map = self.map.borrow();
         let shard = map.shard_of(slot)?;
         let mut masters = self.masters[protocol as usize].borrow_mut();
@@ -244,7 +259,7 @@ impl Router {
     }
 
     /// Sends a request to the master of a slot; `make` makes its ticket, where that stays. Returns
-    /// the pipeline when it is full: the client should not be read from until it has room.
+    /// the pipeline when it is crowded: the client may have to wait before it sends another one.
     #[inline(always)]
     pub fn send(
         &self,
@@ -254,13 +269,27 @@ impl Router {
     ) -> Option<Rc<Pipeline>> {
         match self.master_of(slot, protocol) {
             Some(pipeline) => {
-                pipeline.send(request, make);
-                pipeline.is_full().then_some(pipeline)
+                pipeline.send(request, self.shared().large.of(slot), make);
+                pipeline.is_crowded().then_some(pipeline)
             }
             None => {
                 make().trouble(request.to_vec(), Why::NoMaster);
                 None
             }
+        }
+    }
+
+    /// Sends a request over this pipeline, which [`Self::master_of`] has named.
+    #[inline(always)]
+    pub fn send_by(
+        &self,
+        master: Option<Rc<Pipeline>>,
+        (request, weight): (&[u8], u32),
+        make: impl FnOnce() -> Ticket,
+    ) {
+        match master {
+            Some(pipeline) => pipeline.send(request, weight, make),
+            None => make().trouble(request.to_vec(), Why::NoMaster),
         }
     }
 
@@ -274,7 +303,7 @@ impl Router {
         match self.master_of(ticket.slot, protocol) {
             Some(pipeline) => {
                 pipeline.send_owned(ticket, request);
-                pipeline.is_full().then_some(pipeline)
+                pipeline.is_crowded().then_some(pipeline)
             }
             None => {
                 ticket.trouble(request, Why::NoMaster);

@@ -13,7 +13,7 @@ use super::handshake::USER;
 use super::local::{Answer, Facts, NOT_AN_INTEGER, SYNTAX, help, shown};
 use super::state::{ReplyMode, State};
 use crate::command::Client;
-use crate::reply::texts;
+use crate::reply::{Outlet, texts};
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Protocol, write};
 
@@ -215,17 +215,22 @@ fn shown_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// Bytes that every client takes, whatever it does.
+pub(super) const CLIENT_BYTES: usize =
+    size_of::<super::Session>() + size_of::<Outlet>() + size_of::<ClientInfo>();
+
 /// Appends a client's line. What the gateway does not count is 0.
 fn describe(client: &ClientInfo, facts: &Facts<'_>, text: &mut String) {
     let command = facts.table.get(client.last_command.load(std::sync::atomic::Ordering::Relaxed));
     let command = command.map_or("NULL", |command| &command.name);
     let texts = client.texts().clone();
+    let [input, output] = client.memory();
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 \
-         multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
-         omem=0 tot-mem=0 events=r cmd={command} user=default redir=-1 resp={} lib-name={} \
+         multi=-1 watch=0 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
+         omem={output} tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} \
          lib-ver={}",
         client.id,
         shown_address(client.peer),
@@ -234,6 +239,7 @@ fn describe(client: &ClientInfo, facts: &Facts<'_>, text: &mut String) {
         client.since.elapsed().as_secs(),
         client.idle_s(facts.clients.now_s()),
         if client.is_killed() { 'A' } else { 'N' },
+        CLIENT_BYTES + input + output,
         client.protocol(),
         texts.lib_name,
         texts.lib_ver,

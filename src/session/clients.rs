@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
+use crate::reply::Outlet;
 use crate::resp::Protocol;
 
 /// All clients of the gateway.
@@ -61,6 +62,8 @@ pub struct ClientInfo {
     killed: AtomicBool,
     expired: AtomicBool,
     draining: AtomicBool,
+    /// Bytes of its input and output, when they were last looked at.
+    memory: [AtomicUsize; 2],
     texts: Mutex<Texts>,
     waker: Mutex<Option<Waker>>,
 }
@@ -105,6 +108,7 @@ impl Clients {
             killed: AtomicBool::new(false),
             expired: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            memory: Default::default(),
             texts: Mutex::default(),
             waker: Mutex::new(None),
         });
@@ -152,6 +156,18 @@ impl Clients {
 }
 
 impl ClientInfo {
+    /// Notes how much is kept for it: of its requests, and for it to read.
+    pub fn note_memory(&self, outlet: &Outlet) {
+        let [input, output] = &self.memory;
+        input.store(outlet.held_input(), Ordering::Relaxed);
+        output.store(outlet.buffered(), Ordering::Relaxed);
+    }
+
+    /// Bytes kept of its requests, and of replies for it to read; looked at once a second.
+    pub fn memory(&self) -> [usize; 2] {
+        [0, 1].map(|side| self.memory[side].load(Ordering::Relaxed))
+    }
+
     /// Notes that it has sent something, be it half a request.
     #[inline]
     pub fn stir(&self, now_s: u64) {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use super::step::Step;
 use super::{Session, info, slowlog};
+use crate::backend::Pipeline;
 use crate::command::{Command, CommandId};
 use crate::metrics::Outcome;
 use crate::reply::merge::{Make, Merge};
@@ -28,6 +29,26 @@ impl Session {
         }
         self.errand = None;
         Poll::Ready(())
+    }
+
+    /// What becomes of a request to a node that has much to answer already: it waits for its turn, or
+    /// is dropped when its client hears no more and it only reads. `None`: it may be sent.
+    #[cold]
+    pub(super) fn waits_or_is_gone(
+        &mut self,
+        command: &Command,
+        (pipeline, weight): (&Rc<Pipeline>, u32),
+    ) -> Option<Step> {
+        if self.outlet.is_deaf() && command.flags.is_readonly() {
+            return Some(Step::Done);
+        }
+        let has_room = pipeline.has_room_for(self.outlet.unanswered());
+        if has_room && pipeline.has_room_for_weight(weight) {
+            return None;
+        }
+        self.full = Some(Rc::clone(pipeline));
+        self.weight = weight;
+        Some(Step::NotYet)
     }
 
     /// Whether a request that travels beside the pipelines has to wait for those before it. Those

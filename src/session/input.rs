@@ -63,6 +63,17 @@ impl Input {
         (self.reader, self.kept)
     }
 
+    /// Bytes of its buffer.
+    pub(super) fn held(&self) -> usize {
+        self.kept.capacity()
+    }
+
+    /// Whether the client has ended the connection without closing it in good order.
+    pub(super) fn is_reset(&self) -> bool {
+        let error = self.reader.as_ref().take_error();
+        matches!(error, Ok(Some(error)) if error.kind() == std::io::ErrorKind::ConnectionReset)
+    }
+
     /// Whether there are bytes to look at before more are read.
     pub(super) fn is_unread(&self) -> bool {
         self.unread

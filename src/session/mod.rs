@@ -18,6 +18,7 @@ mod input;
 mod key_scan;
 pub mod local;
 mod moving;
+mod pace;
 pub mod seating;
 mod slowlog;
 pub mod state;
@@ -33,6 +34,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use crate::backend::{Pipeline, pipeline::OWNED_BYTES_MIN};
 use crate::command::CommandTable;
+use crate::memory::PAUSED_MIN;
 use crate::reply::{Cut, Outlet, Ticket};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
@@ -40,17 +42,13 @@ use crate::router::{Recovery, Router};
 use input::{Input, Read, SLACK_BYTES};
 pub use moving::Moving;
 use moving::Stay;
+use pace::{NotReading, OUTPUT_HIGH_WATER};
 use seating::Place;
 use state::{ReplyMode, State, Surroundings};
 use step::Step;
 
-/// Bytes waiting for a client beyond which no more of its requests are taken.
-const OUTPUT_HIGH_WATER: usize = 1 << 20;
 /// Buffers of requests taken from one client before others have their turn.
 const TURNS_MAX: usize = 8;
-/// Average size of replies, in bytes, up to which the full number of requests may be under way.
-const REPLY_BYTES_PLANNED: u64 = 4096;
-
 /// Why a client's connection ended: an index into [`crate::metrics::stats::DISCONNECTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -70,6 +68,8 @@ pub enum End {
     Failed = 6,
     /// A node's connection was lost within a reply that it had read in part.
     HalfReply = 7,
+    /// It held most for longest when there was too much in all.
+    Memory = 8,
 }
 
 /// What a session is limited by.
@@ -98,8 +98,13 @@ pub struct Session {
     sent_version: Option<u64>,
     /// A pipeline without room: nothing is read until it has some.
     full: Option<Rc<Pipeline>>,
+    /// Bytes that the reply to the request that waits for it may have, when that is known to be much.
+    weight: u32,
     /// A command that travels beside the pipelines; nothing else of the client is under way.
     errand: Option<Errand>,
+    /// Bytes that may wait for the client before it is seen to whether it reads.
+    output_mark: usize,
+    not_reading: Option<NotReading>,
     /// The client closed its side or broke the protocol: nothing more is read.
     finished: Option<End>,
     /// Scratch for the places of keys.
@@ -128,7 +133,10 @@ impl Session {
             recovery: Recovery::default(),
             sent_version: Some(0),
             full: None,
+            weight: 0,
             errand: None,
+            output_mark: OUTPUT_HIGH_WATER,
+            not_reading: None,
             finished: None,
             keys: Vec::new(),
             replies_seen: (0, 0),
@@ -191,7 +199,9 @@ impl Session {
                 self.around.router.stats().pauses.add(1);
                 return Poll::Pending;
             }
-            if self.turn(cx).is_pending() {
+            let taken = self.turn(cx);
+            self.outlet.note_input(self.input.held() + self.scanner.held());
+            if taken.is_pending() {
                 return Poll::Pending;
             }
         }
@@ -204,6 +214,7 @@ impl Session {
         match self.outlet.cut_reason() {
             Some(Cut::OutputLimit) => return Some(End::OutputLimit),
             Some(Cut::HalfReply) => return Some(End::HalfReply),
+            Some(Cut::Memory) => return Some(End::Memory),
             Some(Cut::Gone | Cut::Ended) => return Some(End::Client),
             None => {}
         }
@@ -241,72 +252,6 @@ impl Session {
         if flushed && self.outlet.is_flushed() { Poll::Ready(end) } else { Poll::Pending }
     }
 
-    /// Whether no further request may be taken now. What ends the waiting wakes the session.
-    #[inline]
-    fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
-        self.around.router.catch_up();
-        let unanswered = self.outlet.unanswered();
-        let version = Some(self.around.router.version());
-        if version != self.sent_version {
-            if unanswered > 0 {
-                self.outlet.wake_when_unanswered(Some(0));
-                return true;
-            }
-            self.sent_version = version;
-        }
-        let most = self.inflight_max();
-        if unanswered >= most {
-            self.outlet.wake_when_unanswered(Some(most / 2));
-            return true;
-        }
-        if self.outlet.buffered() > OUTPUT_HIGH_WATER && self.output_is_full(cx) {
-            return true;
-        }
-        if let Some(pipeline) = self.full.take()
-            && pipeline.is_full()
-        {
-            pipeline.wake_when_room(&self.outlet, cx.waker());
-            self.full = Some(pipeline);
-            return true;
-        }
-        self.outlet.wake_when_unanswered(None);
-        false
-    }
-
-    /// Whether too much still waits for the client after writing what its socket takes.
-    #[cold]
-    fn output_is_full(&self, cx: &mut Context<'_>) -> bool {
-        self.outlet.flush();
-        if self.outlet.buffered() <= OUTPUT_HIGH_WATER {
-            return false;
-        }
-        if self.outlet.poll_flush(cx).is_pending() {
-            return true;
-        }
-        // What is left waits for earlier replies: the next one that comes may let it go.
-        let unanswered = self.outlet.unanswered();
-        self.outlet.wake_when_unanswered(Some(unanswered.saturating_sub(1)));
-        unanswered > 0
-    }
-
-    /// How many requests may be under way: fewer for a client whose replies are large, so that
-    /// what is on its way to it stays bounded.
-    #[inline]
-    fn inflight_max(&mut self) -> usize {
-        let most = self.limits.inflight_max;
-        let written = self.outlet.bytes_written();
-        let (seen_bytes, average) = self.replies_seen;
-        if written - seen_bytes > OUTPUT_HIGH_WATER as u64 {
-            let recent = self.outlet.take_reply_average();
-            self.replies_seen = (written, recent);
-        }
-        if average <= REPLY_BYTES_PLANNED {
-            return most;
-        }
-        let planned = REPLY_BYTES_PLANNED * most as u64;
-        usize::try_from(planned / average).unwrap_or(most).clamp(1, most)
-    }
-
     /// Takes what has been read already, or reads more. Pending when there is nothing.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.input.is_unread() {
@@ -318,6 +263,10 @@ impl Session {
             return Poll::Ready(());
         }
         let shared = Rc::clone(self.around.router.shared());
+        if self.input.held() >= PAUSED_MIN && shared.ledger.budget().is_tight_for_input() {
+            shared.ledger.pause(cx.waker());
+            return Poll::Pending;
+        }
         let mut scratch = shared.scratch.borrow_mut();
         match self.input.poll_read(cx, &mut scratch) {
             Poll::Ready(Read::Scratch(count)) => {
@@ -431,7 +380,7 @@ impl Session {
         self.full.is_some()
             || self.sent_version.is_none()
             || self.outlet.has_troubles()
-            || self.outlet.buffered() > OUTPUT_HIGH_WATER
+            || self.outlet.buffered() > self.output_mark
     }
 
     /// An inline request becomes an ordinary one.

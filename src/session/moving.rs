@@ -91,7 +91,7 @@ impl Session {
     /// Takes the client away from this worker. `None`: its socket is of no use any more.
     pub fn depart(self) -> Option<Moving> {
         let (reader, unread) = self.input.into_parts();
-        let writer = Rc::into_inner(self.outlet)?.into_socket();
+        let writer = Rc::into_inner(self.outlet)?.into_socket()?;
         let stream = reader.reunite(writer).ok()?.into_std().ok()?;
         Some(Moving { stream, state: self.state, unread, place: self.stay.place })
     }

@@ -173,23 +173,36 @@ impl Session {
         if matches!(plan, Plan::Beside(_) | Plan::All(..)) && self.waits_for_earlier() {
             return Step::NotYet;
         }
-        let seq = self.ticket();
         let slot = match &plan {
             Plan::Slot(slot) => *slot,
             // It may touch keys all the same, and should find the same ones on every connection.
             Plan::Any if command.class == Class::Script => Slot::of(b""),
             _ => home,
         };
-        let about = self.about(id, command, slot);
         let router = Rc::clone(&self.around.router);
+        let master = match plan {
+            Plan::Slot(_) | Plan::Any => router.master_of(slot, self.state.protocol),
+            _ => None,
+        };
+        let weight = if command.flags.is_readonly() { router.shared().large.of(slot) } else { 0 };
+        if let Some(pipeline) = &master
+            && (pipeline.is_crowded() || weight > 0)
+            && let Some(step) = self.waits_or_is_gone(command, (pipeline, weight))
+        {
+            return step;
+        }
+        let seq = self.ticket();
+        let about = self.about(id, command, slot);
         let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
         let full = match plan {
             Plan::Slot(_) | Plan::Any if own => {
                 return Step::SendOwned(Ticket::new(Rc::clone(&self.outlet), seq, about));
             }
             Plan::Slot(_) | Plan::Any => {
-                let make = || Ticket::new(Rc::clone(&self.outlet), seq, about);
-                router.send((slot, client.protocol), frame, make)
+                router.send_by(master, (frame, weight), || {
+                    Ticket::new(Rc::clone(&self.outlet), seq, about)
+                });
+                None
             }
             Plan::Split(split) => router.send_split(client, seq, about, split, args),
             Plan::All(merge, with_replicas) => {

@@ -124,7 +124,7 @@ impl Pipeline {
     pub(super) fn append_fence(&self, state: &mut State) {
         let request = state.fences.next();
         state.ring.append(&request);
-        state.entries.push(request.len(), || None);
+        state.entries.push(request.len(), 0, || None);
         self.stats.inflight.add(1);
     }
 

@@ -11,6 +11,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::{Pipeline, State};
 use crate::backend::BackendError;
+use crate::backend::large::LARGE_MIN;
 use crate::metrics::{Bucket, Outcome};
 use crate::reply::{Answered, Ticket, Why, trouble};
 use crate::resp::{ProtocolError, ReplyScanner};
@@ -60,11 +61,14 @@ impl Pipeline {
             scratch[..kept].copy_from_slice(&state.kept);
             state.kept.clear();
         }
+        let before = state.entries.len();
         let taken = self.take_replies(&mut state, &scratch[..kept + count]);
-        let room = state.ring.bytes() <= self.shared.queue_bytes_max / 2;
+        let under_way = state.entries.len();
+        self.window.note_read(count, before.saturating_sub(under_way));
+        let has_room = state.ring.bytes() <= self.shared.queue_bytes_max / 2;
         drop(state);
-        if room && !self.waiting.borrow().is_empty() {
-            self.wake_waiting();
+        if has_room {
+            self.window.wake_some(under_way);
         }
         Poll::Ready(taken.map_err(BackendError::Protocol))
     }
@@ -117,6 +121,7 @@ impl Pipeline {
         let entry =
             state.entries.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
         state.passed_on = true;
+        state.passed_bytes += piece.len();
         if let Some(ticket) = &entry.ticket {
             ticket.piece(piece);
         }
@@ -137,7 +142,14 @@ impl Pipeline {
         state.passed_on = false;
         self.stats.requests.add(1);
         self.stats.inflight.sub(1);
+        if entry.weight > 0 {
+            self.window.take_weight(entry.weight);
+        }
+        let bytes = std::mem::take(&mut state.passed_bytes) + piece.len();
         if let Some(ticket) = &mut entry.ticket {
+            if bytes >= LARGE_MIN && ticket.repeatable {
+                self.shared.large.note(ticket.slot, bytes);
+            }
             let is_error = state.kind == b'-';
             // What is too long to come in one piece is no matter of the cluster.
             if is_error
@@ -192,5 +204,5 @@ impl Pipeline {
 fn give_back_first(state: &mut State, why: Why) {
     let Some((at, entry)) = state.entries.take_first() else { return };
     let Some(ticket) = entry.ticket else { return };
-    ticket.trouble(state.ring.get(at, entry.len).to_vec(), why);
+    ticket.trouble(state.ring.get(at, entry.len as usize).to_vec(), why);
 }

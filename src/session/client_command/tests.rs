@@ -1,6 +1,7 @@
 //! CLIENT …, byte by byte. Owns nothing but cases.
 
 use crate::reply::texts;
+use crate::session::client_command::CLIENT_BYTES;
 use crate::session::local::tests::{Gateway, NAME_ERROR};
 use crate::session::state::ReplyMode;
 
@@ -90,7 +91,7 @@ fn client_list() {
         format!(
             "id={id} addr=127.0.0.1:{} laddr=127.0.0.1:6379 fd=-1 name={name} age=0 idle=0 \
              flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 \
-             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={cmd} user=default \
+             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={CLIENT_BYTES} events=r cmd={cmd} user=default \
              redir=-1 resp={resp} lib-name={} lib-ver={}\n",
             39_999 + id,
             lib.0,

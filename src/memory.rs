@@ -1,0 +1,325 @@
+//! One budget for all buffers that can grow: clients' input and output, and requests on their way.
+//!
+//! Owns the sums: how much is in use, of which kind, and how much may be. Must not know whose a buffer
+//! is, nor what becomes of its owner when there is too much. A buffer tells of itself in steps, and a
+//! worker adds its buffers up by itself, so that a request that changes little costs nothing here:
+//! what all workers share is touched once for [`GRAIN`] bytes.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+
+use tokio::sync::Notify;
+
+/// What a worker has not told the others yet, at most, of one kind.
+const GRAIN: isize = 256 * 1024;
+/// A buffer tells of a change of at least so many bytes.
+pub const STEP: usize = 16 * 1024;
+/// From so many percent of the budget on, clients that hold much are not read from.
+const TIGHT_PERCENT: usize = 75;
+/// So many percent of the budget may be requests that have come in part.
+const INPUT_PERCENT: usize = 50;
+/// A client that holds less may always send the rest of its request.
+pub const PAUSED_MIN: usize = 64 * 1024;
+/// The part of the machine's or container's memory that is the budget when none is set.
+const DEFAULT_PERCENT: u64 = 60;
+
+/// What a buffer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Requests that have come in part.
+    Input = 0,
+    /// Requests on their way to nodes, kept until they are answered.
+    Requests = 1,
+    /// Replies for clients that have not read them, and parts of replies.
+    Output = 2,
+}
+
+/// All [`Kind`]s as label values, in order.
+pub const KINDS: [&str; 3] = ["input", "requests", "output"];
+
+/// The budget of the whole gateway.
+#[derive(Debug)]
+pub struct Budget {
+    bytes_max: usize,
+    used: [AtomicUsize; KINDS.len()],
+}
+
+impl Budget {
+    /// A budget of so many bytes.
+    pub fn new(bytes_max: usize) -> Budget {
+        Budget { bytes_max, used: Default::default() }
+    }
+
+    /// How many bytes may be in use.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// How many bytes of a kind are in use, as far as the workers have told.
+    pub fn used_by(&self, kind: Kind) -> usize {
+        self.used[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// How many bytes are in use.
+    pub fn used(&self) -> usize {
+        self.used.iter().map(|used| used.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many bytes more than there may be are in use.
+    pub fn excess(&self) -> usize {
+        self.used().saturating_sub(self.bytes_max)
+    }
+
+    /// Whether so much is in use that those who hold much should not take more.
+    pub fn is_tight(&self) -> bool {
+        self.used() >= self.bytes_max / 100 * TIGHT_PERCENT
+    }
+
+    /// Whether so many requests have come in part that large ones should not grow.
+    pub fn is_tight_for_input(&self) -> bool {
+        self.used_by(Kind::Input) >= self.bytes_max / 100 * INPUT_PERCENT || self.is_tight()
+    }
+
+    fn change(&self, kind: Kind, by: isize) {
+        let used = &self.used[kind as usize];
+        match by {
+            0.. => used.fetch_add(by.unsigned_abs(), Ordering::Relaxed),
+            // A worker takes back only what it has told before.
+            _ => used.fetch_sub(by.unsigned_abs(), Ordering::Relaxed),
+        };
+    }
+}
+
+/// What one worker uses of the budget.
+#[derive(Debug)]
+pub struct Ledger {
+    budget: Arc<Budget>,
+    untold: [Cell<isize>; KINDS.len()],
+    /// Told when the budget is exceeded.
+    exceeded: Notify,
+    /// Clients that may not send the rest of their large requests yet.
+    paused: RefCell<Vec<Waker>>,
+}
+
+impl Ledger {
+    /// A worker's ledger.
+    pub fn new(budget: Arc<Budget>) -> Rc<Ledger> {
+        let (untold, exceeded) = (Default::default(), Notify::new());
+        Rc::new(Ledger { budget, untold, exceeded, paused: RefCell::default() })
+    }
+
+    /// The budget of the whole gateway.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Returns when more is in use than may be.
+    pub async fn exceeded(&self) {
+        while self.budget.excess() == 0 {
+            self.exceeded.notified().await;
+        }
+    }
+
+    /// Wakes this client when there is room for the rest of a large request.
+    pub fn pause(&self, waker: &Waker) {
+        self.paused.borrow_mut().push(waker.clone());
+    }
+
+    /// Wakes the clients that wait for room, when there is some; called often. Says whether some wait
+    /// on.
+    pub fn resume(&self) -> bool {
+        if !self.budget.is_tight_for_input() {
+            self.paused.borrow_mut().drain(..).for_each(Waker::wake);
+        }
+        !self.paused.borrow().is_empty()
+    }
+
+    /// So many bytes more, or fewer, are in use.
+    pub fn change(&self, kind: Kind, by: isize) {
+        let untold = &self.untold[kind as usize];
+        let sum = untold.get() + by;
+        untold.set(sum);
+        if sum.abs() >= GRAIN {
+            self.tell(kind);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, kind: Kind) {
+        self.budget.change(kind, self.untold[kind as usize].take());
+        if self.budget.excess() > 0 {
+            self.exceeded.notify_one();
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        for (kind, untold) in
+            [Kind::Input, Kind::Requests, Kind::Output].into_iter().zip(&self.untold)
+        {
+            self.budget.change(kind, untold.take());
+        }
+    }
+}
+
+/// What one buffer uses of the budget; given back when dropped.
+#[derive(Debug)]
+pub struct Share {
+    ledger: Rc<Ledger>,
+    kind: Kind,
+    bytes: Cell<usize>,
+}
+
+impl Share {
+    /// Of an empty buffer.
+    pub fn new(ledger: &Rc<Ledger>, kind: Kind) -> Share {
+        Share { ledger: Rc::clone(ledger), kind, bytes: Cell::new(0) }
+    }
+
+    /// How many bytes it has told of.
+    pub fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+
+    /// The budget that it is a share of.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.ledger.budget
+    }
+
+    /// The buffer has this size now. Small changes are left for later.
+    #[inline]
+    pub fn set(&self, bytes: usize) {
+        if bytes.abs_diff(self.bytes.get()) >= STEP {
+            self.tell(bytes);
+        }
+    }
+
+    /// The buffer is empty, or as good as.
+    #[inline]
+    pub fn clear(&self) {
+        if self.bytes.get() > 0 {
+            self.tell(0);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, bytes: usize) {
+        let before = self.bytes.replace(bytes);
+        self.ledger.change(self.kind, bytes as isize - before as isize);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// The budget when none is set: a part of the memory that the container, or else the machine, has.
+pub fn default_budget() -> usize {
+    let bytes = memory_of_container().into_iter().chain(memory_of_machine()).min();
+    let share = bytes.unwrap_or(u64::MAX) / 100 * DEFAULT_PERCENT;
+    usize::try_from(share).unwrap_or(usize::MAX)
+}
+
+/// The limits of the control groups that this process is in; both versions of their files.
+fn memory_of_container() -> Option<u64> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let paths = own.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    let limits = paths.chain(["/"]).flat_map(|path| {
+        let path = path.trim_end_matches('/');
+        [
+            format!("/sys/fs/cgroup{path}/memory.max"),
+            format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"),
+        ]
+    });
+    limits.filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok()).min()
+}
+
+fn memory_of_machine() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(bytes_max: usize) -> (Arc<Budget>, Rc<Ledger>) {
+        let budget = Arc::new(Budget::new(bytes_max));
+        let ledger = Ledger::new(Arc::clone(&budget));
+        (budget, ledger)
+    }
+
+    #[test]
+    fn what_is_given_back_is_free_again() {
+        let (budget, ledger) = parts(10 << 20);
+        let share = Share::new(&ledger, Kind::Output);
+        share.set(3 << 20);
+        assert_eq!((budget.used(), budget.used_by(Kind::Output)), (3 << 20, 3 << 20));
+        share.set(1 << 20);
+        assert_eq!(budget.used(), 1 << 20);
+        drop(share);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn small_changes_are_told_together() {
+        let (budget, ledger) = parts(10 << 20);
+        let shares: Vec<Share> = (0..100).map(|_| Share::new(&ledger, Kind::Input)).collect();
+        shares.iter().for_each(|share| share.set(STEP - 1));
+        assert_eq!(budget.used(), 0);
+        shares.iter().for_each(|share| share.set(STEP));
+        let told = budget.used();
+        assert!(told > 0 && told <= 100 * STEP && told + GRAIN as usize > 100 * STEP, "{told}");
+        drop(shares);
+        drop(ledger);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn it_is_tight_before_it_is_exceeded() {
+        let (budget, ledger) = parts(8 << 20);
+        let share = Share::new(&ledger, Kind::Requests);
+        for (mib, is_tight, excess) in [(5, false, 0), (6, true, 0), (8, true, 0), (9, true, 1)] {
+            share.set(mib << 20);
+            assert_eq!((budget.is_tight(), budget.excess() >> 20), (is_tight, excess), "{mib}");
+            assert_eq!(budget.is_tight_for_input(), is_tight);
+        }
+        share.clear();
+        let input = Share::new(&ledger, Kind::Input);
+        input.set(4 << 20);
+        assert!(budget.is_tight_for_input() && !budget.is_tight());
+        ledger.pause(Waker::noop());
+        assert!(ledger.resume());
+        input.clear();
+        assert!(!ledger.resume());
+    }
+
+    #[test]
+    fn who_waits_for_too_much_learns_of_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default());
+        runtime.unwrap().block_on(async {
+            let (_, ledger) = parts(1 << 20);
+            let share = Share::new(&ledger, Kind::Output);
+            let waiter = Rc::clone(&ledger);
+            let waiting = tokio::task::spawn_local(async move { waiter.exceeded().await });
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished());
+            share.set(2 << 20);
+            waiting.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn the_default_is_a_part_of_what_there_is() {
+        let machine = memory_of_machine().unwrap();
+        let budget = default_budget() as u64;
+        assert!(budget > 0 && budget <= machine / 100 * DEFAULT_PERCENT);
+    }
+}

@@ -1,0 +1,149 @@
+//! When a client's next request may be taken.
+//!
+//! Owns what one client may have under way and waiting: requests, bytes of replies, and its turn at a
+//! node that has much to answer. Must not know what a request is.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Context;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::Session;
+use crate::reply::Cut;
+
+/// Bytes waiting for a client beyond which no more of its requests are taken.
+pub(super) const OUTPUT_HIGH_WATER: usize = 1 << 20;
+/// Requests that a client may have under way before its first reply. From then on as many more as it
+/// has got replies: what it asks for is known by then.
+const INFLIGHT_FIRST: usize = 4;
+/// A client whose socket has taken nothing for so long does not read.
+const NOT_READING_AFTER: Duration = Duration::from_millis(20);
+/// Average size of replies, in bytes, up to which the full number of requests may be under way.
+const REPLY_BYTES_PLANNED: u64 = 4096;
+
+/// Of a client whose socket takes no more.
+#[derive(Debug)]
+pub(super) struct NotReading {
+    /// Bytes written to it so far; when that grows, it reads.
+    written: u64,
+    timer: Pin<Box<Sleep>>,
+    is_over: bool,
+}
+
+impl Session {
+    /// Whether no further request may be taken now. What ends the waiting wakes the session.
+    #[inline]
+    pub(super) fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
+        self.around.router.catch_up();
+        let unanswered = self.outlet.unanswered();
+        let version = Some(self.around.router.version());
+        if version != self.sent_version {
+            if unanswered > 0 {
+                self.outlet.wake_when_unanswered(Some(0));
+                return true;
+            }
+            self.sent_version = version;
+        }
+        let most = self.inflight_max();
+        let is_new = self.outlet.answered() < self.limits.inflight_max;
+        self.outlet.hold(is_new && self.input.is_unread());
+        if unanswered >= most {
+            self.outlet.wake_when_unanswered(Some(most / 2));
+            return true;
+        }
+        if self.outlet.buffered() > self.output_mark && self.output_is_full(cx) {
+            return true;
+        }
+        if self.full.is_some() && self.waits_for_room(cx, unanswered) {
+            return true;
+        }
+        self.outlet.wake_when_unanswered(None);
+        false
+    }
+
+    /// Whether the node that the client's next request goes to has no room for it yet.
+    #[cold]
+    fn waits_for_room(&mut self, cx: &mut Context<'_>, unanswered: usize) -> bool {
+        let Some(pipeline) = self.full.take() else { return false };
+        if pipeline.has_room_for(unanswered) && pipeline.has_room_for_weight(self.weight) {
+            self.weight = 0;
+            // It may have left while it waited: then nobody wants what it has asked for.
+            if self.input.is_reset() {
+                self.outlet.cut(Cut::Gone);
+                return true;
+            }
+            return false;
+        }
+        pipeline.wake_when_room(&self.outlet, cx.waker());
+        self.full = Some(pipeline);
+        if self.input.poll_broken(cx).is_ready() {
+            self.outlet.cut(Cut::Gone);
+        }
+        true
+    }
+
+    /// Whether too much still waits for the client after writing what its socket takes.
+    #[cold]
+    fn output_is_full(&mut self, cx: &mut Context<'_>) -> bool {
+        self.outlet.flush();
+        let buffered = self.outlet.buffered();
+        if buffered <= OUTPUT_HIGH_WATER {
+            (self.output_mark, self.not_reading) = (OUTPUT_HIGH_WATER, None);
+            return false;
+        }
+        if self.outlet.poll_flush(cx).is_pending() {
+            let reads_on = self.reads_on(cx);
+            if reads_on {
+                self.output_mark = buffered + OUTPUT_HIGH_WATER;
+            }
+            return !reads_on;
+        }
+        // What is left waits for earlier replies: the next one that comes may let it go.
+        let unanswered = self.outlet.unanswered();
+        self.outlet.wake_when_unanswered(Some(unanswered.saturating_sub(1)));
+        unanswered > 0
+    }
+
+    /// Whether requests are taken of a client that does not read its replies. One that reads slowly has
+    /// to wait; one that does not read at all may want to send everything first, as with a server,
+    /// and would never read if it had to wait.
+    fn reads_on(&mut self, cx: &mut Context<'_>) -> bool {
+        let written = self.outlet.bytes_written();
+        let waiting = match &mut self.not_reading {
+            Some(waiting) if waiting.written == written => waiting,
+            other => {
+                let timer = Box::pin(tokio::time::sleep(NOT_READING_AFTER));
+                other.insert(NotReading { written, timer, is_over: false })
+            }
+        };
+        waiting.is_over = waiting.is_over || waiting.timer.as_mut().poll(cx).is_ready();
+        if waiting.is_over && self.outlet.budget().is_tight() {
+            // Looks again when there may be more room.
+            waiting.timer.as_mut().reset(Instant::now() + NOT_READING_AFTER);
+            waiting.is_over = false;
+            let _ = waiting.timer.as_mut().poll(cx);
+        }
+        waiting.is_over
+    }
+
+    /// How many requests may be under way: fewer for a client whose replies are large, so that
+    /// what is on its way to it stays bounded.
+    #[inline]
+    pub(super) fn inflight_max(&mut self) -> usize {
+        let most = self.limits.inflight_max;
+        let written = self.outlet.bytes_written();
+        let (seen_bytes, average) = self.replies_seen;
+        let most = most.min(INFLIGHT_FIRST + self.outlet.answered());
+        if written - seen_bytes > OUTPUT_HIGH_WATER as u64 {
+            let recent = self.outlet.take_reply_average();
+            self.replies_seen = (written, recent);
+        }
+        if average <= REPLY_BYTES_PLANNED {
+            return most;
+        }
+        let planned = REPLY_BYTES_PLANNED * most as u64;
+        usize::try_from(planned / average).unwrap_or(most).clamp(1, most)
+    }
+}
