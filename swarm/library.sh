@@ -8,6 +8,25 @@ export STACK
 
 say() { printf '>> %s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+# Ends with what a script says of itself at its top when --help is among its words. The first thing
+# a script does: whoever asks what a script is for does not want it to do that.
+answer_help() {
+    for word in "$@"; do
+        case "$word" in
+            -h | --help)
+                sed -n '2,/^[^#]/s/^# \{0,1\}//p' "swarm/$(basename "$0")"
+                exit 0
+                ;;
+        esac
+    done
+}
+# Ends when a word is no file to lay over the stack: an option in the wrong place, or a slip.
+need_files() {
+    for word in "$@"; do
+        case "$word" in -*) die "there is no option $word here; --help tells what there is" ;; esac
+        [ -f "$word" ] || die "there is no file $word; --help tells what is expected"
+    done
+}
 # Runs what changes something; with a dry run only tells of it.
 act() {
     if [ "$DRY_RUN" = yes ]; then
