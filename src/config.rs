@@ -80,6 +80,20 @@ pub struct ListenerConfig {
     pub bind: SocketAddr,
     /// What clients must AUTH with.
     pub password: Option<Secret>,
+    /// Whether, as long as there is no password, only clients of this machine are served.
+    pub protected_mode: bool,
+}
+
+impl ListenerConfig {
+    /// Whether only clients of this machine are served.
+    pub fn is_protected(&self) -> bool {
+        self.protected_mode && self.password.is_none()
+    }
+
+    /// Whether a client from there is turned away, as Redis's protected mode does.
+    pub fn denies(&self, peer: IpAddr) -> bool {
+        self.is_protected() && !peer.to_canonical().is_loopback()
+    }
 }
 
 /// `[admin]`: metrics, health and the status page.
@@ -247,7 +261,7 @@ impl Default for TopologyConfig {
 
 impl Default for ListenerConfig {
     fn default() -> Self {
-        ListenerConfig { bind: local(7010), password: None }
+        ListenerConfig { bind: local(7010), password: None, protected_mode: true }
     }
 }
 

@@ -114,6 +114,14 @@ pub async fn run(
             .map_err(|error| RunError::Listen(listener.bind, error))?;
         accepting.spawn(Arc::clone(&gateway).accept(index, socket));
         tracing::info!(address = %listener.bind, "accepting clients");
+        if listener.is_protected() && !listener.bind.ip().is_loopback() {
+            tracing::warn!(
+                address = %listener.bind,
+                "protected mode: there is no client password, so only clients of this machine are \
+                 served; set one with --client-password-file or password_file in [[listener]], or \
+                 say protected_mode = false to serve everybody who reaches this port"
+            );
+        }
     }
     if let Some(address) = config.admin.bind {
         let socket = server::listen(address).map_err(|error| RunError::Listen(address, error))?;

@@ -166,6 +166,8 @@ pub(super) static LISTENER_KEYS: &[Key<ListenerConfig>] = &[
         "What clients must AUTH with"),
     key("listener", "password_file", PasswordFile(|l| &mut l.password),
         "File that holds what clients must AUTH with"),
+    key("listener", "protected_mode", Switch(|l| &mut l.protected_mode),
+        "Without a password, clients that do not come from the loopback interface are told why and disconnected; false serves everybody who reaches the port"),
 ];
 
 /// Shorter names of environment variables, and the derived ones they stand for.

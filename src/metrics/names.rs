@@ -99,8 +99,8 @@ metrics! {
         "Clients accepted.";
     CLIENT_DISCONNECTS Counter Number "slotway_client_disconnects_total" ["reason"]
         "Clients gone: by themselves (client), idle, output_limit, protocol, killed, drained, failed (a fault in the gateway) or half_reply (a node was lost within a reply).";
-    REJECTED_CONNECTIONS Counter Number "slotway_rejected_connections_total" []
-        "Clients refused: clients_max reached, or no worker could take them.";
+    REJECTED_CONNECTIONS Counter Number "slotway_rejected_connections_total" ["reason"]
+        "Clients refused: as many as there may be (clients_max), from elsewhere while there is no password (denied), or no worker could take them (failed).";
     CLIENT_RECEIVED_BYTES Counter Bytes "slotway_client_received_bytes_total" []
         "Bytes read from clients.";
     CLIENT_SENT_BYTES Counter Bytes "slotway_client_sent_bytes_total" []

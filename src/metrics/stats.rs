@@ -178,6 +178,9 @@ pub struct WorkerStats {
 pub const DISCONNECTS: [&str; 8] =
     ["client", "idle", "output_limit", "protocol", "killed", "drained", "failed", "half_reply"];
 
+/// Why a client was turned away before it was one: the label values of its counter.
+pub const REJECTIONS: [&str; 3] = ["clients_max", "denied", "failed"];
+
 impl WorkerStats {
     /// A block for that many command rows; rows beyond are counted in the last one.
     pub fn new(command_rows: usize) -> WorkerStats {

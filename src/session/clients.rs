@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
+use crate::metrics::stats::REJECTIONS;
 use crate::resp::Protocol;
 
 /// All clients of the gateway.
@@ -19,7 +20,19 @@ pub struct Clients {
     clients_max: usize,
     open: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     start: Instant,
-    rejected: AtomicU64,
+    rejected: [AtomicU64; REJECTIONS.len()],
+}
+
+/// Why a client was turned away before it was one: an index into
+/// [`crate::metrics::stats::REJECTIONS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// There are as many as there may be.
+    ClientsMax = 0,
+    /// It comes from elsewhere, and the listener has no password.
+    Denied = 1,
+    /// No worker could take it.
+    Failed = 2,
 }
 
 /// A client's entry in the register: it is there until this is dropped, whoever has it then.
@@ -80,7 +93,7 @@ impl Clients {
     /// A register for at most `clients_max` clients.
     pub fn new(clients_max: usize) -> Clients {
         let (next_id, open) = (AtomicU64::new(1), Mutex::default());
-        Clients { next_id, clients_max, open, start: Instant::now(), rejected: AtomicU64::new(0) }
+        Clients { next_id, clients_max, open, start: Instant::now(), rejected: Default::default() }
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ClientInfo>>> {
@@ -91,7 +104,7 @@ impl Clients {
     pub fn enter(self: &Arc<Self>, peer: SocketAddr, local: SocketAddr) -> Option<Registration> {
         let mut open = self.open();
         if open.len() >= self.clients_max {
-            self.note_rejected();
+            self.note_rejected(Rejected::ClientsMax);
             return None;
         }
         let info = Arc::new(ClientInfo {
@@ -123,14 +136,19 @@ impl Clients {
     }
 
     /// Notes a client that was turned away.
-    pub fn note_rejected(&self) {
-        self.rejected.fetch_add(1, Ordering::Relaxed);
+    pub fn note_rejected(&self, why: Rejected) {
+        self.rejected[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many have been turned away, per reason of [`REJECTIONS`].
+    pub fn rejections(&self) -> [u64; REJECTIONS.len()] {
+        self.rejected.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// How many have been accepted, and how many turned away.
     pub fn totals(&self) -> (u64, u64) {
         let accepted = self.next_id.load(Ordering::Relaxed) - 1;
-        (accepted, self.rejected.load(Ordering::Relaxed))
+        (accepted, self.rejections().iter().sum())
     }
 
     /// All of them, by number.
