@@ -154,6 +154,8 @@ pub struct Timeouts {
 pub struct Routing {
     /// What is done with a command whose keys are in several slots.
     pub cross_slot: CrossSlot,
+    /// What is not denied, though it acts on nodes behind the gateway's back: names of commands.
+    pub allow_commands: Vec<String>,
 }
 
 /// What is done with a command whose keys are in several slots.
@@ -305,7 +307,7 @@ impl Default for Timeouts {
 
 impl Default for Routing {
     fn default() -> Self {
-        Routing { cross_slot: CrossSlot::Split }
+        Routing { cross_slot: CrossSlot::Split, allow_commands: Vec::new() }
     }
 }
 

@@ -57,6 +57,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use backend::NodeBook;
+use command::guarded::Allowed;
 use config::Config;
 use keeper::{Keeper, KeeperError};
 use metrics::WorkerStats;
@@ -77,6 +78,8 @@ pub enum RunError {
     Listen(SocketAddr, io::Error),
     /// A worker thread cannot be started.
     Worker(io::Error),
+    /// What is to be allowed cannot be.
+    Allow(String),
     /// The cluster is not kept.
     Keeper(KeeperError),
     /// It was told to stop before the cluster was whole.
@@ -88,6 +91,7 @@ impl fmt::Display for RunError {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Allow(why) => write!(f, "routing.allow_commands: {why}"),
             Self::Keeper(error) => write!(f, "{error}"),
             Self::Stopped(why) => write!(f, "stopped before the cluster was whole: {why}"),
         }
@@ -197,6 +201,7 @@ pub async fn preview_keep(config: &Config) -> Result<String, RunError> {
 fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let count = if config.workers == 0 { cores } else { config.workers };
+    let allowed = Allowed::of(&config.routing.allow_commands).map_err(RunError::Allow)?;
     let config = Arc::new(config);
     let topology = Arc::new(Topology::default());
     let clients = Arc::new(Clients::new(config.limits.clients_max));
@@ -214,6 +219,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
         stats: (0..count).map(|_| stats()).collect(),
         seating: Arc::new(Seating::new(count, in_use)),
         held: Arc::new(Held::new(config.limits.held_bytes_max)),
+        allowed: Arc::new(allowed),
     };
     let workers = worker::start_all(&parts).map_err(RunError::Worker)?;
     tracing::info!(workers = count, version = version::VERSION, "slotway starts");

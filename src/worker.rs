@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::backend::{Identity, NodeBook, Pipelines, Shared};
 use crate::clock::Clock;
+use crate::command::guarded::Allowed;
 use crate::config::Config;
 use crate::metrics::WorkerStats;
 use crate::reply::{Cut, Flusher, Outlet};
@@ -110,6 +111,8 @@ pub struct Parts {
     pub seating: Arc<Seating>,
     /// What the whole gateway holds for slots without a master.
     pub held: Arc<Held>,
+    /// What the configuration allows of what is denied else.
+    pub allowed: Arc<Allowed>,
 }
 
 /// The ways to all workers; they do not keep a worker from ending.
@@ -267,6 +270,7 @@ impl Workbench {
                 clients: Arc::clone(&parts.clients),
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
+                allowed: Arc::clone(&parts.allowed),
                 stats: Arc::clone(&parts.stats),
                 seating: Arc::clone(&parts.seating),
                 worker: index,

@@ -155,3 +155,19 @@ fn a_keeper_is_told_its_nodes() {
         assert!(error.starts_with(said), "{error}");
     }
 }
+
+#[test]
+fn what_cannot_be_allowed_is_a_problem_of_the_configuration() {
+    let given = |names| [("SLOTWAY_ROUTING_ALLOW_COMMANDS", names)];
+    let line = "slotway run --seed a";
+    let config = run(line, &given("migrate, config set dir"));
+    assert_eq!(config.routing.allow_commands, ["migrate", "config set dir"]);
+    for names in ["migrate,nonsense", "config set", "shutdown", "get", "config set requirepass"] {
+        for line in [line, "slotway check-config"] {
+            let error = parsed(line, &given(names)).unwrap_err().to_string();
+            let named = names.rsplit(',').next().unwrap();
+            let start = "SLOTWAY_ROUTING_ALLOW_COMMANDS: routing.allow_commands: ";
+            assert!(error.starts_with(&format!("{start}\"{named}\" ")), "{error}");
+        }
+    }
+}

@@ -131,6 +131,8 @@ pub(super) static KEYS: &[Key<Config>] = &[
 
     key("routing", "cross_slot", Field::CrossSlot(|c| &mut c.routing.cross_slot),
         "Commands whose keys are in several slots: split them where that is exact, or refuse all"),
+    key("routing", "allow_commands", Field::Names(|c| &mut c.routing.allow_commands),
+        "What is denied unless it is named here, because it acts on nodes behind the gateway's back: \"migrate\", \"config set dir\" and others"),
 
     key("keeper", "nodes", Seeds(|c| &mut c.keeper.nodes),
         "All nodes of the cluster that `slotway keeper` forms and heals"),

@@ -59,6 +59,14 @@ pub struct Loaded {
     pub(super) places: BTreeMap<(String, usize), Place>,
 }
 
+impl Loaded {
+    /// That the value of an option, given as `section.key`, means nothing to the part it is for.
+    pub fn objection(&self, option: &str, why: &str) -> ConfigError {
+        let place = self.places.get(&(option.to_owned(), 0)).cloned().unwrap_or(Place::Default);
+        ConfigError { problems: vec![Problem { place, text: format!("{option}: {why}") }] }
+    }
+}
+
 /// Reads everything, and either has a configuration or all its problems.
 pub fn load(given: &Given, purpose: Purpose) -> Result<Loaded, ConfigError> {
     let mut draft = Draft::default();

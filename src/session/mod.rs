@@ -9,7 +9,6 @@ mod client_command;
 pub mod clients;
 mod command_command;
 mod config_get;
-mod config_set;
 mod errand;
 pub mod glob;
 mod handshake;

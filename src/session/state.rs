@@ -10,6 +10,7 @@ use super::clients::{ClientInfo, Clients};
 use super::info::{self, Own};
 use super::seating::Seating;
 use super::transaction::Transaction;
+use crate::command::guarded::Allowed;
 use crate::metrics::WorkerStats;
 use crate::resp::Protocol;
 use crate::router::Router;
@@ -62,6 +63,8 @@ pub struct Surroundings {
     pub password: Option<String>,
     /// Where its listener listens.
     pub port: u16,
+    /// What the configuration allows of what is denied else.
+    pub allowed: Arc<Allowed>,
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
     /// Which worker a client belongs to.

@@ -19,6 +19,7 @@ fn parts(workers: usize) -> Parts {
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new(rows))).collect(),
         seating: Arc::new(Seating::new(workers, 1)),
         held: Arc::new(Held::new(config.limits.held_bytes_max)),
+        allowed: Arc::default(),
         config,
         topology,
     }

@@ -27,6 +27,7 @@ fn gateway() -> Gateway {
         stats: (0..2).map(|_| Arc::new(WorkerStats::new(topology.table().load().len()))).collect(),
         seating: Arc::new(Seating::new(2, 1)),
         held: Arc::new(Held::new(config.limits.held_bytes_max)),
+        allowed: Arc::default(),
     };
     let workers = worker::start_all(&parts).unwrap();
     Gateway::new(config, topology, clients, book, workers, parts.seating)
