@@ -204,7 +204,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     let allowed = Allowed::of(&config.routing.allow_commands).map_err(RunError::Allow)?;
     let config = Arc::new(config);
     let topology = Arc::new(Topology::default());
-    let clients = Arc::new(Clients::new(config.limits.clients_max));
+    let clients = Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay));
     let book = Arc::new(NodeBook::default());
     // Rows that a live server adds to the table later are counted as "other".
     let rows = topology.table().load().len();

@@ -92,6 +92,9 @@ fn set_clients(scrape: &mut Scrape<'_>, gateway: &Gateway) {
     for (reason, count) in REJECTIONS.into_iter().zip(gateway.clients.rejections()) {
         scrape.counter(&names::REJECTED_CONNECTIONS, &[reason], count);
     }
+    let (failed, delayed) = gateway.clients.attempts().totals();
+    scrape.counter(&names::FAILED_AUTHS, &[], failed);
+    scrape.counter(&names::DELAYED_AUTHS, &[], delayed);
     for (index, reason) in DISCONNECTS.into_iter().enumerate() {
         let count = sum(gateway, |stats| &stats.disconnects[index]);
         scrape.counter(&names::CLIENT_DISCONNECTS, &[reason], count);

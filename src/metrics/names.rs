@@ -101,6 +101,10 @@ metrics! {
         "Clients gone: by themselves (client), idle, output_limit, protocol, killed, drained, failed (a fault in the gateway) or half_reply (a node was lost within a reply).";
     REJECTED_CONNECTIONS Counter Number "slotway_rejected_connections_total" ["reason"]
         "Clients refused: as many as there may be (clients_max), from elsewhere while there is no password (denied), or no worker could take them (failed).";
+    FAILED_AUTHS Counter Number "slotway_failed_auths_total" []
+        "AUTHs, also those of HELLO, with a wrong user or password.";
+    DELAYED_AUTHS Counter Number "slotway_delayed_auths_total" []
+        "AUTHs, right or wrong, that waited because others of the same address had failed.";
     CLIENT_RECEIVED_BYTES Counter Bytes "slotway_client_received_bytes_total" []
         "Bytes read from clients.";
     CLIENT_SENT_BYTES Counter Bytes "slotway_client_sent_bytes_total" []

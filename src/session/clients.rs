@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::attempts::Attempts;
 use crate::metrics::stats::REJECTIONS;
 use crate::resp::Protocol;
 
@@ -21,6 +22,7 @@ pub struct Clients {
     open: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     start: Instant,
     rejected: [AtomicU64; REJECTIONS.len()],
+    attempts: Attempts,
 }
 
 /// Why a client was turned away before it was one: an index into
@@ -90,10 +92,18 @@ pub struct Texts {
 }
 
 impl Clients {
-    /// A register for at most `clients_max` clients.
-    pub fn new(clients_max: usize) -> Clients {
+    /// A register for at most `clients_max` clients, none of whom waits longer than `auth_delay`
+    /// for an AUTH to be looked at.
+    pub fn new(clients_max: usize, auth_delay: Duration) -> Clients {
         let (next_id, open) = (AtomicU64::new(1), Mutex::default());
-        Clients { next_id, clients_max, open, start: Instant::now(), rejected: Default::default() }
+        Clients {
+            next_id,
+            clients_max,
+            open,
+            start: Instant::now(),
+            rejected: Default::default(),
+            attempts: Attempts::new(auth_delay),
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ClientInfo>>> {
@@ -123,6 +133,11 @@ impl Clients {
         });
         open.insert(info.id, Arc::clone(&info));
         Some(Registration { clients: Arc::clone(self), info })
+    }
+
+    /// The failed AUTHs of late.
+    pub fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// How many there are.

@@ -85,7 +85,7 @@ impl Facts<'_> {
             }
             Local::Select => return select(args, out),
             Local::Hello => return handshake::hello(args, state, self, out),
-            Local::Auth => return handshake::auth(args, state, self.password, out),
+            Local::Auth => return handshake::auth(args, state, self, out),
             Local::Role => {
                 write::array_len(out, 3);
                 write::bulk(out, b"master");

@@ -5,6 +5,7 @@
 //! slot. Invariants: requests are taken in the order in which they came; none is taken while an
 //! earlier one is in trouble, nor while earlier ones travel by an older map.
 
+pub mod attempts;
 mod client_command;
 pub mod clients;
 mod command_command;
@@ -22,6 +23,7 @@ mod slowlog;
 pub mod state;
 mod step;
 pub mod transaction;
+mod trying;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -42,6 +44,7 @@ use moving::Stay;
 use seating::Place;
 use state::{ReplyMode, State, Surroundings};
 use step::Step;
+use trying::Trying;
 
 /// Bytes waiting for a client beyond which no more of its requests are taken.
 const OUTPUT_HIGH_WATER: usize = 1 << 20;
@@ -105,6 +108,7 @@ pub struct Session {
     keys: Vec<u32>,
     replies_seen: (u64, u64),
     stay: Stay,
+    trying: Trying,
 }
 
 impl Session {
@@ -132,6 +136,7 @@ impl Session {
             keys: Vec::new(),
             replies_seen: (0, 0),
             stay: Stay::new(place),
+            trying: Trying::default(),
         }
     }
 
@@ -170,6 +175,9 @@ impl Session {
                 if may_leave && self.input.poll_closed(cx).is_ready() {
                     return Poll::Ready(Some(End::Client));
                 }
+                return Poll::Pending;
+            }
+            if self.waits_to_try(cx) {
                 return Poll::Pending;
             }
             if self.state.info.is_draining() && self.input.is_at_boundary() {

@@ -26,7 +26,7 @@ pub(super) enum Step {
     Done,
     /// It is large and alone in its buffer: the caller sends it with this ticket.
     SendOwned(Ticket),
-    /// Nothing: it has to come again when all before it has been answered.
+    /// Nothing: it has to come again, when all before it has been answered or its time has come.
     NotYet,
 }
 
@@ -78,6 +78,7 @@ impl Session {
             Handling::ConfigSet | Handling::Guarded(_) => {
                 return self.carry_out_if_allowed(id, command, args, frame);
             }
+            Handling::Local(what) if self.tries_too_soon(what, args) => return Some(Step::NotYet),
             Handling::Local(what) => self.answer(id, what, args),
             Handling::Refuse(why) => {
                 if why == Refusal::Multi {

@@ -14,7 +14,7 @@ fn parts(workers: usize) -> Parts {
     let topology = Arc::new(Topology::default());
     let rows = topology.table().load().len();
     Parts {
-        clients: Arc::new(Clients::new(config.limits.clients_max)),
+        clients: Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay)),
         book: Arc::new(NodeBook::default()),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new(rows))).collect(),
         seating: Arc::new(Seating::new(workers, 1)),

@@ -119,3 +119,68 @@ fn each_way_out_is_one() {
         assert_eq!(denied, 0, "{flags:?} {variables:?}");
     }
 }
+
+const PASSWORD: &str = "a fine password";
+const WRONG: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+/// A gateway with a password, whose log has everything.
+fn guarded_door(variables: &[(&str, &str)]) -> Door {
+    let common = [("SLOTWAY_LISTENER_PASSWORD", PASSWORD), ("SLOTWAY_LOG_LEVEL", "debug")];
+    Door::open(&["--workers", "1"], &[&common[..], variables].concat())
+}
+
+#[test]
+fn who_fails_again_and_again_waits_and_nobody_else() {
+    let door = guarded_door(&[]);
+    let (mut guest, mut guesser) = (door.at_home(), door.at_home());
+    assert_eq!(guest.ask(&["AUTH", PASSWORD]), Reply::ok());
+    for nth in 0..4 {
+        assert_eq!(guesser.ask(&["AUTH", &format!("guess-{nth}")]).error(), WRONG);
+    }
+    assert_eq!(guesser.ask(&["HELLO", "3", "AUTH", "default", "guess-4"]).error(), WRONG);
+    let failed = "slotway_failed_auths_total";
+    let delayed = "slotway_delayed_auths_total";
+    assert_eq!((door.count(failed), door.count(delayed)), (5, 0));
+    for nth in 5..8 {
+        let guess = format!("guess-{nth}");
+        let reply = if nth % 2 == 0 {
+            guesser.ask(&["AUTH", &guess])
+        } else {
+            guesser.ask(&["HELLO", "3", "AUTH", "default", &guess])
+        };
+        assert_eq!(reply.error(), WRONG);
+    }
+    assert_eq!((door.count(failed), door.count(delayed)), (8, 3));
+    // The right password waits as well, or an answer that does not come would tell that it is wrong.
+    let mut late = door.at_home();
+    assert_eq!(late.ask(&["AUTH", PASSWORD]), Reply::ok());
+    assert_eq!(late.line("PING"), Reply::Simple("PONG".into()));
+    assert_eq!(guest.line("PING"), Reply::Simple("PONG".into()));
+    assert_eq!((door.count(failed), door.count(delayed)), (8, 4));
+    let said = door.process.said();
+    assert_eq!(said.matches("AUTH fails again and again").count(), 1, "{said}");
+    assert!(!said.contains("guess-") && !said.contains(PASSWORD), "{said}");
+}
+
+/// However many guesses a client sends at once, one is looked at, and the rest is not even read.
+#[test]
+fn guesses_in_a_pipeline_are_not_taken_in() {
+    let door = guarded_door(&[]);
+    let mut guest = door.at_home();
+    assert_eq!(guest.ask(&["AUTH", PASSWORD]), Reply::ok());
+    let mut guesser = TcpStream::connect(("127.0.0.1", door.port)).unwrap();
+    guesser.set_nonblocking(true).unwrap();
+    let guesses = b"*2\r\n$4\r\nAUTH\r\n$5\r\nwrong\r\n".repeat(1_000_000);
+    let mut sent = 0;
+    crate::support::until("it has waited a few times, with all that it can send", || {
+        while let Ok(count) = guesser.write(&guesses[sent..]) {
+            sent += count;
+        }
+        assert_eq!(guest.line("PING"), Reply::Simple("PONG".into()));
+        door.count("slotway_delayed_auths_total") >= 4
+    });
+    let (taken, failed) = ("slotway_client_received_bytes_total", "slotway_failed_auths_total");
+    let (taken, failed) = (door.count(taken), door.count(failed));
+    assert!(taken < 600 * 1024 && taken < sent as u64, "{taken} bytes of {sent} were read");
+    assert!(failed < 100, "{failed} guesses were looked at");
+}

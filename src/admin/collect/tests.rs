@@ -17,7 +17,7 @@ use crate::worker::{self, Parts};
 fn gateway() -> Gateway {
     let config = Arc::new(Config::default());
     let topology = Arc::new(Topology::default());
-    let clients = Arc::new(Clients::new(10));
+    let clients = Arc::new(Clients::new(10, config.timeouts.auth_delay));
     let book = Arc::new(NodeBook::default());
     let parts = Parts {
         config: Arc::clone(&config),
