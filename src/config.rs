@@ -135,6 +135,8 @@ pub struct Limits {
 pub struct Timeouts {
     /// A client that says nothing for so long is disconnected; `None` is never.
     pub idle: Option<Duration>,
+    /// For AUTH, from the connection on; `None` is for ever.
+    pub auth: Option<Duration>,
     /// Longest that an AUTH waits because others of the same address have failed.
     pub auth_delay: Duration,
     /// For a connection to a node.
@@ -297,6 +299,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Timeouts {
             idle: None,
+            auth: Some(Duration::from_secs(10)),
             auth_delay: Duration::from_secs(1),
             connect: Duration::from_secs(1),
             failover_wait: Duration::from_secs(10),

@@ -132,7 +132,7 @@ pub async fn run(
         tasks.spawn(admin::serve(Arc::clone(&gateway), socket));
         tracing::info!(%address, "metrics and health are served");
     }
-    tasks.spawn(Arc::clone(&gateway).end_idle());
+    tasks.spawn(Arc::clone(&gateway).end_overdue());
     tasks.spawn(server::memory::give_back());
     tasks.spawn(worker::staffing::keep(
         gateway.workers.iter().map(|worker| Arc::clone(&worker.stats)).collect(),

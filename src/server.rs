@@ -156,6 +156,9 @@ impl Gateway {
         let Some(registration) = self.clients.enter(peer, local) else {
             return say_and_close(stream, texts::MAX_CLIENTS);
         };
+        if config.password.is_some() {
+            registration.info().expect_password(self.clients.now_s());
+        }
         let placed = prepare(stream).and_then(|stream| {
             self.place(Arrival::new(stream, registration, listener, self.seating.give()))
         });
@@ -177,14 +180,26 @@ impl Gateway {
         Err(io::Error::other("no worker can take it"))
     }
 
-    /// Ends idle clients, for ever, when there is a limit.
-    pub async fn end_idle(self: Arc<Self>) {
-        let Some(limit) = self.config.timeouts.idle else { return };
+    /// Ends clients that are idle or owe their password, for ever, where there are limits.
+    pub async fn end_overdue(self: Arc<Self>) {
+        let idle = self.config.timeouts.idle;
+        let has_password = self.config.listeners.iter().any(|listener| listener.password.is_some());
+        let auth = self.config.timeouts.auth.filter(|_| has_password);
+        let Some(least) = idle.into_iter().chain(auth).min() else { return };
         loop {
-            sleep(Duration::from_secs(1).min(limit)).await;
-            let ended = self.clients.kill_idle(limit.as_secs());
-            if ended > 0 {
-                tracing::debug!(ended, "closed idle clients");
+            sleep(Duration::from_secs(1).min(least)).await;
+            if let Some(limit) = auth {
+                let now_s = self.clients.now_s();
+                let ended = self.clients.kill_strangers(now_s, limit.as_secs());
+                if ended > 0 {
+                    tracing::debug!(ended, "closed clients that did not say the password in time");
+                }
+            }
+            if let Some(limit) = idle {
+                let ended = self.clients.kill_idle(limit.as_secs());
+                if ended > 0 {
+                    tracing::debug!(ended, "closed idle clients");
+                }
             }
         }
     }

@@ -116,6 +116,8 @@ pub(super) static KEYS: &[Key<Config>] = &[
 
     key("timeouts", "idle", TimeOrNever(|c| &mut c.timeouts.idle),
         "A client that says nothing for so long is disconnected; 0 is never"),
+    key("timeouts", "auth", TimeOrNever(|c| &mut c.timeouts.auth),
+        "A client of a listener with a password that has not given it for so long is disconnected, whatever else it sends; looked at once a second; 0 is never"),
     key("timeouts", "auth_delay", Time(|c| &mut c.timeouts.auth_delay, Duration::ZERO),
         "Longest that an AUTH waits because others of the same address have failed; 0 makes none wait"),
     key("timeouts", "connect", Time(|c| &mut c.timeouts.connect, MS),

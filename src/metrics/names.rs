@@ -98,7 +98,7 @@ metrics! {
     CLIENT_CONNECTIONS_TOTAL Counter Number "slotway_client_connections_total" []
         "Clients accepted.";
     CLIENT_DISCONNECTS Counter Number "slotway_client_disconnects_total" ["reason"]
-        "Clients gone: by themselves (client), idle, output_limit, protocol, killed, drained, failed (a fault in the gateway) or half_reply (a node was lost within a reply).";
+        "Clients gone: by themselves (client), idle, output_limit, protocol, killed, drained, failed (a fault in the gateway), half_reply (a node was lost within a reply) or no_auth (no password in time).";
     REJECTED_CONNECTIONS Counter Number "slotway_rejected_connections_total" ["reason"]
         "Clients refused: as many as there may be (clients_max), from elsewhere while there is no password (denied), or no worker could take them (failed).";
     FAILED_AUTHS Counter Number "slotway_failed_auths_total" []

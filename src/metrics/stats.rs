@@ -175,8 +175,17 @@ pub struct WorkerStats {
 }
 
 /// Why a client's connection ended: the label values of its counter.
-pub const DISCONNECTS: [&str; 8] =
-    ["client", "idle", "output_limit", "protocol", "killed", "drained", "failed", "half_reply"];
+pub const DISCONNECTS: [&str; 9] = [
+    "client",
+    "idle",
+    "output_limit",
+    "protocol",
+    "killed",
+    "drained",
+    "failed",
+    "half_reply",
+    "no_auth",
+];
 
 /// Why a client was turned away before it was one: the label values of its counter.
 pub const REJECTIONS: [&str; 3] = ["clients_max", "denied", "failed"];

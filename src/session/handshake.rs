@@ -41,7 +41,7 @@ pub(super) fn auth(
     if !admits(facts.password, user, given) {
         return Err(refused(state, facts));
     }
-    state.authenticated = true;
+    state.let_in();
     out.extend_from_slice(write::OK);
     Ok(())
 }
@@ -81,7 +81,7 @@ pub(super) fn hello(
         if !admits(facts.password, user, given) {
             return Err(refused(state, facts));
         }
-        state.authenticated = true;
+        state.let_in();
     }
     if !state.authenticated {
         return Err(HELLO_NO_AUTH.into());

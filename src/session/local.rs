@@ -106,7 +106,9 @@ impl Facts<'_> {
     fn reset(&self, state: &mut State) {
         state.protocol = Protocol::Resp2;
         state.info.set_protocol(Protocol::Resp2);
-        state.authenticated = self.password.is_none();
+        if self.password.is_some() {
+            state.put_out(self.clients.now_s());
+        }
         state.info.texts().name.clear();
         // A skip stays in force for this very reply, as in Redis.
         if state.replies == ReplyMode::Off {

@@ -38,6 +38,7 @@ use crate::reply::{Cut, Outlet, Ticket};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
 use crate::router::{Recovery, Router};
+use clients::Overdue;
 use input::{Input, Read, SLACK_BYTES};
 pub use moving::Moving;
 use moving::Stay;
@@ -72,6 +73,8 @@ pub enum End {
     Failed = 6,
     /// A node's connection was lost within a reply that it had read in part.
     HalfReply = 7,
+    /// It did not say the password in time.
+    Stranger = 8,
 }
 
 /// What a session is limited by.
@@ -218,12 +221,11 @@ impl Session {
         if info.is_killed() {
             return Some(End::Killed);
         }
-        if info.is_expired() {
-            if self.outlet.unanswered() == 0 {
-                return Some(End::Idle);
-            }
-            // It is the client who waits.
-            info.spare(self.around.router.shared().clock.tick() / 1_000_000);
+        match info.overdue()? {
+            Overdue::Password if !self.state.authenticated => return Some(End::Stranger),
+            Overdue::Idle if self.outlet.unanswered() == 0 => return Some(End::Idle),
+            // It has said it meanwhile; or it is the client who waits.
+            _ => info.spare(self.around.router.shared().clock.tick() / 1_000_000),
         }
         None
     }

@@ -41,6 +41,20 @@ impl State {
     }
 }
 
+impl State {
+    /// It may send commands.
+    pub(super) fn let_in(&mut self) {
+        self.authenticated = true;
+        self.info.welcome();
+    }
+
+    /// It has to say its password again.
+    pub(super) fn put_out(&mut self, now_s: u64) {
+        self.authenticated = false;
+        self.info.expect_password(now_s);
+    }
+}
+
 /// CLIENT REPLY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyMode {

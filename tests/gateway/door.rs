@@ -184,3 +184,33 @@ fn guesses_in_a_pipeline_are_not_taken_in() {
     assert!(taken < 600 * 1024 && taken < sent as u64, "{taken} bytes of {sent} were read");
     assert!(failed < 100, "{failed} guesses were looked at");
 }
+
+/// Whatever a client sends, it has so long to say the password; then all it has sent is gone.
+#[test]
+fn who_does_not_say_the_password_in_time_is_disconnected() {
+    let door = guarded_door(&[("SLOTWAY_TIMEOUTS_AUTH", "1s")]);
+    let mut guest = door.at_home();
+    assert_eq!(guest.ask(&["AUTH", PASSWORD]), Reply::ok());
+    let mut silent = door.at_home();
+    let mut half = door.at_home();
+    half.send(b"*2\r\n$4\r\nAUTH\r\n$16000\r\nhalf of it");
+    let mut leaving = door.at_home();
+    assert_eq!(leaving.ask(&["AUTH", PASSWORD]), Reply::ok());
+    assert_eq!(leaving.line("RESET"), Reply::Simple("RESET".into()));
+    // One that never stops talking: its requests are answered until its time is over.
+    let mut talking = TcpStream::connect(("127.0.0.1", door.port)).unwrap();
+    talking.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = [0; 1024];
+    let is_answered = |stream: &mut TcpStream, answer: &mut [u8]| {
+        stream.write_all(b"PING\r\n").is_ok() && matches!(stream.read(answer), Ok(1..))
+    };
+    while is_answered(&mut talking, &mut answer) {
+        assert!(answer.starts_with(b"-NOAUTH"));
+    }
+    assert!(silent.is_closed() && half.is_closed() && leaving.is_closed());
+    assert_eq!(guest.line("PING"), Reply::Simple("PONG".into()));
+    crate::support::until("all four are counted", || {
+        door.count("slotway_client_disconnects_total{reason=\"no_auth\"}") == 4
+    });
+    assert_eq!(door.count("slotway_client_connections"), 1);
+}
