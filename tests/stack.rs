@@ -211,3 +211,75 @@ fn no_script_begins_with_words_it_does_not_know() {
         }
     }
 }
+
+/// A stranger who reads the repository learns no password of any stack.
+#[test]
+fn no_password_is_in_the_repository_and_without_one_there_is_no_stack() {
+    let files = fs::read_dir(root().join("swarm")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<String> = files.map(|name| name.to_string_lossy().into_owned()).collect();
+    let found: Vec<_> = names.iter().filter(|name| name.ends_with("-password")).collect();
+    assert_eq!(found, ["rotate-password"], "{names:?}");
+    assert!(text(".gitignore").lines().any(|line| line == "/swarm/local"));
+    for file in ["swarm/stack.yml", "swarm/bench.yml"] {
+        let text = text(file);
+        let (_, secrets) = text.split_once("\nsecrets:\n").unwrap();
+        let (names, files): (Vec<_>, Vec<_>) = (
+            secrets.lines().filter(|line| line.contains(" name: ")).collect(),
+            secrets.lines().filter(|line| line.contains(" file: ")).collect(),
+        );
+        assert!(!names.is_empty() && names.len() == files.len(), "{secrets}");
+        for line in [names, files].concat() {
+            // Whatever else stands there, the last variable must be given.
+            let last = line.rsplit("${").next().unwrap();
+            // A `-` in the words behind it would make a default of what follows.
+            let is_needed = last.contains("PASSWORD_") && last.contains(":?");
+            assert!(is_needed && !last.contains('-'), "{file}: {line}");
+        }
+    }
+    let gateway = text("swarm/slotway.toml");
+    let (_, listener) = gateway.split_once("[[listener]]").unwrap();
+    assert!(listener.contains("password_file = \"/run/secrets/client_password\""), "{listener}");
+    assert!(!gateway.contains("protected_mode"), "{gateway}");
+}
+
+#[test]
+fn passwords_are_made_once_at_random_and_not_shown() {
+    use std::os::unix::fs::PermissionsExt;
+    let (bare, other) = (Bare::new(), Bare::new());
+    let made = |bare: &Bare| -> Vec<String> {
+        let done = bare.run(&bare.root().join("swarm/deploy"), &["--variables"]);
+        let said = format!(
+            "{}{}",
+            String::from_utf8(done.stdout).unwrap(),
+            String::from_utf8(done.stderr).unwrap()
+        );
+        assert!(done.status.success(), "{said}");
+        let read = |name: &str| {
+            let file = bare.root().join("swarm/local").join(name);
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+            assert!(said.contains(&format!("='{}'", file.display())), "{said}");
+            let password = fs::read_to_string(&file).unwrap();
+            assert!(!said.contains(&password), "it is shown: {said}");
+            assert!(password.len() == 64 && password.bytes().all(|b| b.is_ascii_hexdigit()));
+            password
+        };
+        ["redis-password", "client-password"].map(read).to_vec()
+    };
+    let first = made(&bare);
+    assert_eq!(made(&bare), first, "made twice");
+    let all: BTreeSet<String> = [first, made(&other)].concat().into_iter().collect();
+    assert_eq!(all.len(), 4, "not at random");
+    // A dry run, and a file that is named and is not there, make none.
+    let bare = Bare::new();
+    let deploy = bare.root().join("swarm/deploy");
+    let before = bare.paths();
+    bare.run(&deploy, &["--dry-run"]);
+    let mut missing = Command::new(&deploy);
+    let missing = missing.env("REDIS_PASSWORD_FILE", "none").env("CLIENT_PASSWORD_FILE", "none");
+    let done = missing.output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(!done.status.success() && said.contains("there is no password in"), "{said}");
+    let docker = bare.root().join("bin/docker.called");
+    let after: BTreeSet<_> = bare.paths().into_iter().filter(|path| *path != docker).collect();
+    assert_eq!(after, before);
+}
