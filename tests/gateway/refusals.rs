@@ -164,6 +164,40 @@ fn what_is_allowed_by_name_is_carried_out() {
     client.assert_in_step();
 }
 
+/// What the README says of a user of the gateway's own at the nodes, which binds scripts, too.
+#[test]
+fn a_user_of_its_own_keeps_scripts_from_the_cluster() {
+    let readme = include_str!("../../README.md");
+    let rules = readme.lines().find(|line| line.starts_with("ACL SETUSER slotway ")).unwrap();
+    let site = Site::start(6, &[]);
+    for node in 0..6 {
+        assert_eq!(site.cluster.node(node).line(&rules.replace("PASSWORD", "secret")), Reply::ok());
+    }
+    let gateway = site.cluster.gateway(&[
+        ("SLOTWAY_TOPOLOGY_USERNAME", "slotway"),
+        ("SLOTWAY_TOPOLOGY_PASSWORD", "secret"),
+    ]);
+    let mut client = gateway.client();
+    let script = |call: &str| format!("return redis.call({call})");
+    let bump = script("'CLUSTER','BUMPEPOCH'");
+    let text = site.gateway.client().ask(&["EVAL", &bump, "1", "a"]);
+    assert!(!matches!(text, Reply::Error(_)), "no rules were needed: {text:?}");
+    for script in
+        [bump, script("'CLUSTER','DELSLOTS','5'"), script("'MIGRATE','h','1','a','0','1'")]
+    {
+        let text = client.ask(&["EVAL", &script, "1", "a"]);
+        assert!(text.error().contains("can't run this command"), "{script}: {text:?}");
+    }
+    for line in ["SET own:a 1", "MSET own:a 1 own:b 2 own:c 3", "FLUSHALL", "CONFIG SET hz 10"] {
+        assert_eq!(client.line(line), Reply::ok(), "{line}");
+    }
+    for line in
+        ["DBSIZE", "SCAN 0", "KEYS *", "INFO", "EVAL return(1) 0", "CONFIG GET hz", "SLOWLOG LEN"]
+    {
+        assert!(!matches!(client.line(line), Reply::Error(_)), "{line}");
+    }
+}
+
 #[test]
 fn refusals_keep_their_place_in_a_pipeline() {
     let mut client = client();
