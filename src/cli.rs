@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::command::guarded::Allowed;
 use crate::config::{Config, ConfigError, Given, Loaded, Purpose, load};
 use crate::local::LocalOptions;
 use flags::{
@@ -67,8 +68,14 @@ pub fn parse(
 ) -> Result<Invocation, CliError> {
     let cli = Cli::try_parse_from(arguments).map_err(CliError::Usage)?;
     let read = |file, flags, purpose| {
-        load(&Given { file, environment, flags }, purpose).map_err(CliError::Config)
+        let loaded = load(&Given { file, environment, flags }, purpose)?;
+        // Which commands there are the configuration does not know.
+        match Allowed::of(&loaded.config.routing.allow_commands) {
+            Ok(_) => Ok(loaded),
+            Err(why) => Err(loaded.objection("routing.allow_commands", &why)),
+        }
     };
+    let read = |file, flags, purpose| read(file, flags, purpose).map_err(CliError::Config);
     match cli.command {
         Command::Run(RunFlags { seeds, server, config }) => {
             let flags = [seeds.given(), server.given(), config.given()].concat();

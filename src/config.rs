@@ -80,6 +80,20 @@ pub struct ListenerConfig {
     pub bind: SocketAddr,
     /// What clients must AUTH with.
     pub password: Option<Secret>,
+    /// Whether, as long as there is no password, only clients of this machine are served.
+    pub protected_mode: bool,
+}
+
+impl ListenerConfig {
+    /// Whether only clients of this machine are served.
+    pub fn is_protected(&self) -> bool {
+        self.protected_mode && self.password.is_none()
+    }
+
+    /// Whether a client from there is turned away, as Redis's protected mode does.
+    pub fn denies(&self, peer: IpAddr) -> bool {
+        self.is_protected() && !peer.to_canonical().is_loopback()
+    }
 }
 
 /// `[admin]`: metrics, health and the status page.
@@ -126,6 +140,10 @@ pub struct Limits {
 pub struct Timeouts {
     /// A client that says nothing for so long is disconnected; `None` is never.
     pub idle: Option<Duration>,
+    /// For AUTH, from the connection on; `None` is for ever.
+    pub auth: Option<Duration>,
+    /// Longest that an AUTH waits because others of the same address have failed.
+    pub auth_delay: Duration,
     /// For a connection to a node.
     pub connect: Duration,
     /// For a master, when a slot has none.
@@ -145,6 +163,8 @@ pub struct Timeouts {
 pub struct Routing {
     /// What is done with a command whose keys are in several slots.
     pub cross_slot: CrossSlot,
+    /// What is not denied, though it acts on nodes behind the gateway's back: names of commands.
+    pub allow_commands: Vec<String>,
 }
 
 /// What is done with a command whose keys are in several slots.
@@ -252,7 +272,7 @@ impl Default for TopologyConfig {
 
 impl Default for ListenerConfig {
     fn default() -> Self {
-        ListenerConfig { bind: local(7010), password: None }
+        ListenerConfig { bind: local(7010), password: None, protected_mode: true }
     }
 }
 
@@ -286,6 +306,8 @@ impl Default for Timeouts {
     fn default() -> Self {
         Timeouts {
             idle: None,
+            auth: Some(Duration::from_secs(10)),
+            auth_delay: Duration::from_secs(1),
             connect: Duration::from_secs(1),
             failover_wait: Duration::from_secs(10),
             node_silence: Duration::from_secs(60),
@@ -298,7 +320,7 @@ impl Default for Timeouts {
 
 impl Default for Routing {
     fn default() -> Self {
-        Routing { cross_slot: CrossSlot::Split }
+        Routing { cross_slot: CrossSlot::Split, allow_commands: Vec::new() }
     }
 }
 

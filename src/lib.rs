@@ -59,6 +59,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use backend::NodeBook;
+use command::guarded::Allowed;
 use config::Config;
 use keeper::{Keeper, KeeperError};
 use memory::Budget;
@@ -80,6 +81,8 @@ pub enum RunError {
     Listen(SocketAddr, io::Error),
     /// A worker thread cannot be started.
     Worker(io::Error),
+    /// What is to be allowed cannot be.
+    Allow(String),
     /// The cluster is not kept.
     Keeper(KeeperError),
     /// It was told to stop before the cluster was whole.
@@ -91,6 +94,7 @@ impl fmt::Display for RunError {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Allow(why) => write!(f, "routing.allow_commands: {why}"),
             Self::Keeper(error) => write!(f, "{error}"),
             Self::Stopped(why) => write!(f, "stopped before the cluster was whole: {why}"),
         }
@@ -117,13 +121,21 @@ pub async fn run(
             .map_err(|error| RunError::Listen(listener.bind, error))?;
         accepting.spawn(Arc::clone(&gateway).accept(index, socket));
         tracing::info!(address = %listener.bind, "accepting clients");
+        if listener.is_protected() && !listener.bind.ip().is_loopback() {
+            tracing::warn!(
+                address = %listener.bind,
+                "protected mode: there is no client password, so only clients of this machine are \
+                 served; set one with --client-password-file or password_file in [[listener]], or \
+                 say protected_mode = false to serve everybody who reaches this port"
+            );
+        }
     }
     if let Some(address) = config.admin.bind {
         let socket = server::listen(address).map_err(|error| RunError::Listen(address, error))?;
         tasks.spawn(admin::serve(Arc::clone(&gateway), socket));
         tracing::info!(%address, "metrics and health are served");
     }
-    tasks.spawn(Arc::clone(&gateway).end_idle());
+    tasks.spawn(Arc::clone(&gateway).end_overdue());
     tasks.spawn(server::memory::give_back());
     tasks.spawn(worker::staffing::keep(
         gateway.workers.iter().map(|worker| Arc::clone(&worker.stats)).collect(),
@@ -192,9 +204,10 @@ pub async fn preview_keep(config: &Config) -> Result<String, RunError> {
 fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let count = if config.workers == 0 { cores } else { config.workers };
+    let allowed = Allowed::of(&config.routing.allow_commands).map_err(RunError::Allow)?;
     let config = Arc::new(config);
     let topology = Arc::new(Topology::default());
-    let clients = Arc::new(Clients::new(config.limits.clients_max));
+    let clients = Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay));
     let book = Arc::new(NodeBook::default());
     // Rows that a live server adds to the table later are counted as "other".
     let rows = topology.table().load().len();
@@ -210,6 +223,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
         seating: Arc::new(Seating::new(count, in_use)),
         held: Arc::new(Held::new(config.limits.held_bytes_max)),
         budget: Arc::new(Budget::new(memory_max(&config))),
+        allowed: Arc::new(allowed),
     };
     let workers = worker::start_all(&parts).map_err(RunError::Worker)?;
     tracing::info!(workers = count, version = version::VERSION, "slotway starts");

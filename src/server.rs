@@ -1,7 +1,7 @@
 //! Accepting clients, placing them on workers, and the end of it all.
 //!
 //! Owns listeners, the limit on clients, and the order of a shutdown. Must not know RESP beyond the
-//! one line that a client too many is told.
+//! lines that a client is told who is turned away.
 
 pub mod memory;
 
@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::backend::NodeBook;
 use crate::config::Config;
 use crate::reply::texts;
-use crate::session::clients::Clients;
+use crate::session::clients::{Clients, Rejected};
 use crate::session::seating::Seating;
 use crate::topology::Topology;
 use crate::worker::{Arrival, Worker};
@@ -146,17 +146,24 @@ impl Gateway {
     }
 
     fn take_in(&self, stream: TcpStream, peer: SocketAddr, listener: usize) {
-        let local = stream.local_addr().unwrap_or(self.config.listeners[listener].bind);
+        let config = &self.config.listeners[listener];
+        if config.denies(peer.ip()) {
+            self.clients.note_rejected(Rejected::Denied);
+            tracing::debug!(%peer, "a client was turned away: protected mode");
+            return say_and_close(stream, texts::DENIED);
+        }
+        let local = stream.local_addr().unwrap_or(config.bind);
         let Some(registration) = self.clients.enter(peer, local) else {
-            // The line is short: what the socket does not take at once is not worth waiting for.
-            let _ = stream.into_std().and_then(|mut stream| stream.write(texts::MAX_CLIENTS));
-            return;
+            return say_and_close(stream, texts::MAX_CLIENTS);
         };
+        if config.password.is_some() {
+            registration.info().expect_password(self.clients.now_s());
+        }
         let placed = prepare(stream).and_then(|stream| {
             self.place(Arrival::new(stream, registration, listener, self.seating.give()))
         });
         if let Err(error) = placed {
-            self.clients.note_rejected();
+            self.clients.note_rejected(Rejected::Failed);
             tracing::warn!(%error, "a client could not be placed");
         }
     }
@@ -173,14 +180,26 @@ impl Gateway {
         Err(io::Error::other("no worker can take it"))
     }
 
-    /// Ends idle clients, for ever, when there is a limit.
-    pub async fn end_idle(self: Arc<Self>) {
-        let Some(limit) = self.config.timeouts.idle else { return };
+    /// Ends clients that are idle or owe their password, for ever, where there are limits.
+    pub async fn end_overdue(self: Arc<Self>) {
+        let idle = self.config.timeouts.idle;
+        let has_password = self.config.listeners.iter().any(|listener| listener.password.is_some());
+        let auth = self.config.timeouts.auth.filter(|_| has_password);
+        let Some(least) = idle.into_iter().chain(auth).min() else { return };
         loop {
-            sleep(Duration::from_secs(1).min(limit)).await;
-            let ended = self.clients.kill_idle(limit.as_secs());
-            if ended > 0 {
-                tracing::debug!(ended, "closed idle clients");
+            sleep(Duration::from_secs(1).min(least)).await;
+            if let Some(limit) = auth {
+                let now_s = self.clients.now_s();
+                let ended = self.clients.kill_strangers(now_s, limit.as_secs());
+                if ended > 0 {
+                    tracing::debug!(ended, "closed clients that did not say the password in time");
+                }
+            }
+            if let Some(limit) = idle {
+                let ended = self.clients.kill_idle(limit.as_secs());
+                if ended > 0 {
+                    tracing::debug!(ended, "closed idle clients");
+                }
             }
         }
     }
@@ -222,6 +241,11 @@ fn what_is_wrong(is_alive: bool, silence: Duration) -> Option<String> {
         return Some("has ended".into());
     }
     (silence >= SILENCE_MAX).then(|| format!("has been stuck for {} s", silence.as_secs()))
+}
+
+/// The line is short: what the socket does not take at once is not worth waiting for.
+fn say_and_close(stream: TcpStream, line: &[u8]) {
+    let _ = stream.into_std().and_then(|mut stream| stream.write(line));
 }
 
 fn prepare(stream: TcpStream) -> io::Result<std::net::TcpStream> {

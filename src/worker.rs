@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::backend::ring::Spares;
 use crate::backend::{Identity, LargeValues, NodeBook, Pipelines, Shared};
 use crate::clock::Clock;
+use crate::command::guarded::Allowed;
 use crate::config::Config;
 use crate::memory::{Budget, Ledger};
 use crate::metrics::WorkerStats;
@@ -121,6 +122,8 @@ pub struct Parts {
     pub held: Arc<Held>,
     /// What all buffers of the whole gateway draw on.
     pub budget: Arc<Budget>,
+    /// What the configuration allows of what is denied else.
+    pub allowed: Arc<Allowed>,
 }
 
 /// The ways to all workers; they do not keep a worker from ending.
@@ -285,6 +288,7 @@ impl Workbench {
                 clients: Arc::clone(&parts.clients),
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
+                allowed: Arc::clone(&parts.allowed),
                 stats: Arc::clone(&parts.stats),
                 seating: Arc::clone(&parts.seating),
                 worker: index,

@@ -8,6 +8,25 @@ export STACK
 
 say() { printf '>> %s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+# Ends with what a script says of itself at its top when --help is among its words. The first thing
+# a script does: whoever asks what a script is for does not want it to do that.
+answer_help() {
+    for word in "$@"; do
+        case "$word" in
+            -h | --help)
+                sed -n '2,/^[^#]/s/^# \{0,1\}//p' "swarm/$(basename "$0")"
+                exit 0
+                ;;
+        esac
+    done
+}
+# Ends when a word is no file to lay over the stack: an option in the wrong place, or a slip.
+need_files() {
+    for word in "$@"; do
+        case "$word" in -*) die "there is no option $word here; --help tells what there is" ;; esac
+        [ -f "$word" ] || die "there is no file $word; --help tells what is expected"
+    done
+}
 # Runs what changes something; with a dry run only tells of it.
 act() {
     if [ "$DRY_RUN" = yes ]; then
@@ -121,15 +140,70 @@ stamps() {
         }' "$1"
 }
 
+# The files of both passwords, of the nodes and of clients: those that the variables name, or those
+# that swarm/deploy makes.
+name_passwords() {
+    REDIS_PASSWORD_FILE=${REDIS_PASSWORD_FILE:-swarm/local/redis-password}
+    CLIENT_PASSWORD_FILE=${CLIENT_PASSWORD_FILE:-swarm/local/client-password}
+    case "$REDIS_PASSWORD_FILE" in /*) ;; *) REDIS_PASSWORD_FILE=$PWD/$REDIS_PASSWORD_FILE ;; esac
+    case "$CLIENT_PASSWORD_FILE" in /*) ;; *) CLIENT_PASSWORD_FILE=$PWD/$CLIENT_PASSWORD_FILE ;; esac
+    export REDIS_PASSWORD_FILE CLIENT_PASSWORD_FILE
+}
+
+# A password at random, 32 bytes, into a file that nobody else reads.
+make_password() {
+    (
+        umask 077
+        mkdir -p "$(dirname "$1")"
+        od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > "$1.part"
+        [ "$(wc -c < "$1.part")" -eq 64 ] || die "/dev/urandom gave no password"
+        mv "$1.part" "$1"
+    )
+}
+
+# The name of the secret that a service of the running stack has for a password (redis, client).
+secret_of() {
+    docker service inspect "${STACK}_$1" --format \
+        '{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}{{println .SecretName}}{{end}}' \
+        2>/dev/null | grep -e "-$2-password-" || true
+}
+
+# make_missing KIND SERVICE WHOSE: the file of a password, where none is named and none is there. A
+# service of the running stack that has one already would not know the new one. What is said is
+# not for eval.
+make_missing() {
+    case "$1" in
+        redis) file=${REDIS_PASSWORD_FILE:-} ;;
+        *) file=${CLIENT_PASSWORD_FILE:-} ;;
+    esac
+    [ -z "$file" ] || return 0
+    file=swarm/local/$1-password
+    if [ ! -s "$file" ]; then
+        in_use=$(secret_of "$2" "$1")
+        [ -z "$in_use" ] || die "the stack has a password of $3 ($in_use) that is not in $file here; \
+copy it from where it was deployed, or replace it: swarm/rotate-password --help"
+        say "making a password of $3: $file (cat shows it; keep the file)" >&2
+        [ "$DRY_RUN" = no ] || file=$scratch/$1-password
+        make_password "$file"
+    fi
+    case "$1" in
+        redis) REDIS_PASSWORD_FILE=$file ;;
+        *) CLIENT_PASSWORD_FILE=$file ;;
+    esac
+}
+
 # Puts the hashes of all files into the environment, for `docker stack`.
 export_hashes() {
-    REDIS_PASSWORD_FILE=${REDIS_PASSWORD_FILE:-$PWD/swarm/local/redis-password}
-    case "$REDIS_PASSWORD_FILE" in /*) ;; *) REDIS_PASSWORD_FILE=$PWD/$REDIS_PASSWORD_FILE ;; esac
-    export REDIS_PASSWORD_FILE
+    name_passwords
+    for file in "$REDIS_PASSWORD_FILE" "$CLIENT_PASSWORD_FILE"; do
+        [ -s "$file" ] || die "there is no password in $file; swarm/deploy makes those that are missing"
+    done
+    REDIS_PASSWORD_HASH=$(hash_of "$REDIS_PASSWORD_FILE")
+    CLIENT_PASSWORD_HASH=$(hash_of "$CLIENT_PASSWORD_FILE")
+    export REDIS_PASSWORD_HASH CLIENT_PASSWORD_HASH
     for file in "$@"; do
         stamps "$file" > "$scratch/stamps"
         while read -r variable _ path; do
-            [ "$variable" != REDIS_PASSWORD_HASH ] || path=$REDIS_PASSWORD_FILE
             export "$variable=$(hash_of "$path")"
         done < "$scratch/stamps"
     done

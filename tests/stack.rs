@@ -1,6 +1,8 @@
 //! The files of `swarm/` and `docker/` agree with the program and with each other: hashes, metric
 //! names, versions. What they do is tested by `make swarm-test`.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -103,4 +105,181 @@ fn the_nodes_of_both_stack_files_are_alike() {
 fn the_image_says_the_version_of_the_program() {
     let version = format!("ARG VERSION={}", slotway::version::VERSION);
     assert!(text("docker/Dockerfile").contains(&version), "docker/Dockerfile lacks {version}");
+}
+
+/// A copy of `swarm/`, and a `docker` that only remembers that it was called.
+struct Bare {
+    folder: tempfile::TempDir,
+}
+
+impl Bare {
+    fn new() -> Bare {
+        use std::os::unix::fs::PermissionsExt;
+        let bare = Bare { folder: tempfile::tempdir().unwrap() };
+        let (from, to) = (root().join("swarm"), bare.root());
+        assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+        let _ = fs::remove_dir_all(bare.root().join("swarm/local"));
+        fs::create_dir(bare.root().join("bin")).unwrap();
+        let docker = bare.root().join("bin/docker");
+        fs::write(&docker, "#!/bin/sh\necho \"$*\" >> \"$0.called\"\nexit 1\n").unwrap();
+        fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+        bare
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// Every path in the folder.
+    fn paths(&self) -> BTreeSet<PathBuf> {
+        let (mut found, mut folders) = (BTreeSet::new(), vec![self.root()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                found.insert(entry.path());
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+
+    /// All programs below `swarm/`.
+    fn scripts(&self) -> Vec<PathBuf> {
+        let paths =
+            self.paths().into_iter().filter(|path| path.starts_with(self.root().join("swarm")));
+        let is_script = |path: &PathBuf| {
+            path.is_file() && fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"#!"))
+        };
+        paths.filter(is_script).collect()
+    }
+
+    fn run(&self, script: &PathBuf, words: &[&str]) -> std::process::Output {
+        let path =
+            format!("{}:{}", self.root().join("bin").display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(script);
+        command.args(words).current_dir(self.root()).env("PATH", path).output().unwrap()
+    }
+}
+
+#[test]
+fn every_script_tells_what_it_is_for_and_does_nothing_else() {
+    let bare = Bare::new();
+    let before = bare.paths();
+    let scripts = bare.scripts();
+    assert!(scripts.len() >= 8, "{scripts:?}");
+    for script in scripts {
+        let name = script.file_name().unwrap().to_string_lossy().into_owned();
+        for words in [&["--help"][..], &["-h"], &["--dry-run", "--help"], &["somewhere", "--help"]]
+        {
+            let done = bare.run(&script, words);
+            let said = String::from_utf8(done.stdout).unwrap();
+            assert!(done.status.success(), "{name} {words:?}: {:?}", done.status);
+            assert!(said.contains(&format!("/{name}")) && !said.contains("#!"), "{name}: {said}");
+            assert_eq!(bare.paths(), before, "{name} {words:?} did something");
+        }
+    }
+}
+
+/// What a script does not know it refuses first: no engine is asked, no file is made.
+#[test]
+fn no_script_begins_with_words_it_does_not_know() {
+    let bare = Bare::new();
+    let before = bare.paths();
+    for script in bare.scripts() {
+        let name = script.file_name().unwrap().to_string_lossy().into_owned();
+        let mut unknown = vec![
+            vec!["--nonsense"],
+            vec!["--dry-run", "--nonsense"],
+            vec!["no-such-thing", "--nonsense"],
+            vec!["no-such-thing", "nor-this"],
+        ];
+        unknown.extend(match name.as_str() {
+            "backup" => vec![vec![], vec!["--dry-run"]],
+            "restore" => vec![vec![], vec!["no-such-folder"], vec!["--yes"], vec!["--yes", "none"]],
+            "scale" => vec![vec![], vec!["7"], vec!["8", "no-such-file.yml"]],
+            "render" => vec![vec![], vec!["--own"], vec!["--own", "10.0.0.1"]],
+            "up" => vec![vec!["--down", "more"], vec!["no-such-file.yml"]],
+            "deploy" => vec![vec!["--check", "more"], vec!["no-such-file.yml"]],
+            _ => vec![vec!["no-such-file.yml"]],
+        });
+        for words in unknown {
+            let done = bare.run(&script, &words);
+            let said = String::from_utf8(done.stderr).unwrap();
+            assert!(!done.status.success() && !said.is_empty(), "{name} {words:?}: {said}");
+            assert_eq!(bare.paths(), before, "{name} {words:?} did something");
+        }
+    }
+}
+
+/// A stranger who reads the repository learns no password of any stack.
+#[test]
+fn no_password_is_in_the_repository_and_without_one_there_is_no_stack() {
+    let files = fs::read_dir(root().join("swarm")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<String> = files.map(|name| name.to_string_lossy().into_owned()).collect();
+    let found: Vec<_> = names.iter().filter(|name| name.ends_with("-password")).collect();
+    assert_eq!(found, ["rotate-password"], "{names:?}");
+    assert!(text(".gitignore").lines().any(|line| line == "/swarm/local"));
+    for file in ["swarm/stack.yml", "swarm/bench.yml"] {
+        let text = text(file);
+        let (_, secrets) = text.split_once("\nsecrets:\n").unwrap();
+        let (names, files): (Vec<_>, Vec<_>) = (
+            secrets.lines().filter(|line| line.contains(" name: ")).collect(),
+            secrets.lines().filter(|line| line.contains(" file: ")).collect(),
+        );
+        assert!(!names.is_empty() && names.len() == files.len(), "{secrets}");
+        for line in [names, files].concat() {
+            // Whatever else stands there, the last variable must be given.
+            let last = line.rsplit("${").next().unwrap();
+            // A `-` in the words behind it would make a default of what follows.
+            let is_needed = last.contains("PASSWORD_") && last.contains(":?");
+            assert!(is_needed && !last.contains('-'), "{file}: {line}");
+        }
+    }
+    let gateway = text("swarm/slotway.toml");
+    let (_, listener) = gateway.split_once("[[listener]]").unwrap();
+    assert!(listener.contains("password_file = \"/run/secrets/client_password\""), "{listener}");
+    assert!(!gateway.contains("protected_mode"), "{gateway}");
+}
+
+#[test]
+fn passwords_are_made_once_at_random_and_not_shown() {
+    use std::os::unix::fs::PermissionsExt;
+    let (bare, other) = (Bare::new(), Bare::new());
+    let made = |bare: &Bare| -> Vec<String> {
+        let done = bare.run(&bare.root().join("swarm/deploy"), &["--variables"]);
+        let said = format!(
+            "{}{}",
+            String::from_utf8(done.stdout).unwrap(),
+            String::from_utf8(done.stderr).unwrap()
+        );
+        assert!(done.status.success(), "{said}");
+        let read = |name: &str| {
+            let file = bare.root().join("swarm/local").join(name);
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+            assert!(said.contains(&format!("='{}'", file.display())), "{said}");
+            let password = fs::read_to_string(&file).unwrap();
+            assert!(!said.contains(&password), "it is shown: {said}");
+            assert!(password.len() == 64 && password.bytes().all(|b| b.is_ascii_hexdigit()));
+            password
+        };
+        ["redis-password", "client-password"].map(read).to_vec()
+    };
+    let first = made(&bare);
+    assert_eq!(made(&bare), first, "made twice");
+    let all: BTreeSet<String> = [first, made(&other)].concat().into_iter().collect();
+    assert_eq!(all.len(), 4, "not at random");
+    // A dry run, and a file that is named and is not there, make none.
+    let bare = Bare::new();
+    let deploy = bare.root().join("swarm/deploy");
+    let before = bare.paths();
+    bare.run(&deploy, &["--dry-run"]);
+    let mut missing = Command::new(&deploy);
+    let missing = missing.env("REDIS_PASSWORD_FILE", "none").env("CLIENT_PASSWORD_FILE", "none");
+    let done = missing.output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(!done.status.success() && said.contains("there is no password in"), "{said}");
+    let docker = bare.root().join("bin/docker.called");
+    let after: BTreeSet<_> = bare.paths().into_iter().filter(|path| *path != docker).collect();
+    assert_eq!(after, before);
 }

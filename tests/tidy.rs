@@ -1,7 +1,7 @@
 //! The rules of the house that a compiler does not check: layers, headers, sizes, one owner per
 //! list, and a README that names everything an operator can set or see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -238,6 +238,37 @@ fn the_readme_names_every_setting_and_metric() {
         }
     }
     assert!(missing.is_empty(), "the README does not name:\n{}", missing.join("\n"));
+}
+
+/// What is denied, as the README lists it, is what the command table and its lists deny.
+#[test]
+fn the_readme_lists_what_is_denied() {
+    use slotway::command::{CommandTable, Handling, Refusal, guarded};
+    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
+    let (_, rest) = readme.split_once("### Denied unless allowed\n").expect("the section");
+    let section = rest.split("\n## ").next().expect("a section");
+    let section = section.split("\n### ").next().expect("a section");
+    let told: BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
+    let denied = |handling| {
+        use Refusal::{ClusterAdmin, Replication, ServerAdmin};
+        matches!(handling, Handling::Refuse(ServerAdmin | Replication | ClusterAdmin))
+    };
+    let table = CommandTable::builtin();
+    let rows = table.iter().filter(|(_, command)| denied(command.handling));
+    let commands: BTreeSet<String> =
+        rows.map(|(_, command)| command.name.replace('|', " ").to_uppercase()).collect();
+    let families = [&guarded::FAMILIES[..], &guarded::NEVER_FAMILIES].concat();
+    let families = families.into_iter().map(|family| format!("{family}…"));
+    let options = [&guarded::OPTIONS[..], &guarded::NEVER].concat();
+    let lower = [&guarded::COMMANDS[..], &options].concat();
+    let all = commands.iter().cloned().chain(lower.into_iter().map(str::to_owned)).chain(families);
+    let missing: Vec<String> = all.filter(|name| !told.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "not told as denied: `{}`", missing.join("` `"));
+    let is_upper = |b: u8| b.is_ascii_uppercase() || b == b' ' || b == b'-';
+    let is_command = |word: &&&str| !word.is_empty() && word.bytes().all(is_upper);
+    let wrong: Vec<_> =
+        told.iter().filter(is_command).filter(|w| !commands.contains(**w)).collect();
+    assert!(wrong.is_empty(), "told as denied, and is not: {wrong:?}");
 }
 
 /// The picture in `src/lib.rs` shows every module.

@@ -3,10 +3,12 @@
 //! Owns option names, defaults and limits. Knows nothing of how a plan is carried out.
 //! Invariant: a `Plan` can be run as it is; everything that can be refused is refused here.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::connection::Target;
@@ -16,6 +18,8 @@ use crate::peers::PeersArgs;
 use crate::phase::Timing;
 use crate::size::{KEYS_MAX, Size, Units};
 
+/// A password file that is longer is the wrong file.
+const PASSWORD_BYTES_MAX: u64 = 4096;
 const DURATION_DEFAULT: Duration = Duration::from_secs(60);
 const WARMUP_DEFAULT: Duration = Duration::from_secs(5);
 const QUICK_DURATION: Duration = Duration::from_secs(1);
@@ -123,6 +127,9 @@ pub(crate) struct SweepArgs {
     /// Password for AUTH. The environment keeps it out of the process list.
     #[arg(long, value_name = "PASSWORD", env = "SLOTWAY_BENCH_PASSWORD", hide_env_values = true)]
     password: Option<String>,
+    /// File that holds the password for AUTH.
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    password_file: Option<PathBuf>,
 }
 
 /// What a sweep is to do.
@@ -172,8 +179,12 @@ impl Plan {
             (1..=32).contains(&args.client_id.len()) && args.client_id.bytes().all(name_ok),
             "--client-id becomes part of file names: 1 to 32 letters, digits, '-' or '_'"
         );
-        if args.username.is_some() && args.password.is_none() {
-            bail!("--username needs --password or SLOTWAY_BENCH_PASSWORD");
+        let password = match &args.password_file {
+            Some(path) => Some(read_password(path)?),
+            None => args.password,
+        };
+        if args.username.is_some() && password.is_none() {
+            bail!("--username needs --password, --password-file or SLOTWAY_BENCH_PASSWORD");
         }
         let (duration, warmup) = match args.quick {
             true => (QUICK_DURATION, Duration::ZERO),
@@ -183,7 +194,7 @@ impl Plan {
         ensure!(!duration.is_zero(), "--duration must not be zero");
         ensure!(!args.timeout.is_zero(), "--timeout must not be zero");
         let timeout = args.timeout;
-        let (username, password) = (args.username, args.password);
+        let username = args.username;
         Ok(Plan {
             target: Target { address: args.target, username, password, timeout },
             sizes: Size::doubling(from, to),
@@ -216,6 +227,17 @@ impl Plan {
         let phases = (self.sizes.len() * self.ops.len()) as u32;
         (self.timing.warmup + self.timing.duration) * phases
     }
+}
+
+/// The password in a file, without the line break at its end.
+fn read_password(path: &Path) -> Result<String> {
+    let cannot = || format!("--password-file {}", path.display());
+    let mut text = String::new();
+    let file = File::open(path).with_context(cannot)?;
+    file.take(PASSWORD_BYTES_MAX).read_to_string(&mut text).with_context(cannot)?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    ensure!(!password.is_empty(), "--password-file {}: it is empty", path.display());
+    Ok(password.to_owned())
 }
 
 fn ops(names: &[OpName]) -> Result<Vec<Op>> {
@@ -315,6 +337,21 @@ mod tests {
         ] {
             assert!(plan(words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn the_password_may_be_in_a_file() {
+        let file = std::env::temp_dir().join(format!("slotway-bench-{}", std::process::id()));
+        let path = file.to_str().unwrap();
+        std::fs::write(&file, "s3cret\n").unwrap();
+        let found = plan(&["--password-file", path]).map(|plan| plan.target.password);
+        let twice = plan(&["--password-file", path, "--password", "x"]).is_err();
+        std::fs::write(&file, "\n").unwrap();
+        let empty = plan(&["--password-file", path]).is_err();
+        std::fs::remove_file(&file).unwrap();
+        let none = plan(&["--password-file", path]).is_err();
+        assert_eq!(found.unwrap().as_deref(), Some("s3cret"));
+        assert!(twice && empty && none);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::command::Class;
 use crate::metrics::exposition::{BucketCounts, seconds_of};
 use crate::metrics::stats::{
-    BUCKETS_US, CLASSES, Count, DISCONNECTS, NODE_ERRORS, OUTCOMES, RESULTS,
+    BUCKETS_US, CLASSES, Count, DISCONNECTS, NODE_ERRORS, OUTCOMES, REJECTIONS, RESULTS,
 };
 use crate::metrics::{Exposition, NodeStats, Scrape, WorkerStats, names};
 use crate::server::Gateway;
@@ -87,9 +87,14 @@ fn set_clients(scrape: &mut Scrape<'_>, gateway: &Gateway) {
     scrape.gauge(&names::CLIENT_CONNECTIONS, &[], gateway.clients.count() as f64);
     let most = gateway.clients.clients_max();
     scrape.gauge(&names::CLIENT_CONNECTIONS_MAX, &[], most as f64);
-    let (accepted, rejected) = gateway.clients.totals();
+    let (accepted, _) = gateway.clients.totals();
     scrape.counter(&names::CLIENT_CONNECTIONS_TOTAL, &[], accepted);
-    scrape.counter(&names::REJECTED_CONNECTIONS, &[], rejected);
+    for (reason, count) in REJECTIONS.into_iter().zip(gateway.clients.rejections()) {
+        scrape.counter(&names::REJECTED_CONNECTIONS, &[reason], count);
+    }
+    let (failed, delayed) = gateway.clients.attempts().totals();
+    scrape.counter(&names::FAILED_AUTHS, &[], failed);
+    scrape.counter(&names::DELAYED_AUTHS, &[], delayed);
     for (index, reason) in DISCONNECTS.into_iter().enumerate() {
         let count = sum(gateway, |stats| &stats.disconnects[index]);
         scrape.counter(&names::CLIENT_DISCONNECTS, &[reason], count);

@@ -178,6 +178,13 @@ pub(super) struct ServerFlags {
     /// Metrics and health, or "off" [default: 127.0.0.1:7020] [env: SLOTWAY_ADMIN_BIND]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) admin: Option<String>,
+    /// File that holds what clients must AUTH with [env: SLOTWAY_LISTENER_PASSWORD_FILE]
+    #[arg(long, value_name = "FILE")]
+    client_password_file: Option<String>,
+    /// Without a password, serve clients of this machine only: true or false [default: true]
+    /// [env: SLOTWAY_LISTENER_PROTECTED_MODE]
+    #[arg(long, value_name = "BOOL")]
+    protected_mode: Option<String>,
     /// Worker threads; 0 is one per core [default: 0] [env: SLOTWAY_WORKERS]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
@@ -207,6 +214,12 @@ impl ServerFlags {
         [
             several("--listen", "listener.bind", &self.listen),
             one("--admin", "admin.bind", self.admin.clone()),
+            one(
+                "--client-password-file",
+                "listener.password_file",
+                self.client_password_file.clone(),
+            ),
+            one("--protected-mode", "listener.protected_mode", self.protected_mode.clone()),
             one("--workers", "workers", self.workers.clone()),
         ]
         .concat()

@@ -21,11 +21,11 @@ fn the_flags_are_well_formed_and_each_is_an_option() {
     Cli::command().debug_assert();
     let keys = documented_keys();
     let all = "slotway run --seed a --listen 127.0.0.1:1 --admin off --workers 1 \
-               --log-level warn --log-format json";
+               --client-password-file f --protected-mode false --log-level warn --log-format json";
     let cli = Cli::try_parse_from(all.split_whitespace()).unwrap();
     let Command::Run(flags) = cli.command else { panic!() };
     let given = [flags.seeds.given(), flags.server.given(), flags.config.given()].concat();
-    assert_eq!(given.len(), 6);
+    assert_eq!(given.len(), 8);
     let all = "slotway keeper --nodes a,b,c --replicas 0 --username u --password-file f --once \
                --wait 1s --dry-run --interval 1s --patience 1s --forget-after 1h \
                --takeover-after 1h --admin off --log-level warn";
@@ -153,5 +153,21 @@ fn a_keeper_is_told_its_nodes() {
     ] {
         let error = parsed(line, &[]).unwrap_err().to_string();
         assert!(error.starts_with(said), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_allowed_is_a_problem_of_the_configuration() {
+    let given = |names| [("SLOTWAY_ROUTING_ALLOW_COMMANDS", names)];
+    let line = "slotway run --seed a";
+    let config = run(line, &given("migrate, config set dir"));
+    assert_eq!(config.routing.allow_commands, ["migrate", "config set dir"]);
+    for names in ["migrate,nonsense", "config set", "shutdown", "get", "config set requirepass"] {
+        for line in [line, "slotway check-config"] {
+            let error = parsed(line, &given(names)).unwrap_err().to_string();
+            let named = names.rsplit(',').next().unwrap();
+            let start = "SLOTWAY_ROUTING_ALLOW_COMMANDS: routing.allow_commands: ";
+            assert!(error.starts_with(&format!("{start}\"{named}\" ")), "{error}");
+        }
     }
 }

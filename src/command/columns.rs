@@ -2,6 +2,7 @@
 //!
 //! Owns what a row can say of a command. Knows nothing of requests, of keys' positions or of rows.
 
+use super::guarded::Way;
 use super::words::word_set;
 
 word_set! {
@@ -201,8 +202,10 @@ pub enum Handling {
     RandomKey,
     /// CONFIG GET: what one of the masters says, without its passwords.
     ConfigGet,
-    /// CONFIG SET: to all nodes, but for how they are reached.
+    /// CONFIG SET: to all nodes, but for options that are denied.
     ConfigSet,
+    /// Acts at nodes behind the gateway's back: refused unless the configuration allows it.
+    Guarded(Way),
     /// SLOWLOG GET: the latest entries of all nodes.
     SlowlogGet,
     /// The gateway answers without asking a node.

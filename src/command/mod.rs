@@ -4,6 +4,7 @@
 //! server's `COMMAND` over the built-in rows. Knows nothing of the cluster, of sessions or of
 //! how anything is sent. A command's name is written here and nowhere else in the program.
 //!
+//! - [`guarded`]: what acts behind the gateway's back, and what of it may be allowed
 //! - [`columns`]: flags, categories, policies, handling: the words a row is made of
 //! - `key_spec`, `key_search`: what a server says of where keys are, and where that is not enough
 //! - [`keys`]: the positions of a request's keys
@@ -12,6 +13,7 @@
 //! - [`CommandTable`]: look-up by a request's words, by name and by id
 
 pub mod columns;
+pub mod guarded;
 mod index;
 mod key_search;
 mod key_spec;

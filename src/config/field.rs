@@ -22,6 +22,7 @@ pub(super) enum Field<C: 'static> {
     Time(At<C, Duration>, Duration),
     TimeOrNever(At<C, Option<Duration>>),
     Seeds(At<C, Vec<HostPort>>),
+    Names(At<C, Vec<String>>),
     Bind(At<C, SocketAddr>),
     BindOrOff(At<C, Option<SocketAddr>>),
     Switch(At<C, bool>),
@@ -68,6 +69,7 @@ impl<C> Field<C> {
             Field::Size(..) => "size".to_owned(),
             Field::Time(..) | Field::TimeOrNever(..) => "duration".to_owned(),
             Field::Seeds(..) => "list of host:port".to_owned(),
+            Field::Names(..) => "list of text".to_owned(),
             Field::Bind(..) => "ip:port".to_owned(),
             Field::BindOrOff(..) => "ip:port or \"off\"".to_owned(),
             Field::Switch(..) => "true or false".to_owned(),
@@ -86,7 +88,7 @@ impl<C> Field<C> {
 
     /// Whether several words may be given.
     pub(super) fn is_list(&self) -> bool {
-        matches!(self, Field::Seeds(..))
+        matches!(self, Field::Seeds(..) | Field::Names(..))
     }
 
     /// Whether a number without quotes is a natural way to write it.
@@ -111,6 +113,10 @@ impl<C> Field<C> {
             *at(target) = seeds?;
             return Ok(());
         }
+        if let Field::Names(at) = self {
+            words.clone_into(at(target));
+            return Ok(());
+        }
         let [word] = words else { return Err("takes one value, not a list".to_owned()) };
         if word.is_empty() && !matches!(self, Field::BindOrOff(..)) {
             return Err("is empty; give a value or leave it out".to_owned());
@@ -129,7 +135,8 @@ impl<C> Field<C> {
             Field::TimeOrNever(at) => {
                 *at(target) = Some(parse_duration(word)?).filter(|idle| !idle.is_zero());
             }
-            Field::Seeds(..) => {}
+            // Lists have been dealt with.
+            Field::Seeds(..) | Field::Names(..) => {}
             Field::Bind(at) => *at(target) = parse_bind(word)?,
             Field::BindOrOff(at) => {
                 *at(target) = match word {
@@ -159,6 +166,10 @@ impl<C> Field<C> {
             Field::Seeds(at) => {
                 let seeds: Vec<String> = at(target).iter().map(quoted).collect();
                 format!("[{}]", seeds.join(", "))
+            }
+            Field::Names(at) => {
+                let names: Vec<String> = at(target).iter().map(quoted).collect();
+                format!("[{}]", names.join(", "))
             }
             Field::Bind(at) => quoted(*at(target)),
             Field::BindOrOff(at) => at(target).map_or_else(|| quoted("off"), quoted),

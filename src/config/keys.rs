@@ -120,6 +120,10 @@ pub(super) static KEYS: &[Key<Config>] = &[
 
     key("timeouts", "idle", TimeOrNever(|c| &mut c.timeouts.idle),
         "A client that says nothing for so long is disconnected; 0 is never"),
+    key("timeouts", "auth", TimeOrNever(|c| &mut c.timeouts.auth),
+        "A client of a listener with a password that has not given it for so long is disconnected, whatever else it sends; looked at once a second; 0 is never"),
+    key("timeouts", "auth_delay", Time(|c| &mut c.timeouts.auth_delay, Duration::ZERO),
+        "Longest that an AUTH waits because others of the same address have failed; 0 makes none wait"),
     key("timeouts", "connect", Time(|c| &mut c.timeouts.connect, MS),
         "Longest wait for a connection to a node"),
     key("timeouts", "failover_wait", Time(|c| &mut c.timeouts.failover_wait, Duration::ZERO),
@@ -135,6 +139,8 @@ pub(super) static KEYS: &[Key<Config>] = &[
 
     key("routing", "cross_slot", Field::CrossSlot(|c| &mut c.routing.cross_slot),
         "Commands whose keys are in several slots: split them where that is exact, or refuse all"),
+    key("routing", "allow_commands", Field::Names(|c| &mut c.routing.allow_commands),
+        "What is denied unless it is named here, because it acts on nodes behind the gateway's back: \"migrate\", \"config set dir\" and others"),
 
     key("keeper", "nodes", Seeds(|c| &mut c.keeper.nodes),
         "All nodes of the cluster that `slotway keeper` forms and heals"),
@@ -170,6 +176,8 @@ pub(super) static LISTENER_KEYS: &[Key<ListenerConfig>] = &[
         "What clients must AUTH with"),
     key("listener", "password_file", PasswordFile(|l| &mut l.password),
         "File that holds what clients must AUTH with"),
+    key("listener", "protected_mode", Switch(|l| &mut l.protected_mode),
+        "Without a password, clients that do not come from the loopback interface are told why and disconnected; false serves everybody who reaches the port"),
 ];
 
 /// Shorter names of environment variables, and the derived ones they stand for.

@@ -59,6 +59,14 @@ pub struct Loaded {
     pub(super) places: BTreeMap<(String, usize), Place>,
 }
 
+impl Loaded {
+    /// That the value of an option, given as `section.key`, means nothing to the part it is for.
+    pub fn objection(&self, option: &str, why: &str) -> ConfigError {
+        let place = self.places.get(&(option.to_owned(), 0)).cloned().unwrap_or(Place::Default);
+        ConfigError { problems: vec![Problem { place, text: format!("{option}: {why}") }] }
+    }
+}
+
 /// Reads everything, and either has a configuration or all its problems.
 pub fn load(given: &Given, purpose: Purpose) -> Result<Loaded, ConfigError> {
     let mut draft = Draft::default();
@@ -176,24 +184,32 @@ impl Draft {
     /// Puts the addresses of the environment or the command line in place of the file's.
     fn replace_binds(&mut self) {
         let Some((addresses, place)) = self.binds.take() else { return };
-        let password = self.config.listeners.first().and_then(|first| first.password.clone());
-        if self.config.listeners.iter().any(|listener| listener.password != password) {
-            let text =
-                "the listeners of the file have different passwords, so the addresses given \
-                        here do not say which to use; change the addresses in the file"
-                    .to_owned();
+        let first = self.config.listeners.first().cloned().unwrap_or_default();
+        let differs = |listener: &ListenerConfig| {
+            (&listener.password, listener.protected_mode) != (&first.password, first.protected_mode)
+        };
+        if self.config.listeners.iter().any(differs) {
+            let text = "the listeners of the file have different passwords or a different \
+                        protected_mode, so the addresses given here do not say which to use; \
+                        change the addresses in the file"
+                .to_owned();
             self.problems.push(Problem { place, text });
             return;
         }
-        let password_place = self.places.get(&("listener.password".to_owned(), 0)).cloned();
+        let kept = ["listener.password", "listener.protected_mode"].map(|path| {
+            let path = path.to_owned();
+            (path.clone(), self.places.get(&(path, 0)).cloned())
+        });
         self.places.retain(|(path, _), _| !path.starts_with("listener."));
         self.config.listeners.clear();
         for (index, bind) in addresses.into_iter().enumerate() {
             self.places.insert(("listener.bind".to_owned(), index), place.clone());
-            if let Some(place) = &password_place {
-                self.places.insert(("listener.password".to_owned(), index), place.clone());
+            for (path, place) in &kept {
+                if let Some(place) = place {
+                    self.places.insert((path.clone(), index), place.clone());
+                }
             }
-            self.config.listeners.push(ListenerConfig { bind, password: password.clone() });
+            self.config.listeners.push(ListenerConfig { bind, ..first.clone() });
         }
     }
 

@@ -346,3 +346,53 @@ fn strange_variables_are_refused_and_those_of_platforms_are_not() {
         with_file("", &[(name, "x")], Purpose::Inspect).unwrap();
     }
 }
+
+#[test]
+fn without_a_password_only_this_machine_is_served() {
+    let listeners = with_file(
+        r#"
+        [[listener]]
+        bind = "0.0.0.0:1"
+        [[listener]]
+        bind = "0.0.0.0:2"
+        protected_mode = false
+        [[listener]]
+        bind = "0.0.0.0:3"
+        password = "x"
+        "#,
+        &[],
+        Purpose::Inspect,
+    )
+    .unwrap()
+    .config
+    .listeners;
+    for (peer, denied) in [
+        ("127.0.0.1", false),
+        ("127.9.9.9", false),
+        ("::1", false),
+        ("::ffff:127.0.0.1", false),
+        ("10.0.0.1", true),
+        ("::ffff:10.0.0.1", true),
+        ("2001:db8::1", true),
+        ("0.0.0.0", true),
+    ] {
+        let denies = listeners.iter().map(|listener| listener.denies(peer.parse().unwrap()));
+        assert_eq!(denies.collect::<Vec<_>>(), [denied, false, false], "{peer}");
+    }
+}
+
+#[test]
+fn addresses_given_elsewhere_keep_the_protection_of_the_file() {
+    let bind = [("SLOTWAY_LISTENER_BIND", "0.0.0.0:1,0.0.0.0:2")];
+    let file = "[[listener]]\nbind = \"0.0.0.0:9\"\nprotected_mode = false";
+    let loaded = with_file(file, &bind, Purpose::Inspect).unwrap();
+    assert!(loaded.config.listeners.iter().all(|listener| !listener.protected_mode));
+    let page = loaded.report();
+    assert_eq!(page.matches("protected_mode = false").count(), 2, "{page}");
+    assert!(page.contains("slotway.toml:3"), "{page}");
+    let page = with_file("", &[], Purpose::Inspect).unwrap().report();
+    assert!(page.contains("protected_mode = true"), "{page}");
+    let two = format!("{file}\n[[listener]]\nbind = \"0.0.0.0:8\"");
+    let error = with_file(two, &bind, Purpose::Inspect).unwrap_err();
+    assert!(error.contains("different protected_mode"), "{error}");
+}

@@ -98,9 +98,13 @@ metrics! {
     CLIENT_CONNECTIONS_TOTAL Counter Number "slotway_client_connections_total" []
         "Clients accepted.";
     CLIENT_DISCONNECTS Counter Number "slotway_client_disconnects_total" ["reason"]
-        "Clients gone: by themselves (client), idle, output_limit, protocol, killed, drained, failed (a fault in the gateway), half_reply (a node was lost within a reply) or memory (it held most for longest when memory_max was exceeded).";
-    REJECTED_CONNECTIONS Counter Number "slotway_rejected_connections_total" []
-        "Clients refused: clients_max reached, or no worker could take them.";
+        "Clients gone: by themselves (client), idle, output_limit, protocol, killed, drained, failed (a fault in the gateway), half_reply (a node was lost within a reply), memory (it held most for longest when memory_max was exceeded) or no_auth (no password in time).";
+    REJECTED_CONNECTIONS Counter Number "slotway_rejected_connections_total" ["reason"]
+        "Clients refused: as many as there may be (clients_max), from elsewhere while there is no password (denied), or no worker could take them (failed).";
+    FAILED_AUTHS Counter Number "slotway_failed_auths_total" []
+        "AUTHs, also those of HELLO, with a wrong user or password.";
+    DELAYED_AUTHS Counter Number "slotway_delayed_auths_total" []
+        "AUTHs, right or wrong, that waited because others of the same address had failed.";
     CLIENT_RECEIVED_BYTES Counter Bytes "slotway_client_received_bytes_total" []
         "Bytes read from clients.";
     CLIENT_SENT_BYTES Counter Bytes "slotway_client_sent_bytes_total" []

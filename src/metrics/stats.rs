@@ -175,7 +175,7 @@ pub struct WorkerStats {
 }
 
 /// Why a client's connection ended: the label values of its counter.
-pub const DISCONNECTS: [&str; 9] = [
+pub const DISCONNECTS: [&str; 10] = [
     "client",
     "idle",
     "output_limit",
@@ -185,7 +185,11 @@ pub const DISCONNECTS: [&str; 9] = [
     "failed",
     "half_reply",
     "memory",
+    "no_auth",
 ];
+
+/// Why a client was turned away before it was one: the label values of its counter.
+pub const REJECTIONS: [&str; 3] = ["clients_max", "denied", "failed"];
 
 impl WorkerStats {
     /// A block for that many command rows; rows beyond are counted in the last one.

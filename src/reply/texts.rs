@@ -59,6 +59,21 @@ pub const NOT_RUN: &str =
 /// One client too many. As Redis says it.
 pub const MAX_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
 
+/// A client from elsewhere at a listener without a password. As Redis says it in protected mode,
+/// with this program's ways out.
+pub const DENIED: &[u8] = b"-DENIED Slotway is running in protected mode because protected mode is \
+    enabled and no client password is set. In this mode connections are only accepted from the \
+    loopback interface. If you want to connect from external computers to Slotway you may adopt one \
+    of the following solutions: 1) Set a client password: password_file (or password) under \
+    [[listener]] in the configuration file, SLOTWAY_LISTENER_PASSWORD_FILE in the environment, or \
+    the flag --client-password-file; clients then send AUTH. 2) If only programs on this machine \
+    are to connect, bind to the loopback interface, such as bind = \"127.0.0.1:7010\" under \
+    [[listener]] or the flag --listen 127.0.0.1:7010. 3) Disable protected mode, however MAKE SURE \
+    that nobody reaches this port who may not read and change all data: protected_mode = false \
+    under [[listener]], SLOTWAY_LISTENER_PROTECTED_MODE=false, or the flag --protected-mode false. \
+    NOTE: You only need to do one of the above things in order for Slotway to start accepting \
+    connections from the outside.\r\n";
+
 /// What Redis says to a cursor that is no number.
 pub const SCAN_CURSOR: &str = "ERR invalid cursor";
 

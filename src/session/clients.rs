@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::attempts::Attempts;
+use crate::metrics::stats::REJECTIONS;
 use crate::reply::Outlet;
 use crate::resp::Protocol;
 
@@ -20,7 +22,20 @@ pub struct Clients {
     clients_max: usize,
     open: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     start: Instant,
-    rejected: AtomicU64,
+    rejected: [AtomicU64; REJECTIONS.len()],
+    attempts: Attempts,
+}
+
+/// Why a client was turned away before it was one: an index into
+/// [`crate::metrics::stats::REJECTIONS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// There are as many as there may be.
+    ClientsMax = 0,
+    /// It comes from elsewhere, and the listener has no password.
+    Denied = 1,
+    /// No worker could take it.
+    Failed = 2,
 }
 
 /// A client's entry in the register: it is there until this is dropped, whoever has it then.
@@ -43,6 +58,19 @@ impl Drop for Registration {
     }
 }
 
+/// What a client has not done in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// Send something.
+    Idle = 1,
+    /// Say its password.
+    Password = 2,
+}
+
+const NOT_OVERDUE: u8 = 0;
+/// Later than any second there is: nobody has owed a password since then.
+const WELCOME: u64 = u64::MAX;
+
 /// What others may know and change of one client.
 #[derive(Debug)]
 pub struct ClientInfo {
@@ -60,7 +88,11 @@ pub struct ClientInfo {
     pub last_command: AtomicU16,
     protocol: AtomicU8,
     killed: AtomicBool,
-    expired: AtomicBool,
+    /// An [`Overdue`], or [`NOT_OVERDUE`].
+    overdue: AtomicU8,
+    /// Seconds since the register began at which it should have begun to say its password;
+    /// [`WELCOME`] when it has, or needs none.
+    stranger_since_s: AtomicU64,
     draining: AtomicBool,
     /// Bytes of its input and output, when they were last looked at.
     memory: [AtomicUsize; 2],
@@ -80,10 +112,18 @@ pub struct Texts {
 }
 
 impl Clients {
-    /// A register for at most `clients_max` clients.
-    pub fn new(clients_max: usize) -> Clients {
+    /// A register for at most `clients_max` clients, none of whom waits longer than `auth_delay`
+    /// for an AUTH to be looked at.
+    pub fn new(clients_max: usize, auth_delay: Duration) -> Clients {
         let (next_id, open) = (AtomicU64::new(1), Mutex::default());
-        Clients { next_id, clients_max, open, start: Instant::now(), rejected: AtomicU64::new(0) }
+        Clients {
+            next_id,
+            clients_max,
+            open,
+            start: Instant::now(),
+            rejected: Default::default(),
+            attempts: Attempts::new(auth_delay),
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ClientInfo>>> {
@@ -94,7 +134,7 @@ impl Clients {
     pub fn enter(self: &Arc<Self>, peer: SocketAddr, local: SocketAddr) -> Option<Registration> {
         let mut open = self.open();
         if open.len() >= self.clients_max {
-            self.note_rejected();
+            self.note_rejected(Rejected::ClientsMax);
             return None;
         }
         let info = Arc::new(ClientInfo {
@@ -106,7 +146,8 @@ impl Clients {
             last_command: AtomicU16::new(u16::MAX),
             protocol: AtomicU8::new(2),
             killed: AtomicBool::new(false),
-            expired: AtomicBool::new(false),
+            overdue: AtomicU8::new(NOT_OVERDUE),
+            stranger_since_s: AtomicU64::new(WELCOME),
             draining: AtomicBool::new(false),
             memory: Default::default(),
             texts: Mutex::default(),
@@ -114,6 +155,11 @@ impl Clients {
         });
         open.insert(info.id, Arc::clone(&info));
         Some(Registration { clients: Arc::clone(self), info })
+    }
+
+    /// The failed AUTHs of late.
+    pub fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// How many there are.
@@ -127,14 +173,19 @@ impl Clients {
     }
 
     /// Notes a client that was turned away.
-    pub fn note_rejected(&self) {
-        self.rejected.fetch_add(1, Ordering::Relaxed);
+    pub fn note_rejected(&self, why: Rejected) {
+        self.rejected[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many have been turned away, per reason of [`REJECTIONS`].
+    pub fn rejections(&self) -> [u64; REJECTIONS.len()] {
+        self.rejected.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// How many have been accepted, and how many turned away.
     pub fn totals(&self) -> (u64, u64) {
         let accepted = self.next_id.load(Ordering::Relaxed) - 1;
-        (accepted, self.rejected.load(Ordering::Relaxed))
+        (accepted, self.rejections().iter().sum())
     }
 
     /// All of them, by number.
@@ -151,7 +202,16 @@ impl Clients {
     pub fn kill_idle(&self, seconds: u64) -> usize {
         let now_s = self.now_s();
         let idle = |client: &&Arc<ClientInfo>| client.idle_s(now_s) > seconds;
-        self.list().iter().filter(idle).map(|client| client.expire()).count()
+        self.list().iter().filter(idle).map(|client| client.expire(Overdue::Idle)).count()
+    }
+
+    /// Asks every client to end that has owed its password for longer than `seconds` at `now_s`;
+    /// returns how many.
+    pub fn kill_strangers(&self, now_s: u64, seconds: u64) -> usize {
+        // All clients are looked at every second, so nothing is copied of those that are welcome.
+        let open = self.open();
+        let strangers = open.values().filter(|client| client.stranger_s(now_s) > seconds);
+        strangers.map(|client| client.expire(Overdue::Password)).count()
     }
 }
 
@@ -207,22 +267,41 @@ impl ClientInfo {
         self.wake();
     }
 
-    /// Asks its session to end because it has been idle for too long.
-    fn expire(&self) {
-        self.expired.store(true, Ordering::Relaxed);
+    /// Asks its session to end because something of it is overdue.
+    fn expire(&self, what: Overdue) {
+        self.overdue.store(what as u8, Ordering::Relaxed);
         self.wake();
+    }
+
+    /// Notes that it owes its password from now on.
+    pub fn expect_password(&self, now_s: u64) {
+        self.stranger_since_s.store(now_s, Ordering::Relaxed);
+    }
+
+    /// Notes that it owes no password any more.
+    pub fn welcome(&self) {
+        self.stranger_since_s.store(WELCOME, Ordering::Relaxed);
+    }
+
+    /// For how long it has owed its password.
+    fn stranger_s(&self, now_s: u64) -> u64 {
+        now_s.saturating_sub(self.stranger_since_s.load(Ordering::Relaxed))
     }
 
     /// It was not idle after all.
     pub fn spare(&self, now_s: u64) {
         self.stir(now_s);
-        self.expired.store(false, Ordering::Relaxed);
+        self.overdue.store(NOT_OVERDUE, Ordering::Relaxed);
     }
 
-    /// Whether it was idle for too long.
+    /// What is overdue of it.
     #[inline]
-    pub fn is_expired(&self) -> bool {
-        self.expired.load(Ordering::Relaxed)
+    pub fn overdue(&self) -> Option<Overdue> {
+        match self.overdue.load(Ordering::Relaxed) {
+            NOT_OVERDUE => None,
+            what if what == Overdue::Password as u8 => Some(Overdue::Password),
+            _ => Some(Overdue::Idle),
+        }
     }
 
     /// Asks its session to end at the next boundary between requests.
@@ -253,5 +332,33 @@ impl ClientInfo {
     /// How to wake its session.
     pub fn set_waker(&self, waker: &Waker) {
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_owes_a_password_for_too_long_is_a_stranger() {
+        let clients = Arc::new(Clients::new(10, Duration::ZERO));
+        let address = "127.0.0.1:1".parse().unwrap();
+        let entries: Vec<_> = (0..4).map(|_| clients.enter(address, address).unwrap()).collect();
+        let [open, said, late, again] = [0, 1, 2, 3].map(|at: usize| entries[at].info());
+        for client in [said, late, again] {
+            client.expect_password(100);
+        }
+        said.welcome();
+        // It has said RESET.
+        again.welcome();
+        again.expect_password(107);
+        let overdue = || [open, said, late, again].map(|client| client.overdue());
+        assert_eq!(clients.kill_strangers(110, 10), 0);
+        assert_eq!(overdue(), [None; 4]);
+        assert_eq!(clients.kill_strangers(111, 10), 1);
+        assert_eq!(overdue(), [None, None, Some(Overdue::Password), None]);
+        late.spare(111);
+        assert_eq!(clients.kill_strangers(118, 10), 2);
+        assert_eq!(overdue(), [None, None, Some(Overdue::Password), Some(Overdue::Password)]);
     }
 }

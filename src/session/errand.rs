@@ -106,6 +106,18 @@ impl Session {
         Step::Done
     }
 
+    /// Has all nodes do the same, replicas too.
+    pub(super) fn tell_all(&mut self, id: CommandId, command: &Command, frame: &[u8]) -> Step {
+        if self.waits_for_earlier() {
+            return Step::NotYet;
+        }
+        let about = self.about(id, command, Router::home_of(self.state.info.id));
+        let seq = self.ticket();
+        let asker = self.asker(seq, about);
+        self.fan_out(asker, (Kind::PerNode, true), Merge::AllSucceeded, frame);
+        Step::Done
+    }
+
     /// SLOWLOG GET: of all nodes, replicas too.
     pub(super) fn slowlog_get(
         &mut self,

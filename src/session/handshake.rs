@@ -2,7 +2,10 @@
 //!
 //! Owns the checking of passwords. Must not know sockets, nor what the password is for elsewhere.
 
-use std::hint::black_box;
+use std::borrow::Cow;
+use std::time::Instant;
+
+use subtle::ConstantTimeEq;
 
 use super::client_command;
 use super::local::{Answer, Facts, SYNTAX, shown};
@@ -26,19 +29,19 @@ const HELLO_NO_AUTH: &str = "NOAUTH HELLO must be called with the client already
 pub(super) fn auth(
     args: Args<'_>,
     state: &mut State,
-    password: Option<&str>,
+    facts: &Facts<'_>,
     out: &mut Vec<u8>,
 ) -> Answer {
     let (user, given) = match args.len() {
-        0..=2 if password.is_none() => return Err(NO_PASSWORD.into()),
+        0..=2 if facts.password.is_none() => return Err(NO_PASSWORD.into()),
         0..=2 => (USER, args.get(1)),
         3 => (args.get(1), args.get(2)),
         _ => return Err(SYNTAX.into()),
     };
-    if !admits(password, user, given) {
-        return Err(WRONG_PASS.into());
+    if !admits(facts.password, user, given) {
+        return Err(refused(state, facts));
     }
-    state.authenticated = true;
+    state.let_in();
     out.extend_from_slice(write::OK);
     Ok(())
 }
@@ -76,9 +79,9 @@ pub(super) fn hello(
     }
     if let Some((user, given)) = credentials {
         if !admits(facts.password, user, given) {
-            return Err(WRONG_PASS.into());
+            return Err(refused(state, facts));
         }
-        state.authenticated = true;
+        state.let_in();
     }
     if !state.authenticated {
         return Err(HELLO_NO_AUTH.into());
@@ -110,6 +113,15 @@ fn greet(state: &State, version: &str, out: &mut Vec<u8>) {
     write::array_len(out, 0);
 }
 
+/// Notes who has failed to come in, and never with what.
+fn refused(state: &State, facts: &Facts<'_>) -> Cow<'static, str> {
+    let peer = state.info.peer;
+    if facts.clients.attempts().note_failed(peer.ip(), Instant::now()) {
+        tracing::warn!(address = %peer.ip(), "AUTH fails again and again; further ones wait");
+    }
+    WRONG_PASS.into()
+}
+
 /// Whether the user may come in; without a password anybody who calls himself by the right name.
 fn admits(password: Option<&str>, user: &[u8], given: &[u8]) -> bool {
     let known = user == USER;
@@ -119,12 +131,11 @@ fn admits(password: Option<&str>, user: &[u8], given: &[u8]) -> bool {
 
 /// Compares in a time that depends on the length of what was given only.
 fn same_secret(secret: &[u8], given: &[u8]) -> bool {
-    let mut differs = u8::from(secret.len() != given.len());
-    for (at, byte) in given.iter().enumerate() {
-        let other = if secret.is_empty() { 0 } else { secret[at % secret.len()] };
-        differs |= black_box(byte ^ other);
+    let mut same = secret.len().ct_eq(&given.len());
+    for (byte, other) in given.iter().zip(secret.iter().chain(&[0]).cycle()) {
+        same &= byte.ct_eq(other);
     }
-    black_box(differs) == 0
+    same.into()
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl Facts<'_> {
             }
             Local::Select => return select(args, out),
             Local::Hello => return handshake::hello(args, state, self, out),
-            Local::Auth => return handshake::auth(args, state, self.password, out),
+            Local::Auth => return handshake::auth(args, state, self, out),
             Local::Role => {
                 write::array_len(out, 3);
                 write::bulk(out, b"master");
@@ -106,7 +106,9 @@ impl Facts<'_> {
     fn reset(&self, state: &mut State) {
         state.protocol = Protocol::Resp2;
         state.info.set_protocol(Protocol::Resp2);
-        state.authenticated = self.password.is_none();
+        if self.password.is_some() {
+            state.put_out(self.clients.now_s());
+        }
         state.info.texts().name.clear();
         // A skip stays in force for this very reply, as in Redis.
         if state.replies == ReplyMode::Off {

@@ -5,11 +5,11 @@
 //! slot. Invariants: requests are taken in the order in which they came; none is taken while an
 //! earlier one is in trouble, nor while earlier ones travel by an older map.
 
+pub mod attempts;
 mod client_command;
 pub mod clients;
 mod command_command;
 mod config_get;
-mod config_set;
 mod errand;
 pub mod glob;
 mod handshake;
@@ -24,6 +24,7 @@ mod slowlog;
 pub mod state;
 mod step;
 pub mod transaction;
+mod trying;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -39,6 +40,7 @@ use crate::reply::{Cut, Outlet, Ticket};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
 use crate::router::{Recovery, Router};
+use clients::Overdue;
 use input::{Input, Read, SLACK_BYTES};
 pub use moving::Moving;
 use moving::Stay;
@@ -46,6 +48,7 @@ use pace::{NotReading, OUTPUT_HIGH_WATER};
 use seating::Place;
 use state::{ReplyMode, State, Surroundings};
 use step::Step;
+use trying::Trying;
 
 /// Buffers of requests taken from one client before others have their turn.
 const TURNS_MAX: usize = 8;
@@ -70,6 +73,8 @@ pub enum End {
     HalfReply = 7,
     /// It held most for longest when there was too much in all.
     Memory = 8,
+    /// It did not say the password in time.
+    Stranger = 9,
 }
 
 /// What a session is limited by.
@@ -111,6 +116,7 @@ pub struct Session {
     keys: Vec<u32>,
     replies_seen: (u64, u64),
     stay: Stay,
+    trying: Trying,
 }
 
 impl Session {
@@ -141,6 +147,7 @@ impl Session {
             keys: Vec::new(),
             replies_seen: (0, 0),
             stay: Stay::new(place),
+            trying: Trying::default(),
         }
     }
 
@@ -179,6 +186,9 @@ impl Session {
                 if may_leave && self.input.poll_closed(cx).is_ready() {
                     return Poll::Ready(Some(End::Client));
                 }
+                return Poll::Pending;
+            }
+            if self.waits_to_try(cx) {
                 return Poll::Pending;
             }
             if self.state.info.is_draining() && self.input.is_at_boundary() {
@@ -222,12 +232,11 @@ impl Session {
         if info.is_killed() {
             return Some(End::Killed);
         }
-        if info.is_expired() {
-            if self.outlet.unanswered() == 0 {
-                return Some(End::Idle);
-            }
-            // It is the client who waits.
-            info.spare(self.around.router.shared().clock.tick() / 1_000_000);
+        match info.overdue()? {
+            Overdue::Password if !self.state.authenticated => return Some(End::Stranger),
+            Overdue::Idle if self.outlet.unanswered() == 0 => return Some(End::Idle),
+            // It has said it meanwhile; or it is the client who waits.
+            _ => info.spare(self.around.router.shared().clock.tick() / 1_000_000),
         }
         None
     }

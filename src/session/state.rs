@@ -10,6 +10,7 @@ use super::clients::{ClientInfo, Clients};
 use super::info::{self, Own};
 use super::seating::Seating;
 use super::transaction::Transaction;
+use crate::command::guarded::Allowed;
 use crate::metrics::WorkerStats;
 use crate::resp::Protocol;
 use crate::router::Router;
@@ -40,6 +41,20 @@ impl State {
     }
 }
 
+impl State {
+    /// It may send commands.
+    pub(super) fn let_in(&mut self) {
+        self.authenticated = true;
+        self.info.welcome();
+    }
+
+    /// It has to say its password again.
+    pub(super) fn put_out(&mut self, now_s: u64) {
+        self.authenticated = false;
+        self.info.expect_password(now_s);
+    }
+}
+
 /// CLIENT REPLY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyMode {
@@ -62,6 +77,8 @@ pub struct Surroundings {
     pub password: Option<String>,
     /// Where its listener listens.
     pub port: u16,
+    /// What the configuration allows of what is denied else.
+    pub allowed: Arc<Allowed>,
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
     /// Which worker a client belongs to.

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use super::state::ReplyMode;
 use super::transaction::Transaction;
-use super::{End, Session, config_get, config_set, local};
+use super::{End, Session, config_get, local};
+use crate::command::guarded::{Denied, Way};
 use crate::command::{
     Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, Refusal,
 };
@@ -25,7 +26,7 @@ pub(super) enum Step {
     Done,
     /// It is large and alone in its buffer: the caller sends it with this ticket.
     SendOwned(Ticket),
-    /// Nothing: it has to come again when all before it has been answered.
+    /// Nothing: it has to come again, when all before it has been answered or its time has come.
     NotYet,
 }
 
@@ -74,13 +75,10 @@ impl Session {
     ) -> Option<Step> {
         match command.handling {
             Handling::Route | Handling::RouteUnlessBlocking => return None,
-            Handling::ConfigSet => match config_set::of_the_nodes(args) {
-                None => return None,
-                Some(option) => {
-                    let name = format!("config set {option}");
-                    self.refuse(id, &texts::refused(&name, Refusal::ServerAdmin.text()));
-                }
-            },
+            Handling::ConfigSet | Handling::Guarded(_) => {
+                return self.carry_out_if_allowed(id, command, args, frame);
+            }
+            Handling::Local(what) if self.tries_too_soon(what, args) => return Some(Step::NotYet),
             Handling::Local(what) => self.answer(id, what, args),
             Handling::Refuse(why) => {
                 if why == Refusal::Multi {
@@ -96,6 +94,28 @@ impl Session {
             Handling::SlowlogGet => return Some(self.slowlog_get(id, command, args, frame)),
         }
         Some(Step::Done)
+    }
+
+    /// What acts at nodes behind the gateway's back, where the configuration allows it. `None`: it
+    /// is to be sent on.
+    fn carry_out_if_allowed(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        args: Args<'_>,
+        frame: &[u8],
+    ) -> Option<Step> {
+        let allowed = &self.around.allowed;
+        let denied = match command.handling {
+            Handling::ConfigSet => allowed.denies_config_set(args),
+            _ => allowed.denies(args),
+        };
+        if let Some(Denied { name, why }) = denied {
+            self.refuse(id, &texts::refused(&name, &why));
+            return Some(Step::Done);
+        }
+        let by_all = command.handling == Handling::Guarded(Way::AllNodes);
+        by_all.then(|| self.tell_all(id, command, frame))
     }
 
     /// Says why a request is none.

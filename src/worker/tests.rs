@@ -14,12 +14,13 @@ fn parts(workers: usize) -> Parts {
     let topology = Arc::new(Topology::default());
     let rows = topology.table().load().len();
     Parts {
-        clients: Arc::new(Clients::new(config.limits.clients_max)),
+        clients: Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay)),
         book: Arc::new(NodeBook::default()),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new(rows))).collect(),
         seating: Arc::new(Seating::new(workers, 1)),
         held: Arc::new(Held::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
+        allowed: Arc::default(),
         config,
         topology,
     }

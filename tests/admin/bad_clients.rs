@@ -14,11 +14,13 @@ fn connect(admin: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Whether the other side has closed, waiting for it.
-fn is_closed(mut stream: &TcpStream) -> bool {
+/// What the other side says before it closes, waiting for that.
+fn last_words(mut stream: &TcpStream) -> String {
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).map_err(|error| error.kind())
-        != Err(std::io::ErrorKind::WouldBlock)
+    if let Err(error) = stream.read_to_end(&mut rest) {
+        assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "it is not closed");
+    }
+    String::from_utf8(rest).unwrap()
 }
 
 #[test]
@@ -38,9 +40,17 @@ fn those_who_never_finish_keep_nobody_out() {
     let exposed = Exposed::read(&get(gateway.admin, "/metrics").body);
     let files = exposed.get("process_open_fds", &[]).unwrap();
     assert!(files < 150.0, "{files} files are open");
-    // The oldest made room; the others are ended when their time is over.
-    assert!(is_closed(&open[0]), "the oldest");
-    assert!(is_closed(&open[199]), "the newest");
+    // The oldest made room; the others are ended when their time is over. Each is told.
+    for n in [0, 1, 100] {
+        let said = last_words(&open[n]);
+        assert!(said.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{n}: {said}");
+        assert!(said.ends_with("newer ones are served first\n"), "{n}: {said}");
+    }
+    for n in [198, 199] {
+        let said = last_words(&open[n]);
+        assert!(said.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{n}: {said}");
+        assert!(said.contains("connection: close"), "{n}: {said}");
+    }
     assert_eq!(get(gateway.admin, "/livez").status, 200);
 }
 
@@ -83,4 +93,49 @@ fn requests_beyond_all_measure_are_refused() {
     }
     let endless = b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n";
     assert_eq!(send(admin, endless).unwrap().status, 200);
+}
+
+/// One that sends its request letter by letter has as little time as one that says nothing.
+#[test]
+fn a_request_that_trickles_in_is_ended() {
+    let gateway = Gateway::start(free(), &[]);
+    let mut slow = connect(gateway.admin);
+    let begin = std::time::Instant::now();
+    slow.write_all(b"GET /livez HTTP/1.1\r\nX-Slow: ").unwrap();
+    while slow.write_all(b"x").is_ok() {
+        assert!(begin.elapsed() < PATIENCE, "it is served for ever");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(get(gateway.admin, "/livez").status, 200);
+}
+
+/// Whoever reaches this port learns no password, neither of the nodes nor of clients.
+#[test]
+fn it_tells_no_password() {
+    let secrets = ["the-nodes-password", "the-clients-password", "a-guessed-password"];
+    let gateway = Gateway::start(
+        free(),
+        &[
+            ("SLOTWAY_TOPOLOGY_PASSWORD", secrets[0]),
+            ("SLOTWAY_LISTENER_PASSWORD", secrets[1]),
+            ("SLOTWAY_LOG_LEVEL", "debug"),
+        ],
+    );
+    let mut client = TcpStream::connect(gateway.clients).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    for secret in [secrets[2], secrets[1]] {
+        client.write_all(format!("AUTH {secret}\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 256];
+        assert!(client.read(&mut answer).unwrap() > 0);
+    }
+    let list = get(gateway.admin, "/").body;
+    let paths: Vec<&str> = list.lines().filter_map(|line| line.split(' ').next()).collect();
+    let paths: Vec<&str> = paths.into_iter().filter(|path| path.starts_with('/')).collect();
+    assert!(paths.len() >= 7, "{list}");
+    for path in paths.into_iter().chain(["/readyz?verbose", "/config", "/debug", "/%2e%2e/env"]) {
+        let answer = get(gateway.admin, path);
+        for secret in secrets {
+            assert!(!answer.body.contains(secret) && !answer.head.contains(secret), "{path}");
+        }
+    }
 }

@@ -129,7 +129,16 @@ fn assert_commands_are_counted(clients: SocketAddr, admin: SocketAddr) {
     // Too long to come in one piece.
     let long = format!("-ERR {}\r\n", "x".repeat(300_000));
     call(clients, "EVAL \"return {err='ERR '..string.rep('x',300000)}\" 1 a\r\n", &long);
-    let after = Exposed::read(&get(admin, "/metrics").body);
+    // What comes in pieces is counted when the last one has left.
+    let start = std::time::Instant::now();
+    let after = loop {
+        let after = Exposed::read(&get(admin, "/metrics").body);
+        if count(&after, "eval", "error") == Some(1.0) {
+            break after;
+        }
+        assert!(start.elapsed() < crate::PATIENCE, "the error is not counted");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
     before.assert_only_grown(&after);
     assert_eq!(count(&after, "set", "ok"), Some(5.0));
     assert_eq!(count(&after, "get", "ok"), Some(1.0));

@@ -9,7 +9,8 @@ mod server;
 use std::collections::BTreeSet;
 
 use slotway::command::{
-    BeginSearch, Command, CommandTable, FindKeys, Flags, KeySpec, LiveCommand, positions, reported,
+    BeginSearch, Command, CommandTable, FindKeys, Flags, KeySpec, LiveCommand, guarded, positions,
+    reported,
 };
 use slotway::resp::Value;
 
@@ -351,5 +352,33 @@ fn errors_are_those_of_the_server() {
         };
         let ours = error.text(request.args());
         assert_eq!(server.send(words), Value::Error(ours), "{words:?}");
+    }
+}
+
+// === what is denied ===
+
+/// An option that is denied because of its family can be allowed by its name.
+#[test]
+fn options_of_the_server_that_are_denied_can_be_allowed() {
+    let mut server = Server::start(&[]);
+    let reply = server.ask(&["CONFIG", "GET", "*"]);
+    let names = reply.as_array().expect("a list").iter().step_by(2);
+    let names: Vec<&str> = names.map(|name| name.as_str().expect("a name")).collect();
+    assert!(names.len() > 100, "{names:?}");
+    let starts = |name: &str, families: &[&str]| families.iter().any(|f| name.starts_with(f));
+    let unknown: Vec<_> = names
+        .iter()
+        .filter(|name| starts(name, &guarded::FAMILIES) && !guarded::OPTIONS.contains(name))
+        .filter(|name| !starts(name, &guarded::NEVER_FAMILIES) && !guarded::NEVER.contains(name))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    // Whatever holds a path, or looks like one.
+    let values = reply.as_array().expect("a list").iter().skip(1).step_by(2);
+    for (name, value) in names.iter().zip(values) {
+        let is_path = name.ends_with("file")
+            || name.ends_with("filename")
+            || value.as_str().is_some_and(|v| v.starts_with('/'));
+        let is_known = guarded::OPTIONS.contains(name) || guarded::NEVER.contains(name);
+        assert!(!is_path || is_known || starts(name, &["tls-"]), "{name}");
     }
 }

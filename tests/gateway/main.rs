@@ -9,6 +9,7 @@ mod basics;
 mod bench;
 mod clients;
 mod differential;
+mod door;
 mod isolation;
 mod keyspace;
 mod moving;

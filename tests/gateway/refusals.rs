@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::support::client::{Client, put, request};
 use crate::support::reply::Reply;
-use crate::support::site::{Standalone, client};
+use crate::support::site::{Site, Standalone, client};
+use crate::support::until;
 
 /// Commands, and a word of the reason that is given.
-const REFUSED: [(&str, &str); 54] = [
+const REFUSED: [(&str, &str); 67] = [
     ("CONFIG SET requirepass x", "nodes"),
     ("config set RequirePass x", "nodes"),
     ("CONFIG SET hz 10 masterauth x", "nodes"),
@@ -39,8 +40,21 @@ const REFUSED: [(&str, &str); 54] = [
     ("CLIENT CACHING YES", "caching"),
     ("CLIENT PAUSE 1000", ""),
     ("SHUTDOWN NOSAVE", "nodes"),
-    ("DEBUG SLEEP 1000", "nodes"),
+    ("DEBUG SLEEP 1000", "allow_commands"),
+    ("DEBUG SET-ACTIVE-EXPIRE 0", "allow_commands"),
     ("DEBUG JMAP", "nodes"),
+    ("MIGRATE 127.0.0.1 1 refusals:a 0 10", "allow_commands"),
+    ("CONFIG REWRITE", "allow_commands"),
+    ("CONFIG SET dir /tmp", "allow_commands"),
+    ("config set DbFileName x", "allow_commands"),
+    ("CONFIG SET hz 10 maxclients 1", "allow_commands"),
+    ("CONFIG SET timeout 1", "allow_commands"),
+    ("CONFIG SET proto-max-bulk-len 1mb", "allow_commands"),
+    ("CONFIG SET client-output-buffer-limit normal", "allow_commands"),
+    ("CONFIG SET cluster-node-timeout 1", "allow_commands"),
+    ("CONFIG SET slave-serve-stale-data no", "allow_commands"),
+    ("CONFIG SET cluster-announce-port 1", "nodes"),
+    ("PFSELFTEST", "nodes"),
     ("SAVE", "nodes"),
     ("BGSAVE", "nodes"),
     ("BGREWRITEAOF", "nodes"),
@@ -81,11 +95,13 @@ const NO_CLUSTER: [&str; 10] = [
 fn name(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     match words[0] {
+        "CONFIG" if words[1] == "REWRITE" => "CONFIG REWRITE".to_owned(),
         "CONFIG" | "config" => {
             let option = words[2..].iter().step_by(2).find(|option| **option != "hz").unwrap();
             format!("CONFIG SET {}", option.to_ascii_uppercase())
         }
-        "CLIENT" | "ACL" | "MODULE" | "SCRIPT" => words[..2].join(" "),
+        "DEBUG" if words[1] == "JMAP" => "DEBUG".to_owned(),
+        "CLIENT" | "ACL" | "MODULE" | "SCRIPT" | "DEBUG" => words[..2].join(" "),
         command => command.to_owned(),
     }
 }
@@ -103,6 +119,82 @@ fn refusals_name_the_command_and_the_reason() {
             assert!(text.starts_with(&start) && text.contains(reason), "{line}: {text}");
         }
         assert_eq!(client.line("GET refusals:a"), Reply::bulk("1"), "{line}");
+    }
+}
+
+/// What is allowed by name reaches the nodes: one by the keys, or all of them.
+#[test]
+fn what_is_allowed_by_name_is_carried_out() {
+    let names = "migrate, config set timeout, config set dir, debug sleep";
+    let site = Site::start(
+        6,
+        &[
+            ("SLOTWAY_ROUTING_ALLOW_COMMANDS", names),
+            ("SLOTWAY_TOPOLOGY_REFRESH_INTERVAL", "100ms"),
+        ],
+    );
+    let mut client = site.gateway.client();
+    // Its first map may be older than the last replica.
+    until("the gateway knows all nodes", || client.line("INFO gateway").text().contains("nodes:6"));
+    assert_eq!(client.line("CONFIG SET timeout 3600"), Reply::ok());
+    for node in 0..6 {
+        let value = site.cluster.node(node).line("CONFIG GET timeout").texts();
+        assert_eq!(value, ["timeout", "3600"], "node {node}");
+    }
+    let other = Standalone::start();
+    let port = other.client().line("CONFIG GET port").texts().remove(1);
+    for nth in 0..20 {
+        assert_eq!(client.line(&format!("SET allowed:{nth} {nth}")), Reply::ok());
+        let moved = client.line(&format!("MIGRATE 127.0.0.1 {port} allowed:{nth} 0 10000"));
+        assert_eq!(moved, Reply::ok());
+        assert_eq!(client.line(&format!("GET allowed:{nth}")), Reply::Null);
+        assert_eq!(
+            other.client().line(&format!("GET allowed:{nth}")),
+            Reply::bulk(nth.to_string())
+        );
+    }
+    // A node of Redis 7 allows DEBUG to nobody as it comes, and says so itself.
+    let text = client.line("DEBUG SLEEP 0");
+    assert!(text == Reply::ok() || !text.error().starts_with("ERR gateway:"), "{text:?}");
+    for line in
+        ["DEBUG JMAP", "CONFIG REWRITE", "CONFIG SET maxclients 1", "CONFIG SET dir / port 1"]
+    {
+        assert!(client.line(line).error().starts_with("ERR gateway: "), "{line}");
+    }
+    client.assert_in_step();
+}
+
+/// What the README says of a user of the gateway's own at the nodes, which binds scripts, too.
+#[test]
+fn a_user_of_its_own_keeps_scripts_from_the_cluster() {
+    let readme = include_str!("../../README.md");
+    let rules = readme.lines().find(|line| line.starts_with("ACL SETUSER slotway ")).unwrap();
+    let site = Site::start(6, &[]);
+    for node in 0..6 {
+        assert_eq!(site.cluster.node(node).line(&rules.replace("PASSWORD", "secret")), Reply::ok());
+    }
+    let gateway = site.cluster.gateway(&[
+        ("SLOTWAY_TOPOLOGY_USERNAME", "slotway"),
+        ("SLOTWAY_TOPOLOGY_PASSWORD", "secret"),
+    ]);
+    let mut client = gateway.client();
+    let script = |call: &str| format!("return redis.call({call})");
+    let bump = script("'CLUSTER','BUMPEPOCH'");
+    let text = site.gateway.client().ask(&["EVAL", &bump, "1", "a"]);
+    assert!(!matches!(text, Reply::Error(_)), "no rules were needed: {text:?}");
+    for script in
+        [bump, script("'CLUSTER','DELSLOTS','5'"), script("'MIGRATE','h','1','a','0','1'")]
+    {
+        let text = client.ask(&["EVAL", &script, "1", "a"]);
+        assert!(text.error().contains("can't run this command"), "{script}: {text:?}");
+    }
+    for line in ["SET own:a 1", "MSET own:a 1 own:b 2 own:c 3", "FLUSHALL", "CONFIG SET hz 10"] {
+        assert_eq!(client.line(line), Reply::ok(), "{line}");
+    }
+    for line in
+        ["DBSIZE", "SCAN 0", "KEYS *", "INFO", "EVAL return(1) 0", "CONFIG GET hz", "SLOWLOG LEN"]
+    {
+        assert!(!matches!(client.line(line), Reply::Error(_)), "{line}");
     }
 }
 

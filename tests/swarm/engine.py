@@ -5,12 +5,15 @@ Touches nothing but the stack of its own name, and leaves a Swarm only where it 
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+from load import PASSWORDS
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "slotway-test"
@@ -86,6 +89,7 @@ class Swarm:
             "PROMETHEUS_PORT": str(self.prometheus_port),
             "RESOLVE_IMAGE": "never",
             "REDIS_PASSWORD_FILE": str(self.scratch / "redis-password"),
+            "CLIENT_PASSWORD_FILE": str(self.scratch / "client-password"),
         }
         if self.port != 7010:
             say(f"port 7010 is in use on this machine; the gateway is on {self.port}")
@@ -98,8 +102,9 @@ class Swarm:
                        "--listen-addr", "127.0.0.1:2377")
                 self.made_swarm = True
             self.remove()
-            (self.scratch / "redis-password").write_text(
-                (ROOT / "swarm/redis-password").read_text())
+            for name in ("redis-password", "client-password"):
+                (self.scratch / name).write_text(secrets.token_hex(32))
+            PASSWORDS[self.port] = self.password("client")
         except BaseException:
             self.__exit__()
             raise
@@ -133,6 +138,16 @@ class Swarm:
     def script(self, *words, **options):
         """A script of the folder swarm/."""
         return run(f"swarm/{words[0]}", *words[1:], env=self.env, **options)
+
+    def password(self, whose):
+        """What nodes ("redis") or gateways ("client") ask for."""
+        return (self.scratch / f"{whose}-password").read_text()
+
+    def by_hand(self):
+        """The environment that `docker stack deploy` needs, as swarm/deploy tells it."""
+        lines = self.script("deploy", "--variables").splitlines()
+        pairs = (line.removeprefix("export ").split("=", 1) for line in lines)
+        return {**self.env, **{name: value.strip("'") for name, value in pairs}}
 
     def container(self, service):
         """The running container of a service, "" while there is none."""

@@ -48,7 +48,7 @@ class Hosts:
         self.gateways[host] = self.inside(
             host, f"gateway-{host}", self.scratch / "slotway", "run", "--seed",
             f"10.99.0.1:{NODES[0]}", "--listen", "0.0.0.0:7010", "--admin", "127.0.0.1:7020",
-            "--workers", "1")
+            "--workers", "1", "--protected-mode", "false")
 
     def __enter__(self):
         self.__exit__()

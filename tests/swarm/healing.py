@@ -1,6 +1,7 @@
 """What happens to nodes and gateways, and what clients see of it: killed, paused, cut off, moved."""
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -14,9 +15,16 @@ LAST_MOMENT = 200
 
 def forms(swarm):
     """An empty Swarm to the first SET in less than 90 s, with nothing but `docker stack deploy`."""
+    deploy = ("docker", "stack", "deploy", "--resolve-image", "never", "-c", "swarm/stack.yml", STACK)
+    bare = {name: value for name, value in swarm.env.items() if "PASSWORD" not in name}
+    refused = subprocess.run(deploy, env={**os.environ, **bare}, capture_output=True, text=True,
+                             check=False, cwd=ROOT)
+    assert refused.returncode != 0 and "run swarm/deploy" in refused.stderr, refused.stderr
+    assert not docker("stack", "ls", "--format", "{{.Name}}").count(STACK), "it made something"
+    say("without passwords there is no stack, and it says how to make them")
+
     begin = time.monotonic()
-    docker("stack", "deploy", "--resolve-image", "never", "-c", "swarm/stack.yml", STACK,
-           env={**swarm.env, "REDIS_PASSWORD_FILE": "./redis-password"})
+    run(*deploy, env=swarm.by_hand())
 
     def first_set():
         connection = Connection(swarm.port, timeout=30)
@@ -45,7 +53,7 @@ def forms(swarm):
 def deploys_twice(swarm):
     """The same deploy again changes nothing; a changed config does."""
     before = swarm.tasks()
-    again = {**swarm.env, "REDIS_PASSWORD_FILE": "./redis-password"}
+    again = swarm.by_hand()
     for _ in range(2):
         docker("stack", "deploy", "--resolve-image", "never", "-c", "swarm/stack.yml", STACK, env=again)
     time.sleep(5)

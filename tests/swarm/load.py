@@ -8,6 +8,10 @@ import threading
 import time
 
 
+# What a port of this machine asks for.
+PASSWORDS = {}
+
+
 class Closed(ConnectionError):
     """The connection ended before a reply began."""
 
@@ -19,6 +23,10 @@ class Connection:
         self.socket = socket.create_connection((host, port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest = b""
+        if port in PASSWORDS:
+            reply = self.call("AUTH", PASSWORDS[port])
+            if reply != "OK":
+                raise ValueError(f"AUTH: {reply}")
 
     def close(self):
         self.socket.close()

@@ -1,13 +1,14 @@
 """What an operator does: benchmark, watch, roll, rotate, scale, back up; and the laptop's Compose."""
 
 import json
+import socket
 import time
 from urllib.parse import quote
 from urllib.request import urlopen
 
 from engine import NODES, ROOT, STACK, docker, free_port, run, say, wait
 from healing import firewall
-from load import Connection, Load
+from load import PASSWORDS, Connection, Load
 
 SIZES = 16
 
@@ -16,7 +17,7 @@ def bench(swarm):
     """The sweep as a job: sixteen sizes, the report in a volume."""
     begin = time.monotonic()
     docker("stack", "deploy", "--resolve-image", "never", "-c", "swarm/bench.yml", STACK,
-           env={**swarm.env, "BENCH_ARGS": "--duration 300ms --warmup 0s --connections 8"})
+           env={**swarm.by_hand(), "BENCH_ARGS": "--duration 300ms --warmup 0s --connections 8"})
     service = f"{STACK}_bench"
 
     def ended():
@@ -101,14 +102,82 @@ def rotation(swarm):
         swarm.script(*words)
     assert swarm.tasks() == before and not (ROOT / "nowhere").exists()
     begin = time.monotonic()
+    before_it = swarm.password("redis")
     with Load(swarm.port, "rotated") as load:
         swarm.script("rotate-password", timeout=500)
         time.sleep(1)
     missing, saw = load.verdict(closed_max=len(load.streams), may_refuse=True)
-    assert (swarm.scratch / "redis-password").read_text() != "only-reachable-inside-the-overlay\n"
+    assert swarm.password("redis") != before_it
     assert old.isdisjoint(running(swarm))
     swarm.whole()
     say(f"password rotated and all nodes rolled in {time.monotonic() - begin:.0f} s; clients: {saw}")
+
+
+def first_words(host, port):
+    """What a stranger is told who says PING in both ways that Redis knows."""
+    said = []
+    for words in (b"PING\r\n", b"*1\r\n$4\r\nPING\r\n"):
+        with socket.create_connection((host, port), timeout=10) as stream:
+            stream.sendall(words)
+            said.append(stream.recv(4096).decode(errors="replace"))
+    return said
+
+
+def published(swarm):
+    """Every port of this machine that a service of the stack has."""
+    ports = set()
+    for service in docker("stack", "services", "--format", "{{.Name}}", STACK).split():
+        found = json.loads(docker("service", "inspect", "--format", "{{json .Endpoint.Ports}}", service))
+        ports |= {port["PublishedPort"] for port in found or []}
+    return sorted(ports)
+
+
+def strangers(swarm):
+    """A stranger gets NOAUTH wherever Redis is spoken, and finds no password; it can be replaced."""
+    swarm.whole()
+    words = run("ip", "-4", "route", "get", "192.0.2.1", check=False).split()
+    own = [words[words.index("src") + 1]] if "src" in words else []
+    redis, http = [], []
+    for port in published(swarm):
+        for host in ("127.0.0.1", *own):
+            answers = first_words(host, port)
+            speaks_redis = any(answer[:1] in ("+", "-", ":", "$", "*") for answer in answers)
+            if speaks_redis:
+                assert all(a.startswith("-NOAUTH ") for a in answers), f"{host}:{port}: {answers}"
+            (redis if speaks_redis else http).append((host, port))
+    assert swarm.port in {port for _, port in redis}, f"nobody speaks Redis: {redis} {http}"
+    asked = docker("exec", swarm.container("redis-1"), "redis-cli", "-h", "redis-2", "ping")
+    assert asked.startswith("NOAUTH"), f"a node to one who is in the overlay: {asked}"
+
+    passwords = [swarm.password("client"), swarm.password("redis")]
+    told = [urlopen(f"http://{host}:{port}{path}", timeout=10).read().decode()
+            for host, port in http if port == swarm.admin
+            for path in ("/metrics", "/api/v1/status", "/version")]
+    for service in docker("stack", "services", "--format", "{{.Name}}", STACK).split():
+        told.append(docker("service", "inspect", service))
+        told.append(docker("service", "logs", "--raw", service, check=False))
+    assert not any(password in text for password in passwords for text in told), "a password shows"
+
+    swarm.script("rotate-password", "--client", timeout=300)
+    assert swarm.password("client") != passwords[0]
+
+    def only_the_new_one():
+        PASSWORDS[swarm.port] = passwords[0]
+        try:
+            Connection(swarm.port)
+            return False
+        except ValueError as error:
+            assert "WRONGPASS" in str(error), error
+        finally:
+            PASSWORDS[swarm.port] = swarm.password("client")
+        return Connection(swarm.port).call("PING") == "PONG"
+
+    wait(60, "the gateway asks for the new password, and for no other", only_the_new_one)
+    left = [name for name in docker("secret", "ls", "--format", "{{.Name}}").split()
+            if name.startswith(f"{STACK}-client-password-")]
+    assert len(left) == 1, left
+    say(f"NOAUTH on {redis}, no Redis on {http}; no password in the services, their logs or the "
+        "admin port; the password of clients replaced")
 
 
 def running(swarm):

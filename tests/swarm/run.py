@@ -23,7 +23,7 @@ FIRST = [healing.forms, healing.deploys_twice]
 CASES = [
     healing.killed, healing.paused, healing.cut, healing.rescheduled, healing.all_at_once,
     healing.all_restart_under_load, healing.gateway_update, operating.bench, operating.monitoring,
-    operating.rotation, operating.scaling, operating.backup, operating.compose,
+    operating.strangers, operating.rotation, operating.scaling, operating.backup, operating.compose,
     floating.address_moves,
 ]
 

@@ -17,7 +17,7 @@ use crate::worker::{self, Parts};
 fn gateway() -> Gateway {
     let config = Arc::new(Config::default());
     let topology = Arc::new(Topology::default());
-    let clients = Arc::new(Clients::new(10));
+    let clients = Arc::new(Clients::new(10, config.timeouts.auth_delay));
     let book = Arc::new(NodeBook::default());
     let parts = Parts {
         config: Arc::clone(&config),
@@ -28,6 +28,7 @@ fn gateway() -> Gateway {
         seating: Arc::new(Seating::new(2, 1)),
         held: Arc::new(Held::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
+        allowed: Arc::default(),
     };
     let workers = worker::start_all(&parts).unwrap();
     Gateway::new(config, topology, clients, book, workers, parts.seating)

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::command::columns::{Class, Client, Handling, Local, Refusal};
-use crate::command::{Flags, RequestPolicy};
+use crate::command::{Flags, RequestPolicy, guarded};
 
 fn with_args<R>(words: &[&[u8]], run: impl FnOnce(Args<'_>) -> R) -> R {
     let mut ranges = Vec::new();
@@ -92,7 +92,7 @@ fn an_empty_request_is_unknown() {
 fn nothing_that_changes_a_shared_connection_is_sent_on() {
     let table = CommandTable::builtin();
     let stateful = "asking auth client|caching client|no-evict client|no-touch client|reply \
-        client|setinfo client|setname client|tracking client|capa client|import-source debug \
+        client|setinfo client|setname client|tracking client|capa client|import-source \
         discard exec hello himport|prepare monitor multi psubscribe psync punsubscribe quit \
         readonly readwrite replconf reset script|debug select ssubscribe subscribe sunsubscribe \
         sync unsubscribe unwatch watch";
@@ -100,6 +100,9 @@ fn nothing_that_changes_a_shared_connection_is_sent_on() {
         let row = table.get(table.by_name(name).expect(name)).expect(name);
         assert!(matches!(row.handling, Handling::Local(_) | Handling::Refuse(_)), "{name}");
     }
+    // Of DEBUG two subcommands may be allowed, and neither is about its connection.
+    let debug = guarded::COMMANDS.into_iter().filter(|name| name.starts_with("debug"));
+    assert_eq!(debug.collect::<Vec<_>>(), ["debug set-active-expire", "debug sleep"]);
     for (_, row) in table.iter() {
         let sent = !matches!(row.handling, Handling::Local(_) | Handling::Refuse(_));
         let streams = row.handling == Handling::RouteUnlessBlocking;

@@ -1,6 +1,7 @@
 //! Keys of any type: rows of the command table, sorted by name. Data only.
 
 use crate::command::columns::{Handling, Refusal};
+use crate::command::guarded::Way;
 use crate::command::key_search::KeySearch;
 use crate::command::table::{Row, after, at, cmd, range, unknown};
 
@@ -23,7 +24,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("migrate", -6, "write", "keyspace dangerous")
         .keys(&[at("RW access delete", 3), after("RW access delete incomplete", "KEYS", -2, -1, 0)])
         .search(KeySearch::Migrate)
-        .tips("nondeterministic_output"),
+        .tips("nondeterministic_output")
+        .guarded(Way::ByKeys),
     cmd("move", 3, "write fast", "keyspace").keys(&[at("RW access update", 1)]),
     cmd("object", -2, "", "").refuse(Refusal::Container),
     cmd("object|encoding", 3, "readonly", "keyspace")

@@ -1,5 +1,6 @@
 //! HyperLogLog: rows of the command table, sorted by name. Data only.
 
+use crate::command::columns::Refusal;
 use crate::command::table::{Row, at, cmd, range};
 
 pub(super) const ROWS: &[Row] = &[
@@ -13,5 +14,5 @@ pub(super) const ROWS: &[Row] = &[
     cmd("pfdebug", 3, "write denyoom admin", "hyperloglog").keys(&[at("RW access", 2)]),
     cmd("pfmerge", -2, "write denyoom", "hyperloglog")
         .keys(&[at("RW access insert", 1), range("RO access", 2, -1, 1)]),
-    cmd("pfselftest", 1, "admin", "hyperloglog"),
+    cmd("pfselftest", 1, "admin", "hyperloglog").refuse(Refusal::ServerAdmin),
 ];

@@ -30,6 +30,7 @@ mod transactions;
 mod vector_sets;
 
 use super::columns::{Categories, Flags, Handling, Local, Refusal, Tips};
+use super::guarded::Way;
 use super::key_search::KeySearch;
 use super::key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec, Keyword};
 
@@ -106,6 +107,11 @@ impl Row {
 
     const fn local(self, local: Local) -> Row {
         self.handled(Handling::Local(local))
+    }
+
+    /// Refused unless the configuration allows it.
+    const fn guarded(self, way: Way) -> Row {
+        self.handled(Handling::Guarded(way))
     }
 
     const fn refuse(self, refusal: Refusal) -> Row {

@@ -1,6 +1,7 @@
 //! The server itself: rows of the command table, sorted by name. Data only.
 
 use crate::command::columns::{CommandSub, Handling, Local, Refusal};
+use crate::command::guarded::Way;
 use crate::command::table::{Row, at, cmd};
 
 pub(super) const ROWS: &[Row] = &[
@@ -64,13 +65,14 @@ pub(super) const ROWS: &[Row] = &[
     cmd("config|resetstat", 2, "admin noscript loading stale", "")
         .tips("request_policy:all_nodes response_policy:all_succeeded"),
     cmd("config|rewrite", 2, "admin noscript loading stale", "")
-        .tips("request_policy:all_nodes response_policy:all_succeeded"),
+        .tips("request_policy:all_nodes response_policy:all_succeeded")
+        .guarded(Way::AllNodes),
     cmd("config|set", -4, "admin noscript loading stale", "")
         .tips("request_policy:all_nodes response_policy:all_succeeded")
         .handled(Handling::ConfigSet),
     cmd("dbsize", 1, "readonly fast", "keyspace")
         .tips("request_policy:all_shards response_policy:agg_sum"),
-    cmd("debug", -2, "admin noscript loading stale", "").refuse(Refusal::ServerAdmin),
+    cmd("debug", -2, "admin noscript loading stale", "").guarded(Way::AllNodes),
     cmd("failover", -1, "admin noscript stale", "").refuse(Refusal::Replication),
     cmd("flushall", -1, "write", "keyspace dangerous")
         .tips("request_policy:all_shards response_policy:all_succeeded"),

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::command::Handling;
@@ -21,7 +22,7 @@ pub(in crate::session) struct Gateway {
 
 impl Gateway {
     pub(in crate::session) fn new(password: Option<&'static str>) -> Gateway {
-        let (clients, topology) = (Arc::new(Clients::new(10)), Topology::default());
+        let (clients, topology) = (Arc::new(Clients::new(10, Duration::ZERO)), Topology::default());
         let (table, registrations) = (CommandTable::builtin(), RefCell::default());
         Gateway { table, clients, registrations, topology, password }
     }

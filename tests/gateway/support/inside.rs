@@ -39,7 +39,8 @@ impl Inside {
             config.topology.seeds = vec![seed.to_string().parse().unwrap()];
             config.timeouts.failover_wait = Duration::from_secs(60);
             let password = Some(Secret::new(PASSWORD));
-            config.listeners = vec![ListenerConfig { bind: address, password }];
+            config.listeners =
+                vec![ListenerConfig { bind: address, password, ..ListenerConfig::default() }];
             config.admin.bind = None;
             if let Some(inside) = Inside::run(config, address) {
                 return inside;

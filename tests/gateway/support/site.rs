@@ -11,7 +11,7 @@ use super::guard::{EndBy, Guarded};
 use super::reply::Reply;
 use super::until;
 
-const SLOTWAY: &str = env!("CARGO_BIN_EXE_slotway");
+pub(crate) const SLOTWAY: &str = env!("CARGO_BIN_EXE_slotway");
 const TRIES: usize = 5;
 
 /// A cluster of real nodes.
@@ -63,13 +63,13 @@ pub(crate) fn client() -> Client {
     shared().gateway.client()
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
     listener.local_addr().expect("an address")
 }
 
 /// Starts a program on a free port; `words` are for that port, `sign` says that it listens.
-fn start(
+pub(crate) fn start(
     end_by: EndBy,
     sign: &str,
     variables: &[(&str, &str)],
@@ -87,7 +87,7 @@ fn start(
     panic!("it does not start: {said}");
 }
 
-fn owned(words: &[&str]) -> Vec<String> {
+pub(crate) fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
