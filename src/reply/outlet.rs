@@ -5,14 +5,13 @@
 //! replies come from. Invariant: bytes held for a client stay below `output_bytes_max`, or the
 //! client is cut off.
 
+mod writing;
+
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::task::Waker;
 
-use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{Flusher, ReplyQueue, Trouble};
@@ -198,125 +197,12 @@ impl Outlet {
         }
     }
 
-    /// Writes what is ready; whether that was all.
-    fn write_before(&self, queue: &mut ReplyQueue) -> bool {
-        while !queue.ready().is_empty() {
-            match self.write_through(queue.ready()) {
-                0 => return false,
-                count => queue.written(count),
-            }
-        }
-        true
-    }
-
-    fn write_through(&self, bytes: &[u8]) -> usize {
-        match self.try_write(bytes) {
-            Ok(count) => {
-                self.note_written(count);
-                count
-            }
-            // A real error shows again when the rest is flushed.
-            Err(_) => 0,
-        }
-    }
-
-    #[inline]
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self.socket.borrow().as_ref() {
-            Some(socket) => socket.try_write(bytes),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-
-    fn note_written(&self, count: usize) {
-        self.bytes_written.set(self.bytes_written.get() + count as u64);
-        self.flusher.note_sent(count);
-    }
-
     /// Puts this client into the list that is looked at when the worker's turn ends.
     #[inline]
     pub fn flush_later(self: &Rc<Self>) {
         if !self.listed.replace(true) {
             self.flusher.add(Rc::clone(self));
         }
-    }
-
-    /// Writes what is ready until the socket takes no more.
-    pub fn flush(&self) {
-        if self.write_ready() {
-            self.stuck.set(false);
-        } else if !self.stuck.replace(true) {
-            self.wake_session();
-        }
-        if self.end.get().is_some() {
-            // Nobody will write the rest.
-            self.close();
-        }
-    }
-
-    /// Writes what is ready; `false` when the socket takes no more.
-    fn write_ready(&self) -> bool {
-        let mut queue = self.queue.borrow_mut();
-        let is_all = loop {
-            let ready = queue.ready();
-            if ready.is_empty() {
-                self.written_to.set(queue.front());
-                break true;
-            }
-            if self.deaf.get() {
-                let count = ready.len();
-                queue.written(count);
-                continue;
-            }
-            match self.try_write(ready) {
-                Ok(count) => {
-                    self.note_written(count);
-                    queue.written(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // It has closed in good order before: what it has sent still runs, as at a server.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.deaf.set(true),
-                Err(_) => {
-                    drop(queue);
-                    self.cut(Cut::Gone);
-                    return true;
-                }
-            }
-        };
-        self.output.set(queue.buffered() + self.gathered.get());
-        is_all
-    }
-
-    /// Gives back all that is kept for the client, and its socket.
-    fn close(&self) {
-        if let Some(socket) = self.socket.take()
-            && matches!(self.end.get(), Some(Cut::OutputLimit | Cut::Memory))
-        {
-            // The system must not keep either what the client does not read.
-            let _ = SockRef::from(socket.as_ref()).set_linger(Some(Duration::ZERO));
-        }
-        *self.queue.borrow_mut() = ReplyQueue::default();
-        self.stuck.set(false);
-        self.output.clear();
-    }
-
-    /// Holds small replies back while requests that came together with theirs have not been taken yet.
-    /// A client that sends a few requests and closes at once, without reading, would otherwise get a
-    /// reply before it closes; its system then takes back what has not been read here.
-    #[inline]
-    pub fn hold(self: &Rc<Self>, is_held: bool) {
-        if self.held_back.replace(is_held) && !is_held {
-            self.flush_later();
-        }
-    }
-
-    /// Whether what is ready is small and may wait.
-    #[inline]
-    pub(super) fn is_held_back(&self) -> bool {
-        self.held_back.get()
-            && self.end.get().is_none()
-            && self.queue.borrow().ready_len() < THROUGH_BYTES_MIN
     }
 
     /// Whether the client hears nothing any more.
@@ -344,22 +230,6 @@ impl Outlet {
     /// The budget that its buffers draw on.
     pub fn budget(&self) -> &Arc<Budget> {
         self.output.budget()
-    }
-
-    /// While the socket is full: flushes once it takes bytes again. Ready when nothing is stuck.
-    pub fn poll_flush(&self, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        while self.stuck.get() && self.end.get().is_none() {
-            let socket = self.socket.borrow();
-            let Some(open) = socket.as_ref() else { break };
-            let polled = open.as_ref().poll_write_ready(cx);
-            drop(socket);
-            match polled {
-                Poll::Ready(Ok(())) => self.flush(),
-                Poll::Ready(Err(_)) => self.cut(Cut::Gone),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(())
     }
 
     /// Ends the client: nothing more is taken for it, its session wakes and closes.

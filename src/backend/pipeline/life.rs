@@ -1,0 +1,125 @@
+//! The life of a node connection: made when something is to be sent, lost, and made again.
+//!
+//! Owns when it is connected, and that every request of a lost one goes back. Must not know what is
+//! sent.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::{BACKOFF, GREETING_PATIENCE, Phase, Pipeline, give_back};
+use crate::backend::ring::Ring;
+use crate::backend::{BackendError, Connection, connection};
+use crate::resp::ReplyScanner;
+
+impl Pipeline {
+    /// Connects when there is something to send, serves, and starts again; ends when retired.
+    pub async fn run(self: Rc<Self>) {
+        loop {
+            if !self.wait_for_demand().await {
+                return;
+            }
+            self.state.borrow_mut().phase = Phase::Connecting;
+            let error = match self.connect_in_time().await {
+                Ok(connection) => {
+                    self.opened();
+                    let (reader, writer) = connection.into_stream().into_split();
+                    // However it ends, also with the process.
+                    connection::withdraw_when_closed(writer.as_ref(), true);
+                    *self.writer.borrow_mut() = Some(writer);
+                    let error = self.serve(reader).await;
+                    if let Some(writer) = self.writer.take()
+                        && self.state.borrow().entries.is_empty()
+                    {
+                        connection::withdraw_when_closed(writer.as_ref(), false);
+                    }
+                    self.stats.connections.sub(1);
+                    error
+                }
+                Err(error) => error,
+            };
+            self.ended(&error);
+        }
+    }
+
+    /// Waits until a request wants a connection; `false` when the pipeline is to end.
+    async fn wait_for_demand(&self) -> bool {
+        std::future::poll_fn(|cx| {
+            self.set_task(cx);
+            if !self.state.borrow().entries.is_empty() {
+                return Poll::Ready(true);
+            }
+            self.dirty.set(false);
+            if self.retired.get() { Poll::Ready(false) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Each answer of the greeting has its own patience; a node that trickles them must not use
+    /// it up again and again.
+    async fn connect_in_time(&self) -> Result<Connection, BackendError> {
+        let patience = self.shared.connect_patience * GREETING_PATIENCE;
+        let mut connecting = std::pin::pin!(tokio::time::timeout(patience, self.connect()));
+        std::future::poll_fn(|cx| {
+            self.set_task(cx);
+            if self.fault.take() {
+                return Poll::Ready(Err(BackendError::Silent));
+            }
+            let connected = std::task::ready!(connecting.as_mut().poll(cx));
+            Poll::Ready(connected.unwrap_or(Err(BackendError::Silent)))
+        })
+        .await
+    }
+
+    async fn connect(&self) -> Result<Connection, BackendError> {
+        let patience = self.shared.connect_patience;
+        let connection = Connection::to_node(&self.node, &self.identity, patience).await?;
+        connection.limit_send_buffer(self.shared.send_buffer_bytes)?;
+        Ok(connection)
+    }
+
+    fn opened(&self) {
+        let mut state = self.state.borrow_mut();
+        state.phase = Phase::Open;
+        state.failures = 0;
+        self.stats.connections.add(1);
+        self.stats.connects.add(1);
+        self.dirty.set(true);
+        self.fault.set(false);
+    }
+
+    /// The connection is gone, or never came: every request goes back to its session.
+    fn ended(&self, error: &BackendError) {
+        let mut state = self.state.borrow_mut();
+        if !self.retired.get() {
+            let unanswered = state.entries.len();
+            self.stats.error(error.kind());
+            tracing::info!(node = %self.node.name, %error, unanswered, "lost a node connection");
+        }
+        let was_open = state.phase == Phase::Open;
+        if !was_open || matches!(error, BackendError::WrongNode { .. } | BackendError::Auth(_)) {
+            state.failures += 1;
+            let wait = BACKOFF.0 * 2u32.saturating_pow(state.failures.min(10) - 1);
+            let wait = wait.min(BACKOFF.1).as_micros() as u64;
+            state.phase = Phase::Down(self.shared.clock.tick() + wait);
+        } else {
+            state.phase = Phase::Idle;
+        }
+        let mut passed_on = std::mem::take(&mut state.passed_on);
+        let mut entries = std::mem::take(&mut state.entries);
+        let ring = Ring::new(Rc::clone(&self.shared.spares));
+        let ring = std::mem::replace(&mut state.ring, ring);
+        (state.scanner, state.kind) = (ReplyScanner::default(), 0);
+        state.kept.clear();
+        state.fences.forget();
+        drop(state);
+        self.dirty.set(false);
+        self.stats.inflight.sub(entries.len() as u64);
+        let sent_to = if was_open { ring.sent_to() } else { 0 };
+        self.window.forget_weights();
+        while let Some((at, entry)) = entries.take_first() {
+            give_back(entry, at, (&ring, sent_to), std::mem::take(&mut passed_on));
+        }
+        self.window.wake_all();
+    }
+}
