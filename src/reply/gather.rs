@@ -3,6 +3,7 @@
 //! Owns the collecting: which parts have come. How they are merged is `merge`'s business.
 
 use std::cell::RefCell;
+use std::task::{Context, Poll, Waker};
 
 use super::merge::{Merge, open_array};
 use crate::resp::number::{Line, integer_line};
@@ -29,7 +30,9 @@ struct State {
     joined: Vec<u8>,
     missing: usize,
     bytes: usize,
+    /// `None`: whoever waits for the parts takes them.
     merge: Option<Merge>,
+    waiter: Option<Waker>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,13 +57,40 @@ impl Part {
 impl Gather {
     /// Waits for `count` parts and merges them.
     pub fn new(count: usize, merge: Merge) -> Gather {
+        Gather::of(count, Some(merge))
+    }
+
+    /// Waits for `count` parts, which somebody [takes](Self::take) then.
+    pub fn collecting(count: usize) -> Gather {
+        Gather::of(count, None)
+    }
+
+    /// Ready when at most so many parts are missing.
+    pub fn poll_missing(&self, cx: &mut Context<'_>, at_most: usize) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        if state.missing <= at_most {
+            return Poll::Ready(());
+        }
+        state.waiter = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The parts that have come.
+    pub fn take(&self) -> Collected {
+        let mut state = self.state.borrow_mut();
+        let (parts, joined) = (std::mem::take(&mut state.parts), std::mem::take(&mut state.joined));
+        Collected { parts, joined, bytes: state.bytes }
+    }
+
+    fn of(count: usize, merge: Option<Merge>) -> Gather {
         Gather {
             state: RefCell::new(State {
                 parts: vec![Part::Missing(Vec::new()); count],
                 joined: Vec::with_capacity((count * PART_BYTES).min(JOINED_BYTES_MAX)),
                 missing: count,
                 bytes: 0,
-                merge: Some(merge),
+                merge,
+                waiter: None,
             }),
         }
     }
@@ -100,12 +130,32 @@ impl Gather {
         };
         *gathered += bytes.len();
         *missing -= 1;
-        if *missing > 0 {
+        let is_last = *missing == 0;
+        if let Some(waiter) = state.waiter.take() {
+            waiter.wake();
+        }
+        if !is_last {
             return None;
         }
         let merge = state.merge.take()?;
         let (parts, joined) = (std::mem::take(&mut state.parts), std::mem::take(&mut state.joined));
         Some(Gathered { parts, joined, bytes: state.bytes, merge })
+    }
+}
+
+/// The parts of a gathering that nobody merges.
+#[derive(Debug)]
+pub struct Collected {
+    parts: Vec<Part>,
+    joined: Vec<u8>,
+    /// How many bytes they have.
+    pub bytes: usize,
+}
+
+impl Collected {
+    /// The parts, in their order.
+    pub fn parts(&self) -> Vec<&[u8]> {
+        self.parts.iter().map(|part| part.bytes(&self.joined)).collect()
     }
 }
 

@@ -61,9 +61,6 @@ impl fmt::Debug for Merge {
 /// A value this long is given on where it lies instead of being copied.
 const LARGE_MIN: usize = 16 * 1024;
 
-/// What is said when the nodes' replies do not have the shape that can be merged.
-const UNMERGEABLE: &str = "ERR gateway: the nodes' replies cannot be merged into one";
-
 impl Merge {
     /// How replies become one when some nodes have given two of them, which may name the same items.
     #[must_use]
@@ -116,7 +113,7 @@ fn rank(part: &[u8]) -> u8 {
 
 fn unmergeable() -> Vec<u8> {
     let mut out = Vec::new();
-    write::error(&mut out, UNMERGEABLE);
+    write::error(&mut out, texts::UNMERGEABLE);
     out
 }
 
@@ -329,7 +326,7 @@ mod tests {
             (Merge::And, vec!["*1\r\n:1\r\n", "*2\r\n:1\r\n:1\r\n"]),
         ];
         for (merge, parts) in cases {
-            assert_eq!(apply(merge, &parts), format!("-{UNMERGEABLE}\r\n"), "{parts:?}");
+            assert_eq!(apply(merge, &parts), format!("-{}\r\n", texts::UNMERGEABLE), "{parts:?}");
         }
     }
 

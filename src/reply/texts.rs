@@ -103,6 +103,9 @@ pub const TOO_MANY_NAMES: &str = "ERR gateway: at most 4096 names are taken at a
 /// COMMAND LIST FILTERBY PATTERN with a pattern that is too long.
 pub const LONG_PATTERN: &str = "ERR gateway: a pattern of commands has at most 256 bytes";
 
+/// The nodes' replies do not have the shape that can be merged.
+pub const UNMERGEABLE: &str = "ERR gateway: the nodes' replies cannot be merged into one";
+
 /// An error as a whole frame.
 pub fn frame(text: &str) -> Vec<u8> {
     let mut line = Vec::with_capacity(text.len() + 3);

@@ -65,6 +65,11 @@ impl RequestScanner {
         Args::new(bytes, &self.ranges)
     }
 
+    /// Takes where the words of the request just reported are; [`Self::next`] follows.
+    pub fn take_ranges(&mut self) -> Vec<(u32, u32)> {
+        std::mem::take(&mut self.ranges)
+    }
+
     /// Bytes of memory that it uses for the places of arguments.
     #[inline]
     pub fn held(&self) -> usize {

@@ -10,11 +10,13 @@ pub mod key_cursor;
 pub mod plan;
 pub mod recovery;
 pub mod scan;
+pub mod wide;
 
 pub use fanout::{Asker, Fanout, ScanPage};
 pub use held::Held;
 pub use plan::{Plan, plan};
 pub use recovery::Recovery;
+pub use wide::Wide;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};

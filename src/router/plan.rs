@@ -110,7 +110,7 @@ fn merge_by(response: ResponsePolicy) -> Option<Merge> {
 }
 
 /// `None` when the parts of this command do not add up to the whole (MSETNX).
-fn merge_of_parts(command: &Command) -> Option<Merge> {
+pub fn merge_of_parts(command: &Command) -> Option<Merge> {
     match command.response {
         // The order is filled in when the parts are known.
         ResponsePolicy::None if command.flags.is_readonly() => Some(Merge::InKeyOrder(Vec::new())),

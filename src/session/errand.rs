@@ -17,7 +17,14 @@ use crate::reply::texts;
 use crate::reply::ticket::About;
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
-use crate::router::{Asker, Fanout, Router, ScanPage};
+use crate::router::{Asker, Fanout, Router, ScanPage, Wide, plan};
+
+/// How a request with very many keys begins.
+pub(super) struct WideStart {
+    asker: Asker,
+    group_len: u32,
+    merge: Merge,
+}
 
 impl Session {
     /// Goes on with the errand; ready when there is none.
@@ -29,6 +36,40 @@ impl Session {
         }
         self.errand = None;
         Poll::Ready(())
+    }
+
+    /// Whether a request with so many words is taken apart a little at a time, and how it begins.
+    #[cold]
+    pub(super) fn begins_wide(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        args: Args<'_>,
+    ) -> Option<Step> {
+        let group_len = command.group_len()?;
+        let merge = plan::merge_of_parts(command)?;
+        if !(args.len() - 1).is_multiple_of(group_len as usize) {
+            return None;
+        }
+        if self.waits_for_earlier() {
+            return Some(Step::NotYet);
+        }
+        let about = self.about(id, command, Router::home_of(self.state.info.id));
+        let seq = self.ticket();
+        let asker = self.asker(seq, about);
+        Some(Step::Wide(Box::new(WideStart { asker, group_len, merge })))
+    }
+
+    /// Begins with a request that owns its bytes.
+    pub(super) fn begin_wide(
+        &mut self,
+        start: WideStart,
+        request: Vec<u8>,
+        ranges: Vec<(u32, u32)>,
+    ) {
+        let WideStart { asker, group_len, merge } = start;
+        let wide = Wide { asker, request, ranges, group_len, merge };
+        self.errand = Some(Box::pin(Rc::clone(&self.around.router).send_wide(wide)));
     }
 
     /// What becomes of a request to a node that has much to answer already: it waits for its turn, or

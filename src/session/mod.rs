@@ -44,12 +44,14 @@ use clients::Overdue;
 use input::{Input, Read, SLACK_BYTES};
 pub use moving::Moving;
 use moving::Stay;
-use pace::{NotReading, OUTPUT_HIGH_WATER};
+use pace::{NotReading, OUTPUT_HIGH_WATER, Slice};
 use seating::Place;
 use state::{ReplyMode, State, Surroundings};
 use step::Step;
 use trying::Trying;
 
+/// Bytes of the gateway's own answers to one client before others have their turn.
+const OWN_BYTES_MAX: usize = 64 * 1024;
 /// Buffers of requests taken from one client before others have their turn.
 const TURNS_MAX: usize = 8;
 /// Why a client's connection ended: an index into [`crate::metrics::stats::DISCONNECTS`].
@@ -107,6 +109,8 @@ pub struct Session {
     weight: u32,
     /// A command that travels beside the pipelines; nothing else of the client is under way.
     errand: Option<Errand>,
+    /// Bytes of the gateway's own answers in this turn.
+    own_bytes: usize,
     /// Bytes that may wait for the client before it is seen to whether it reads.
     output_mark: usize,
     not_reading: Option<NotReading>,
@@ -141,6 +145,7 @@ impl Session {
             full: None,
             weight: 0,
             errand: None,
+            own_bytes: 0,
             output_mark: OUTPUT_HIGH_WATER,
             not_reading: None,
             finished: None,
@@ -171,15 +176,12 @@ impl Session {
     /// What a session does each time something has happened. Ready without an end: it moves.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
         self.outlet.set_session(cx.waker());
+        let mut slice = Slice::default();
         for _ in 0..TURNS_MAX {
             if let Some(end) = self.cut_off() {
                 return Poll::Ready(Some(end));
             }
             let flushed = self.outlet.poll_flush(cx).is_ready();
-            if self.poll_errand(cx).is_pending() {
-                let is_gone = self.finished.is_none() && self.input.poll_broken(cx).is_ready();
-                return if is_gone { Poll::Ready(Some(End::Client)) } else { Poll::Pending };
-            }
             if self.recover(cx).is_pending() {
                 // Nobody waits for what is held: it must not run later, behind the client's back.
                 let may_leave = self.finished.is_none() && self.recovery.waits_for_a_node();
@@ -190,6 +192,10 @@ impl Session {
             }
             if self.waits_to_try(cx) {
                 return Poll::Pending;
+            }
+            if self.poll_errand(cx).is_pending() {
+                let is_gone = self.finished.is_none() && self.input.poll_broken(cx).is_ready();
+                return if is_gone { Poll::Ready(Some(End::Client)) } else { Poll::Pending };
             }
             if self.state.info.is_draining() && self.input.is_at_boundary() {
                 self.finished.get_or_insert(End::Drained);
@@ -214,9 +220,15 @@ impl Session {
             if taken.is_pending() {
                 return Poll::Pending;
             }
+            if slice.is_over() || self.own_bytes >= OWN_BYTES_MAX {
+                break;
+            }
         }
-        // A client that never pauses lets others have their turn.
-        cx.waker().wake_by_ref();
+        // A client that never pauses lets others have their turn, those too that the system has not
+        // told of yet.
+        self.own_bytes = 0;
+        let mut others = std::pin::pin!(tokio::task::yield_now());
+        let _ = others.as_mut().poll(cx);
         Poll::Pending
     }
 
@@ -340,6 +352,9 @@ impl Session {
                     let args = scanner.args(&rest[..len]);
                     match self.step(&table, args, &rest[..len], own) {
                         Step::Done => {}
+                        Step::Wide(start) => {
+                            self.begin_wide(*start, rest[..len].to_vec(), scanner.take_ranges());
+                        }
                         Step::SendOwned(ticket) => {
                             whole = Some((ticket, len));
                             break;
@@ -386,7 +401,8 @@ impl Session {
     /// Whether requests that came with others must wait for something those brought about.
     #[inline]
     fn is_held_up(&self) -> bool {
-        self.full.is_some()
+        self.own_bytes >= OWN_BYTES_MAX
+            || self.full.is_some()
             || self.sent_version.is_none()
             || self.outlet.has_troubles()
             || self.outlet.buffered() > self.output_mark
@@ -401,7 +417,14 @@ impl Session {
             .and_then(|()| scanner.scan(&request, &limits, true));
         match scan {
             Ok(Scan::Request(len)) => {
-                return self.step(table, scanner.args(&request[..len]), &request[..len], false);
+                let args = scanner.args(&request[..len]);
+                match self.step(table, args, &request[..len], false) {
+                    Step::Wide(start) => {
+                        let ranges = scanner.take_ranges();
+                        self.begin_wide(*start, request, ranges);
+                    }
+                    step => return step,
+                }
             }
             Ok(_) => {}
             Err(fault) => self.protocol_error(fault),

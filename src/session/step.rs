@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use super::errand::WideStart;
 use super::state::ReplyMode;
 use super::transaction::Transaction;
 use super::{End, Session, config_get, local};
@@ -17,6 +18,7 @@ use crate::reply::ticket::About;
 use crate::reply::{Ticket, texts};
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
+use crate::router::wide::WORDS_MIN;
 use crate::router::{self, Client, Plan, Router};
 use crate::slot::Slot;
 
@@ -26,6 +28,8 @@ pub(super) enum Step {
     Done,
     /// It is large and alone in its buffer: the caller sends it with this ticket.
     SendOwned(Ticket),
+    /// It has very many keys: the caller begins an errand with its bytes.
+    Wide(Box<WideStart>),
     /// Nothing: it has to come again, when all before it has been answered or its time has come.
     NotYet,
 }
@@ -162,6 +166,7 @@ impl Session {
             ReplyMode::On => {
                 let seq = self.outlet.ticket();
                 self.outlet.deliver(seq, out, true);
+                self.own_bytes += out.len();
             }
             ReplyMode::Off => {}
             ReplyMode::SkipNext => self.state.replies = ReplyMode::On,
@@ -188,6 +193,11 @@ impl Session {
         frame: &[u8],
         own: bool,
     ) -> Step {
+        if args.len() >= WORDS_MIN
+            && let Some(step) = self.begins_wide(id, command, args)
+        {
+            return step;
+        }
         let home = Router::home_of(self.state.info.id);
         let plan = router::plan(command, args, self.router().cross_slot(), &mut self.keys);
         if matches!(plan, Plan::Beside(_) | Plan::All(..)) && self.waits_for_earlier() {

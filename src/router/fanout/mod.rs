@@ -117,7 +117,7 @@ impl Router {
     }
 
     /// Counts a command that was answered beside the pipelines.
-    fn note_answered(&self, about: About, outcome: Outcome) {
+    pub(super) fn note_answered(&self, about: About, outcome: Outcome) {
         let (stats, shared) = (self.stats(), self.shared());
         stats.command(about.command, outcome);
         let class = shared.classes.borrow().get(usize::from(about.command)).copied();
