@@ -288,7 +288,8 @@ impl Default for Limits {
             clients_max: 10_000,
             request_bytes_max: GB,
             bulk_bytes_max: 512 * MB,
-            arguments_max: MB,
+            // As in Redis 7: the bytes of a request are what is limited.
+            arguments_max: i32::MAX as usize,
             inline_bytes_max: 64 * KB,
             client_output_bytes_max: GB,
             client_inflight_max: 1024,

@@ -98,7 +98,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
     key("limits", "bulk_bytes_max", Size(|c| &mut c.limits.bulk_bytes_max, 1..=REQUEST_BYTES_MAX),
         "Bytes of one argument, like proto-max-bulk-len"),
     key("limits", "arguments_max", Count(|c| &mut c.limits.arguments_max, 1..=i32::MAX as usize),
-        "Arguments of one request"),
+        "Arguments of one request, as in Redis 7; its bytes are what `request_bytes_max` limits"),
     key("limits", "inline_bytes_max", Size(|c| &mut c.limits.inline_bytes_max, ANY),
         "Bytes of one inline request"),
     key("limits", "client_output_bytes_max", Size(|c| &mut c.limits.client_output_bytes_max, ANY),

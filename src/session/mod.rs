@@ -361,8 +361,8 @@ impl Session {
                     at += len;
                 }
                 Ok(Scan::Nothing(len)) => at += len,
-                Ok(Scan::Partial { missing }) => {
-                    self.input.needs(missing);
+                Ok(Scan::Partial { missing, look_after }) => {
+                    self.input.needs(missing, look_after);
                     break;
                 }
                 Err(fault) => self.protocol_error(fault),
