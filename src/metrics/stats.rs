@@ -235,7 +235,7 @@ impl WorkerStats {
 
 /// Why a node's connection failed, by which replies a node declined for the moment, and that its
 /// reply to a script was not one reply: the label values of its counter.
-pub const NODE_ERRORS: [&str; 13] = [
+pub const NODE_ERRORS: [&str; 14] = [
     "io",
     "timeout",
     "connect",
@@ -243,6 +243,7 @@ pub const NODE_ERRORS: [&str; 13] = [
     "wrong_node",
     "protocol",
     "refused",
+    "maxclients",
     "tryagain",
     "clusterdown",
     "loading",

@@ -25,6 +25,18 @@ pub const NOT_SERVED: &str = "CLUSTERDOWN Hash slot not served";
 pub const UNREACHABLE: &str =
     "CLUSTERDOWN The node that serves this slot cannot be reached through the gateway";
 
+/// The node to ask has as many clients as its own setting allows.
+pub const NODE_FULL: &str = "CLUSTERDOWN A node takes no connection of the gateway: its own \
+    maxclients is reached";
+
+/// The node to ask does not take the gateway's credentials.
+pub const NODE_CREDENTIALS: &str = "CLUSTERDOWN A node refuses the credentials of the gateway: \
+    password or password_file, and username, in [topology] of the gateway must be those of the nodes";
+
+/// The node to ask wants a password, and the gateway has none.
+pub const NODE_NO_CREDENTIALS: &str = "CLUSTERDOWN A node wants a password and the gateway has \
+    none: set password or password_file in [topology] of the gateway";
+
 /// A command over the whole keyspace while part of it is not served.
 pub const NOT_COMPLETE: &str = "CLUSTERDOWN The cluster is down: some hash slots are not served, \
     so a command over all keys would leave some out";

@@ -63,7 +63,7 @@ impl Router {
         let map = self.map();
         let nodes: Vec<SocketAddr> = map.nodes().map(|(node, ..)| node.address).collect();
         if nodes.is_empty() {
-            return self.fail(client.outlet, seq, about.command, texts::NOT_COMPLETE);
+            return self.fail(client.outlet, seq, about.command, self.why_not_complete());
         }
         let request: Rc<[u8]> = request.into();
         let gather = Rc::new(Gather::new(nodes.len(), merge));

@@ -8,6 +8,7 @@ pub mod fanout;
 pub mod held;
 pub mod key_cursor;
 pub mod plan;
+mod reason;
 pub mod recovery;
 pub mod scan;
 

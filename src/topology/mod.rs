@@ -5,15 +5,18 @@
 
 pub mod cluster;
 pub mod map;
+pub mod names;
 pub mod ownership;
 pub mod refresh;
 pub mod report;
 pub mod slots_reply;
+mod troubles;
 
 pub use map::{ClusterMap, Shard};
 pub use ownership::{Ownership, Partition};
 pub use refresh::Refresher;
 pub use report::ClusterReport;
+pub use troubles::Troubles;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +27,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
-use crate::backend::NodeAddress;
+use crate::backend::{NodeAddress, TurnedAway};
 use crate::command::CommandTable;
 use crate::reply::trouble::Redirect;
 use crate::slot::Slot;
@@ -75,6 +78,10 @@ pub struct State {
     pub refreshed: Option<Instant>,
     /// Why the last attempt failed, when it did.
     pub problem: Option<String>,
+    /// Why no node lets the gateway in, when it is that.
+    pub turned_away: Option<TurnedAway>,
+    /// What is wrong with single nodes.
+    pub troubles: Troubles,
     /// Refreshes per trigger: succeeded, failed.
     pub refreshes: [(u64, u64); TRIGGERS.len()],
     /// Maps that differed from the one before.
@@ -140,6 +147,11 @@ impl Topology {
     /// the one whose commands the built-in table knows.
     pub fn server_version(&self) -> String {
         self.state().server_version.clone().unwrap_or_else(|| "7.4.0".to_owned())
+    }
+
+    /// Why no node lets the gateway in, when it is that.
+    pub fn turned_away(&self) -> Option<TurnedAway> {
+        self.state().turned_away
     }
 
     /// Asks for a fresh map. Many wishes become one refresh.

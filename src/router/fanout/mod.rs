@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Router;
+use super::{Router, reason};
 use crate::backend::{Asked, BackendError, LeaseError, NodeAddress};
 use crate::metrics::{Bucket, Outcome};
 use crate::reply::merge::Merge;
@@ -139,7 +139,7 @@ impl Router {
             self.catch_up();
             let map = self.map();
             if !map.is_complete() {
-                return Err(texts::NOT_COMPLETE.to_owned());
+                return Err(self.why_not_complete().to_owned());
             }
             let heard = self.ask_all(proof.questions(&map), fanout, gathered).await;
             match proof.take(heard) {
@@ -203,7 +203,10 @@ impl Router {
             }
             Err(LeaseError { error, was_sent }) => {
                 tracing::debug!(node = %node.name, %error, "a node has not answered");
-                Answer::Lost { was_sent }
+                match error.turned_away() {
+                    Some(why) => Answer::Declined(reason::text(why).to_owned()),
+                    None => Answer::Lost { was_sent },
+                }
             }
         };
         Heard { node, role, answer }

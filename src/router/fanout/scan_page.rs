@@ -84,7 +84,7 @@ impl Router {
             let map = self.map();
             let (layout, nodes) = (layout_of(&map), nodes_of(&map));
             if !map.is_complete() || nodes.len() > NODES_MAX {
-                return Err(texts::NOT_COMPLETE.to_owned());
+                return Err(self.why_not_complete().to_owned());
             }
             let position = layout.read(&page.cursor).ok_or(texts::SCAN_CURSOR)?;
             let node = nodes.get(position.node).ok_or(texts::NOT_COMPLETE)?;
