@@ -109,6 +109,9 @@ pub const CLIENT_TEXT_LEN: &str =
 /// CLIENT LIST ID with more ids than are taken.
 pub const TOO_MANY_IDS: &str = "ERR gateway: at most 4096 ids are taken at a time";
 
+/// Why CONFIG SET refuses an option that clients are told as a sum; a clause.
+pub const NOT_SET_HERE: &str = "it is told for all masters together, and set at each of the nodes";
+
 /// COMMAND INFO with more names than are taken.
 pub const TOO_MANY_NAMES: &str = "ERR gateway: at most 4096 names are taken at a time";
 

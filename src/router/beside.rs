@@ -33,7 +33,7 @@ const AT_A_TIME: usize = 8;
 pub(super) struct Turns(RefCell<HashMap<SocketAddr, Rc<Semaphore>>>);
 
 impl Turns {
-    fn at(&self, node: SocketAddr) -> Rc<Semaphore> {
+    pub(super) fn at(&self, node: SocketAddr) -> Rc<Semaphore> {
         let mut nodes = self.0.borrow_mut();
         Rc::clone(nodes.entry(node).or_insert_with(|| Rc::new(Semaphore::new(AT_A_TIME))))
     }

@@ -20,11 +20,13 @@ pub mod local;
 mod moving;
 mod pace;
 pub mod seating;
+pub mod settings;
 mod slowlog;
 pub mod state;
 mod step;
 pub mod transaction;
 mod trying;
+mod whole;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::clients::{ClientInfo, Clients};
 use super::info::{self, Own};
 use super::seating::Seating;
+use super::settings::Settings;
 use super::transaction::Transaction;
 use crate::command::guarded::Allowed;
 use crate::metrics::WorkerStats;
@@ -79,6 +80,8 @@ pub struct Surroundings {
     pub port: u16,
     /// What the configuration allows of what is denied else.
     pub allowed: Arc<Allowed>,
+    /// What else of the gateway's settings its clients may read.
+    pub settings: Settings,
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
     /// Which worker a client belongs to.
@@ -114,6 +117,7 @@ impl Surroundings {
             shards: map.shards().len(),
             nodes: map.nodes().count(),
             slots_assigned: map.assigned(),
+            ..Own::default()
         }
     }
 }

@@ -19,4 +19,5 @@ mod redirects;
 mod refusals;
 mod scripting;
 mod support;
+mod truth;
 mod values;

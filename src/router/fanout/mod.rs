@@ -100,9 +100,18 @@ impl Router {
     pub async fn fan_out(self: Rc<Self>, fanout: Fanout) {
         let Asker { outlet, seq, about, .. } = fanout.asker.clone();
         let gathered = Rc::new(Gathered { outlet: Rc::clone(&outlet), bytes: Cell::new(0) });
-        let proved = self.prove(&fanout, &gathered).await;
+        // Some are answered by those that live when not all can be had.
+        let takes_errors = matches!(fanout.merge, Merge::WithErrors(_));
+        let proved = tokio::select! {
+            proved = self.prove(&fanout, &gathered) => proved,
+            () = self.until_broken(), if takes_errors => Err(self.why_not_complete().to_owned()),
+        };
         let (parts, merge) = match proved {
             Ok((parts, twice)) => (parts, fanout.merge.of_rounds(twice)),
+            Err(_) if takes_errors && !self.map().shards().is_empty() => {
+                gathered.forget();
+                return self.ask_living(&outlet, (seq, about), fanout.merge, &fanout.request);
+            }
             Err(text) => return self.fail(&outlet, seq, about.command, &text),
         };
         gathered.forget();

@@ -5,8 +5,8 @@
 
 use std::rc::Rc;
 
-use super::super::Router;
 use super::super::scan::{self, Layout, NODES_MAX, Position};
+use super::super::{Router, reason};
 use super::proof::Role;
 use super::{Asker, Trying, WHAT_DO_YOU_OWN, declined, read};
 use crate::backend::{Asked, LeaseError, NodeAddress};
@@ -97,7 +97,7 @@ impl Router {
                 Ok(Err(text)) => text,
                 Err(LeaseError { error, .. }) => {
                     tracing::debug!(node = %node.name, %error, "a node has not answered");
-                    texts::UNREACHABLE.to_owned()
+                    error.turned_away().map_or(texts::UNREACHABLE, reason::text).to_owned()
                 }
             };
             self.topology().want_refresh(Trigger::NodeTrouble);
