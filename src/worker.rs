@@ -33,7 +33,6 @@ use crate::resp::request::RequestLimits;
 use crate::router::{Held, Router, Rules};
 use crate::session::clients::{ClientInfo, Clients, Registration};
 use crate::session::seating::{Place, Seating};
-use crate::session::settings::Settings;
 use crate::session::state::{State, Surroundings};
 use crate::session::{End, Moving, Session, SessionLimits};
 use crate::topology::Topology;
@@ -290,7 +289,7 @@ impl Workbench {
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
                 allowed: Arc::clone(&parts.allowed),
-                settings: Settings::of(config, listener),
+                settings: crate::session::settings::Settings::of(config, listener),
                 stats: Arc::clone(&parts.stats),
                 seating: Arc::clone(&parts.seating),
                 worker: index,

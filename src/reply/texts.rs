@@ -112,6 +112,9 @@ pub const TOO_MANY_IDS: &str = "ERR gateway: at most 4096 ids are taken at a tim
 /// Why CONFIG SET refuses an option that clients are told as a sum; a clause.
 pub const NOT_SET_HERE: &str = "it is told for all masters together, and set at each of the nodes";
 
+/// Why CLIENT NO-EVICT ON is refused; a clause.
+pub const NO_EVICT: &str = "nodes do not know the gateway's clients, and cannot spare one of them";
+
 /// COMMAND INFO with more names than are taken.
 pub const TOO_MANY_NAMES: &str = "ERR gateway: at most 4096 names are taken at a time";
 

@@ -94,7 +94,7 @@ impl Surroundings {
     /// The gateway's own figures, as INFO tells them.
     pub fn own_figures(&self) -> Own {
         let map = self.router.map();
-        let (total_connections, rejected_connections) = self.clients.totals();
+        let (total_connections, rejected_connections) = self.clients.totals_since_reset();
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let commands = |stats: &Arc<WorkerStats>| {
             stats.commands().map(|outcomes| outcomes.iter().sum::<u64>()).sum::<u64>()

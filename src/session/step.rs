@@ -74,6 +74,10 @@ impl Session {
     ) -> Option<Step> {
         match command.handling {
             Handling::Route | Handling::RouteUnlessBlocking => return None,
+            Handling::ConfigResetStat => {
+                self.around.clients.reset_totals();
+                return None;
+            }
             Handling::ConfigSet | Handling::Guarded(_) => {
                 return self.carry_out_if_allowed(id, command, args, frame);
             }
