@@ -170,6 +170,17 @@ pub struct Routing {
     pub cross_slot: CrossSlot,
     /// What is not denied, though it acts on nodes behind the gateway's back: names of commands.
     pub allow_commands: Vec<String>,
+    /// What is done with a script or function that names no key.
+    pub keyless_scripts: KeylessScripts,
+}
+
+/// What is done with a script or function that names no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeylessScripts {
+    /// It runs at one node, and sees that node's part of the keyspace.
+    OneNode,
+    /// It is refused.
+    Refuse,
 }
 
 /// What is done with a command whose keys are in several slots.
@@ -326,7 +337,11 @@ impl Default for Timeouts {
 
 impl Default for Routing {
     fn default() -> Self {
-        Routing { cross_slot: CrossSlot::Split, allow_commands: Vec::new() }
+        Routing {
+            cross_slot: CrossSlot::Split,
+            allow_commands: Vec::new(),
+            keyless_scripts: KeylessScripts::OneNode,
+        }
     }
 }
 

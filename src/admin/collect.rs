@@ -108,6 +108,7 @@ fn set_clients(scrape: &mut Scrape<'_>, gateway: &Gateway) {
     counter(&names::SPLIT_COMMANDS, |stats| &stats.split);
     counter(&names::CROSSSLOT_REJECTED, |stats| &stats.cross_slot);
     counter(&names::UNPROVED_ROUNDS, |stats| &stats.unproved);
+    counter(&names::KEYLESS_SCRIPTS, |stats| &stats.keyless_scripts);
     counter(&names::BACKPRESSURE_PAUSES, |stats| &stats.pauses);
     let mut labelled = |metric, value, figure: fn(&WorkerStats) -> &Count| {
         scrape.counter(metric, &[value], sum(gateway, figure));

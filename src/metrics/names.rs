@@ -115,6 +115,8 @@ metrics! {
         "Requests split over several slots.";
     CROSSSLOT_REJECTED Counter Number "slotway_crossslot_rejected_total" []
         "Requests refused because their keys are in several slots.";
+    KEYLESS_SCRIPTS Counter Number "slotway_keyless_scripts_total" []
+        "Scripts and functions without keys that ran at one node, which has a part of the keyspace.";
 
     UNPROVED_ROUNDS Counter Number "slotway_unproved_rounds_total" []
         "Times that a command over all masters, or a SCAN on its way from node to node, was asked again because the masters did not own every slot once while it ran.";

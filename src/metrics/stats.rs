@@ -158,6 +158,8 @@ pub struct WorkerStats {
     pub cross_slot: Count,
     /// Rounds of commands over all masters that did not show that all had been asked.
     pub unproved: Count,
+    /// Scripts and functions without keys that were sent to one node.
+    pub keyless_scripts: Count,
     /// Bytes of requests held for a slot without a master.
     pub held_bytes: Count,
     /// Times a client was not read from because something of it was full.
@@ -210,6 +212,7 @@ impl WorkerStats {
             split: Count::default(),
             cross_slot: Count::default(),
             unproved: Count::default(),
+            keyless_scripts: Count::default(),
             held_bytes: Count::default(),
             pauses: Count::default(),
             disconnects: Default::default(),

@@ -115,6 +115,10 @@ pub const NOT_SET_HERE: &str = "it is told for all masters together, and set at 
 /// Why CLIENT NO-EVICT ON is refused; a clause.
 pub const NO_EVICT: &str = "nodes do not know the gateway's clients, and cannot spare one of them";
 
+/// Why a script without keys is refused where that is configured; a clause.
+pub const KEYLESS_SCRIPT: &str = "it names no key, and at one node of several it would see a part of \
+    the keyspace for the whole (keyless_scripts in [routing] of the gateway)";
+
 /// COMMAND INFO with more names than are taken.
 pub const TOO_MANY_NAMES: &str = "ERR gateway: at most 4096 names are taken at a time";
 

@@ -152,6 +152,7 @@ mod tests {
             idle_s: 5,
             bulk_bytes_max: 100,
             request_bytes_max: 1000,
+            keyless_scripts: crate::config::KeylessScripts::OneNode,
         };
         let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
         merge(&parts, &own, &settings).map(|bytes| String::from_utf8(bytes).expect("text"))

@@ -16,6 +16,7 @@ mod handshake;
 pub mod info;
 mod input;
 mod key_scan;
+mod keyless;
 pub mod local;
 mod moving;
 mod pace;

@@ -1,11 +1,11 @@
-//! The gateway's own settings, as far as clients may read them: CONFIG GET tells them in place of
-//! the nodes'.
+//! The gateway's own settings, as far as they hold between it and one client: CONFIG GET tells
+//! them in place of the nodes'.
 //!
 //! Owns which these are. Must not know how they are asked for.
 
 use std::net::IpAddr;
 
-use crate::config::{Config, ListenerConfig};
+use crate::config::{Config, KeylessScripts, ListenerConfig};
 
 /// What holds between a client and the gateway.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub struct Settings {
     pub bulk_bytes_max: usize,
     /// Bytes of one request.
     pub request_bytes_max: usize,
+    /// What becomes of scripts without keys.
+    pub keyless_scripts: KeylessScripts,
 }
 
 impl Settings {
@@ -28,6 +30,7 @@ impl Settings {
             idle_s: config.timeouts.idle.map_or(0, |idle| idle.as_secs().max(1)),
             bulk_bytes_max: config.limits.bulk_bytes_max,
             request_bytes_max: config.limits.request_bytes_max,
+            keyless_scripts: config.routing.keyless_scripts,
         }
     }
 }

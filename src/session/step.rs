@@ -219,6 +219,13 @@ impl Session {
             return step;
         }
         let seq = self.ticket();
+        if command.class == Class::Script
+            && matches!(plan, Plan::Any)
+            && let Some(text) = self.note_keyless(command, args)
+        {
+            router.fail(&self.outlet, seq, id, &text);
+            return Step::Done;
+        }
         let about = self.about(id, command, slot);
         let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
         let full = match plan {
