@@ -244,6 +244,10 @@ impl Connection {
             if progress.whole {
                 return Ok(self.buffer.drain(..walked).collect());
             }
+            if progress.left_out == reply::LeftOut::LineToEnd {
+                // What is behind it may be here already.
+                continue;
+            }
             if self.buffer.len() > bytes_max {
                 return Err(BackendError::Protocol(crate::resp::ProtocolError::Reply("too long")));
             }

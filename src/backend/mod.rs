@@ -15,7 +15,7 @@ pub use connection::{Asked, Connection, Identity};
 pub use large::LargeValues;
 pub use lease::{Lease, LeaseError, LeasePool};
 pub use pipeline::{Pipeline, Shared};
-pub use pipelines::{NodeBook, Pipelines};
+pub use pipelines::{NAMES_MAX, NodeBook, Pipelines};
 
 use std::fmt;
 use std::io;

@@ -238,7 +238,7 @@ impl WorkerStats {
 
 /// Why a node's connection failed, by which replies a node declined for the moment, and that its
 /// reply to a script was not one reply: the label values of its counter.
-pub const NODE_ERRORS: [&str; 14] = [
+pub const NODE_ERRORS: [&str; 15] = [
     "io",
     "timeout",
     "connect",
@@ -252,6 +252,7 @@ pub const NODE_ERRORS: [&str; 14] = [
     "loading",
     "readonly",
     "masterdown",
+    "bad_redirect",
     "script_reply",
 ];
 

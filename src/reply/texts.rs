@@ -58,6 +58,9 @@ pub const HOLD_FULL: &str =
 pub const REDIRECTS: &str = "CLUSTERDOWN Too many redirections: the nodes disagree on who serves \
     this hash slot";
 
+/// A redirect that cannot be followed: nobody can read where it leads.
+pub const BAD_REDIRECT: &str = "CLUSTERDOWN A node redirects to a place that cannot be read";
+
 /// A client before AUTH. As Redis says it.
 pub const NO_AUTH: &str = "NOAUTH Authentication required.";
 

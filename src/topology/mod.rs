@@ -18,11 +18,11 @@ pub use refresh::Refresher;
 pub use report::ClusterReport;
 pub use troubles::Troubles;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
@@ -32,6 +32,9 @@ use crate::command::CommandTable;
 use crate::reply::trouble::Redirect;
 use crate::slot::Slot;
 
+/// Nodes that have left the map of which it is remembered that they are down, and for how long.
+const LEFT_MAX: usize = 256;
+const LEFT_REMEMBERED: Duration = Duration::from_secs(5 * 60);
 /// Host names of redirects that are remembered or waited for.
 const NAMES_MAX: usize = 1024;
 
@@ -92,6 +95,8 @@ pub struct State {
     pub cluster_ok: bool,
     /// By name, whether a node answered when it was last asked; not, when it has left the map since.
     pub nodes_up: HashMap<Arc<str>, bool>,
+    /// Nodes that have left the map, the latest last, and when.
+    left: VecDeque<(Arc<str>, Instant)>,
     /// Whether the live command table has been laid over the built-in one.
     pub commands_read: bool,
     /// What the nodes say they are: `redis_version`.
@@ -105,6 +110,21 @@ impl State {
             self.nodes_up.clear();
         }
         self.nodes_up.insert(Arc::clone(name), up);
+    }
+
+    /// A node has left the map. Nobody asks about those that left long ago, or before many others.
+    fn note_left(&mut self, name: &Arc<str>, map: &ClusterMap) {
+        self.note_up(name, false);
+        self.left.push_back((Arc::clone(name), Instant::now()));
+        let is_old = |when: Instant| when.elapsed() > LEFT_REMEMBERED;
+        while self.left.len() > LEFT_MAX || self.left.front().is_some_and(|(_, when)| is_old(*when))
+        {
+            let Some((name, _)) = self.left.pop_front() else { break };
+            let is_back = map.nodes().any(|(node, ..)| node.name == name);
+            if !is_back && !self.left.iter().any(|(other, _)| *other == name) {
+                self.nodes_up.remove(&name);
+            }
+        }
     }
 }
 
@@ -177,8 +197,9 @@ impl Topology {
         state.changes += 1;
         state.failovers += failovers;
         let present: HashSet<&str> = map.nodes().map(|(node, ..)| &*node.name).collect();
-        for (node, ..) in before.nodes().filter(|(node, ..)| !present.contains(&*node.name)) {
-            state.note_up(&node.name, false);
+        let has_left = |node: &NodeAddress| !node.id.is_empty() && !present.contains(&*node.name);
+        for (node, ..) in before.nodes().filter(|(node, ..)| has_left(node)) {
+            state.note_left(&node.name, &map);
         }
         drop(state);
         self.changed.send_replace(version);

@@ -345,7 +345,10 @@ impl Refresher {
         let Some((node, ..)) = map.nodes().find(|(node, ..)| node.address == address) else {
             return;
         };
-        self.topology.state().note_up(&node.name, up);
+        // What only a redirect has named is told of when a map has it.
+        if !node.id.is_empty() {
+            self.topology.state().note_up(&node.name, up);
+        }
     }
 
     /// Lays the live `COMMAND` over the table, and reads the nodes' version, once.
@@ -371,7 +374,7 @@ impl Refresher {
                     tracing::info!(?report, "read the cluster's command table");
                     self.topology.publish_table(table);
                 }
-                Err(error) => tracing::warn!(?error, "the cluster's COMMAND makes no sense"),
+                Err(error) => tracing::warn!(%error, "the cluster's COMMAND makes no sense"),
             }
             let mut state = self.topology.state();
             state.commands_read = true;

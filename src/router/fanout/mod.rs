@@ -338,12 +338,15 @@ fn read(role: Role, with_command: bool, counts: usize, frames: Vec<Vec<u8>>) -> 
 
 /// The reply, unless it says that the node cannot serve at the moment.
 fn declined(reply: &mut Vec<u8>) -> Result<Vec<u8>, String> {
-    if reply.first() == Some(&b'-')
-        && let Some(Why::NotNow(_, text)) = trouble::classify(reply)
-    {
-        return Err(text);
+    if reply.first() != Some(&b'-') {
+        return Ok(std::mem::take(reply));
     }
-    Ok(std::mem::take(reply))
+    match trouble::classify(reply) {
+        Some(Why::NotNow(_, text)) => Err(text),
+        // No key has been named, so there is nothing to redirect.
+        Some(Why::Moved(_) | Why::Ask(_)) => Err(texts::BAD_REDIRECT.to_owned()),
+        _ => Ok(std::mem::take(reply)),
+    }
 }
 
 fn ownership(frame: &[u8]) -> Result<Box<Ownership>, String> {
