@@ -13,7 +13,8 @@ help:
 	@echo "                   three minutes with ARGS=--quick"
 	@echo "make swarm-up, swarm-test, swarm-down    the stack on this machine's Docker engine"
 
-# `make up FLAGS="--listen 127.0.0.1:7777 --dir data"` hands flags on; Ctrl-C stops everything.
+# `make up FLAGS="--listen 127.0.0.1:7777 --dir data"` hands flags on, as -v, which logs what happens;
+# Ctrl-C stops everything.
 # The build folder may be elsewhere (CARGO_TARGET_DIR).
 up:
 	@.ci/prepare server

@@ -81,8 +81,10 @@ pub fn parse(
             let flags = [seeds.given(), server.given(), config.given()].concat();
             Ok(Invocation::Run(read(config.config, flags, Purpose::Cluster)?.config))
         }
-        Command::Local(LocalFlags { dir, nodes, server, config }) => {
-            let flags = [server.given(), config.given()].concat();
+        Command::Local(local) => {
+            let verbosity = local.verbosity();
+            let LocalFlags { dir, nodes, server, config, .. } = local;
+            let flags = [server.given(), config.given(), verbosity].concat();
             let options = local_options(dir, nodes)?;
             let loaded = read(config.config, flags, Purpose::OwnNodes)?;
             Ok(Invocation::Local(options, loaded.config))

@@ -29,6 +29,11 @@ pub use problem::{ConfigError, Place, Problem};
 pub use secret::Secret;
 pub use value::{DEFAULT_NODE_PORT, HostPort};
 
+/// Where the password of the nodes is set, in words for people.
+pub const NODE_PASSWORD_SETTINGS: &str = "password or password_file, and username where the nodes \
+    have users, in [topology] (SLOTWAY_TOPOLOGY_PASSWORD, SLOTWAY_TOPOLOGY_PASSWORD_FILE, \
+    SLOTWAY_TOPOLOGY_USERNAME)";
+
 /// Fewer masters cannot agree that one of them is gone.
 pub const MASTERS_MIN: usize = 3;
 
@@ -165,6 +170,17 @@ pub struct Routing {
     pub cross_slot: CrossSlot,
     /// What is not denied, though it acts on nodes behind the gateway's back: names of commands.
     pub allow_commands: Vec<String>,
+    /// What is done with a script or function that names no key.
+    pub keyless_scripts: KeylessScripts,
+}
+
+/// What is done with a script or function that names no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeylessScripts {
+    /// It runs at one node, and sees that node's part of the keyspace.
+    OneNode,
+    /// It is refused.
+    Refuse,
 }
 
 /// What is done with a command whose keys are in several slots.
@@ -288,7 +304,8 @@ impl Default for Limits {
             clients_max: 10_000,
             request_bytes_max: GB,
             bulk_bytes_max: 512 * MB,
-            arguments_max: MB,
+            // As in Redis 7: the bytes of a request are what is limited.
+            arguments_max: i32::MAX as usize,
             inline_bytes_max: 64 * KB,
             client_output_bytes_max: GB,
             client_inflight_max: 1024,
@@ -320,7 +337,11 @@ impl Default for Timeouts {
 
 impl Default for Routing {
     fn default() -> Self {
-        Routing { cross_slot: CrossSlot::Split, allow_commands: Vec::new() }
+        Routing {
+            cross_slot: CrossSlot::Split,
+            allow_commands: Vec::new(),
+            keyless_scripts: KeylessScripts::OneNode,
+        }
     }
 }
 

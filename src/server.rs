@@ -70,6 +70,8 @@ pub struct Check {
     pub name: &'static str,
     /// What is wrong with it.
     pub problem: Option<String>,
+    /// What is worth knowing, and keeps no client away.
+    pub notes: Vec<String>,
 }
 
 impl Gateway {
@@ -108,9 +110,13 @@ impl Gateway {
     pub fn checks(&self) -> [Check; 3] {
         let draining = self.is_draining().then(|| "draining: the gateway is about to stop".into());
         [
-            Check { name: "serving", problem: draining },
-            Check { name: "workers", problem: self.stuck_worker() },
-            Check { name: "topology", problem: self.missing_map() },
+            Check { name: "serving", problem: draining, notes: Vec::new() },
+            Check { name: "workers", problem: self.stuck_worker(), notes: Vec::new() },
+            Check {
+                name: "topology",
+                problem: self.missing_map(),
+                notes: self.topology.state().troubles.sentences(),
+            },
         ]
     }
 
@@ -125,7 +131,8 @@ impl Gateway {
 
     fn missing_map(&self) -> Option<String> {
         if !self.topology.map().load().shards().is_empty() {
-            return None;
+            // Another gateway may know the names; this one will not get there.
+            return self.topology.state().troubles.unreachable_names();
         }
         let problem = self.topology.state().problem.clone();
         let problem = problem.unwrap_or_else(|| "no node has answered yet".into());

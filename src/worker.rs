@@ -289,6 +289,7 @@ impl Workbench {
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
                 allowed: Arc::clone(&parts.allowed),
+                settings: crate::session::settings::Settings::of(config, listener),
                 stats: Arc::clone(&parts.stats),
                 seating: Arc::clone(&parts.seating),
                 worker: index,

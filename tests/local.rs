@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -152,12 +153,20 @@ struct Started {
 
 impl Started {
     fn start() -> Started {
+        Started::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Started {
         let temporary = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temporary.path().join("nodes")).unwrap();
+        let log = File::create(temporary.path().join("log")).unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let mut slotway = Command::new(env!("CARGO_BIN_EXE_slotway"))
             .args(["local", "--listen", &free, "--admin", "off"])
-            .env("TMPDIR", temporary.path())
+            .args(more)
+            .env("TMPDIR", temporary.path().join("nodes"))
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut guide = String::new();
@@ -175,6 +184,11 @@ impl Started {
         let first: u16 = first.unwrap().parse().unwrap();
         let nodes = (first..first + 6).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         Started { slotway, nodes: nodes.collect(), temporary }
+    }
+
+    /// Its log.
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.temporary.path().join("log")).unwrap()
     }
 
     fn signal(&mut self, signal: rustix::process::Signal) -> ExitStatus {
@@ -205,8 +219,22 @@ fn a_signal_stops_everything_and_leaves_nothing() {
         let mut started = Started::start();
         assert_eq!(started.signal(signal).code(), Some(0));
         assert_gone(&started.nodes);
-        assert_empty(started.temporary.path());
+        assert_empty(&started.temporary.path().join("nodes"));
     }
+}
+
+/// What to type next is not lost among the lines of a cluster that comes up.
+#[test]
+fn it_is_quiet_unless_it_is_asked_to_speak() {
+    let mut started = Started::start();
+    assert_eq!(started.signal(rustix::process::Signal::INT).code(), Some(0));
+    assert!(!started.said().contains("INFO"), "{}", started.said());
+    let mut started = Started::start_with(&["-v"]);
+    assert_eq!(started.signal(rustix::process::Signal::INT).code(), Some(0));
+    let said = started.said();
+    assert!(said.contains("CLUSTER MEET") && said.contains("INFO"), "{said}");
+    let both = slotway_local(started.temporary.path()).args(["-v", "--log-level", "warn"]).output();
+    assert_eq!(both.unwrap().status.code(), Some(2));
 }
 
 /// By `setpriv`; a system without it keeps the nodes, as the help says.

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::backend::{NAMES_MAX, NodeAddress};
 use crate::command::Class;
 use crate::metrics::exposition::{BucketCounts, seconds_of};
 use crate::metrics::stats::{
@@ -108,6 +109,7 @@ fn set_clients(scrape: &mut Scrape<'_>, gateway: &Gateway) {
     counter(&names::SPLIT_COMMANDS, |stats| &stats.split);
     counter(&names::CROSSSLOT_REJECTED, |stats| &stats.cross_slot);
     counter(&names::UNPROVED_ROUNDS, |stats| &stats.unproved);
+    counter(&names::KEYLESS_SCRIPTS, |stats| &stats.keyless_scripts);
     counter(&names::BACKPRESSURE_PAUSES, |stats| &stats.pauses);
     let mut labelled = |metric, value, figure: fn(&WorkerStats) -> &Count| {
         scrape.counter(metric, &[value], sum(gateway, figure));
@@ -175,9 +177,11 @@ fn known_nodes(
     (map, state): (&ClusterMap, &State),
     now: Instant,
 ) -> BTreeSet<Arc<str>> {
-    for (node, ..) in map.nodes() {
+    for (node, ..) in named_nodes(map) {
         seen.insert(Arc::clone(&node.name), now);
     }
+    let recent = |then: Instant| now.saturating_duration_since(then) <= NODE_REMEMBERED;
+    gateway.book.forget(|name| seen.get(name).is_none_or(|then| recent(*then)));
     let mut booked = BTreeSet::<Arc<str>>::new();
     gateway.book.for_each(|name, blocks| {
         if blocks.iter().any(|block| block.connections.get() > 0) || !seen.contains_key(name) {
@@ -189,10 +193,14 @@ fn known_nodes(
         seen.entry(Arc::clone(name)).or_insert(now);
         booked.insert(Arc::clone(name));
     }
-    let recent = |then: Instant| now.saturating_duration_since(then) <= NODE_REMEMBERED;
     // A name in the book is kept, or it would seem to be new the next time.
     seen.retain(|name, then| recent(*then) || booked.contains(name));
     seen.iter().filter(|(_, then)| recent(**then)).map(|(name, _)| Arc::clone(name)).collect()
+}
+
+/// The nodes of the map but for those that only a redirect has named, which may be ever new ones.
+fn named_nodes(map: &ClusterMap) -> impl Iterator<Item = (&NodeAddress, usize, bool)> {
+    map.nodes().filter(|(node, ..)| !node.id.is_empty()).take(NAMES_MAX)
 }
 
 fn set_nodes(scrape: &mut Scrape<'_>, gateway: &Gateway, known: &BTreeSet<Arc<str>>) {
@@ -228,8 +236,10 @@ fn set_node(scrape: &mut Scrape<'_>, name: &str, blocks: &[Arc<NodeStats>]) {
 /// What each node of the map is at the moment.
 fn set_roles(scrape: &mut Scrape<'_>, map: &ClusterMap) {
     let (mut masters, mut replicas) = (0u32, 0u32);
-    for (node, shard, is_master) in map.nodes() {
+    for (.., is_master) in map.nodes() {
         *if is_master { &mut masters } else { &mut replicas } += 1;
+    }
+    for (node, shard, is_master) in named_nodes(map) {
         let role = if is_master { "master" } else { "replica" };
         let (shard, address) = (shard.to_string(), node.address.to_string());
         scrape.gauge(&names::NODE_INFO, &[&node.name, &node.id, &shard, role, &address], 1.0);

@@ -95,11 +95,18 @@ async fn ready(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Re
     if !query.split('&').any(|word| word.split('=').next() == Some("verbose")) {
         return text(status, problem.unwrap_or_else(|| "ok".to_owned()) + "\n");
     }
-    let lines = checks.into_iter().map(|check| match check.problem {
-        None => format!("[+] {} ok\n", check.name),
-        Some(problem) => format!("[-] {}: {problem}\n", check.name),
-    });
-    text(status, lines.collect::<String>())
+    let mut page = String::new();
+    for check in checks {
+        // Writing to a string cannot fail.
+        let _ = match check.problem {
+            None => writeln!(page, "[+] {} ok", check.name),
+            Some(problem) => writeln!(page, "[-] {}: {problem}", check.name),
+        };
+        for note in check.notes {
+            let _ = writeln!(page, "[!] {}: {note}", check.name);
+        }
+    }
+    text(status, page)
 }
 
 /// The answer of `/version`.

@@ -108,7 +108,7 @@ impl Connection {
                 None => self.ask(&[b"AUTH", password]).await?,
             };
             if let Value::Error(text) = reply {
-                return Err(BackendError::Auth(text));
+                return Err(BackendError::of_auth(text));
             }
         }
         self.speak(identity.protocol).await
@@ -135,7 +135,7 @@ impl Connection {
         if protocol == Protocol::Resp3 {
             let frame = self.ask_raw(&[b"HELLO", b"3"]).await?;
             if frame.first() == Some(&b'-') {
-                return Err(BackendError::Refused(String::from_utf8_lossy(&frame).trim().into()));
+                return Err(refused(&frame));
             }
         }
         Ok(())
@@ -146,7 +146,7 @@ impl Connection {
         let frame = self.ask_raw(&[b"CLUSTER", b"MYID"]).await?;
         // It may be loading its data, which says nothing about who it is.
         if frame.first() == Some(&b'-') {
-            return Err(BackendError::Refused(String::from_utf8_lossy(&frame).trim().into()));
+            return Err(refused(&frame));
         }
         let found = frame.split(|byte| *byte == b'\n').nth(1).unwrap_or(&[]);
         let found = String::from_utf8_lossy(found).trim().to_owned();
@@ -159,7 +159,7 @@ impl Connection {
     /// Asks and waits for the answer; an error reply becomes [`BackendError::Refused`].
     pub async fn call(&mut self, words: &[&[u8]]) -> Result<Value, BackendError> {
         match self.ask(words).await? {
-            Value::Error(text) => Err(BackendError::Refused(text)),
+            Value::Error(text) => Err(BackendError::of_answer(text)),
             value => Ok(value),
         }
     }
@@ -184,8 +184,15 @@ impl Connection {
     pub async fn ask_frame(&mut self, request: &[u8]) -> Result<Vec<u8>, BackendError> {
         let patience = self.patience;
         withdraw_when_closed(&self.stream, true);
-        within(patience, self.stream.write_all(request)).await?;
-        let answer = self.read_frame().await?;
+        let answer = match within(patience, self.stream.write_all(request)).await {
+            Ok(()) => self.read_frame().await?,
+            // A node without room says so and closes, whatever it is asked.
+            Err(error @ BackendError::Io(_)) => match self.read_frame().await {
+                Ok(answer) if answer.first() == Some(&b'-') => answer,
+                _ => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
         withdraw_when_closed(&self.stream, false);
         Ok(answer)
     }
@@ -237,6 +244,10 @@ impl Connection {
             if progress.whole {
                 return Ok(self.buffer.drain(..walked).collect());
             }
+            if progress.left_out == reply::LeftOut::LineToEnd {
+                // What is behind it may be here already.
+                continue;
+            }
             if self.buffer.len() > bytes_max {
                 return Err(BackendError::Protocol(crate::resp::ProtocolError::Reply("too long")));
             }
@@ -276,6 +287,12 @@ pub(super) fn withdraw_when_closed(stream: &TcpStream, withdraw: bool) {
     if let Err(error) = SockRef::from(stream).set_linger(withdraw.then_some(Duration::ZERO)) {
         tracing::debug!(%error, "a connection to a node is closed as usual");
     }
+}
+
+/// The error that a whole frame holds.
+fn refused(frame: &[u8]) -> BackendError {
+    let text = String::from_utf8_lossy(frame.strip_prefix(b"-").unwrap_or(frame));
+    BackendError::of_answer(text.trim().into())
 }
 
 async fn within<T>(

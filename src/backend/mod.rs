@@ -15,14 +15,15 @@ pub use connection::{Asked, Connection, Identity};
 pub use large::LargeValues;
 pub use lease::{Lease, LeaseError, LeasePool};
 pub use pipeline::{Pipeline, Shared};
-pub use pipelines::{NodeBook, Pipelines};
+pub use pipelines::{NAMES_MAX, NodeBook, Pipelines};
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::resp::ProtocolError;
+use crate::config::NODE_PASSWORD_SETTINGS;
+use crate::resp::{ProtocolError, shown};
 
 /// Which node, and where it is now. Equal when id and address are: the name is for people, and
 /// nodes may tell different ones.
@@ -56,8 +57,10 @@ impl std::hash::Hash for NodeAddress {
 pub enum BackendError {
     /// No connection could be made.
     Connect(io::Error),
-    /// The node refused the gateway's credentials; the text is the node's.
+    /// The node refused the gateway's credentials, or wants some; the text is the node's.
     Auth(String),
+    /// The node has as many clients as its own `maxclients` allows; the text is the node's.
+    Full(String),
     /// Another node answers at this address.
     WrongNode {
         /// The id the map expects here.
@@ -77,12 +80,58 @@ pub enum BackendError {
     Refused(String),
 }
 
+/// Why a node turns the gateway away as long as nobody changes a setting, there or here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// The gateway's credentials are not the node's.
+    Credentials,
+    /// The node wants a password, and the gateway has none.
+    NoCredentials,
+    /// The node's own `maxclients` is reached.
+    Full,
+}
+
 impl BackendError {
+    /// What an error means that a node answers the gateway with. A node without room says so
+    /// whatever it is asked.
+    pub fn of_answer(text: String) -> BackendError {
+        if text.starts_with("ERR max number of clients") {
+            Self::Full(text)
+        } else if text.starts_with("NOAUTH") || text.starts_with("WRONGPASS") {
+            Self::Auth(text)
+        } else {
+            Self::Refused(text)
+        }
+    }
+
+    /// What an error means that a node answers to AUTH, in the words of any version.
+    pub fn of_auth(text: String) -> BackendError {
+        match Self::of_answer(text) {
+            // It is not about who asks.
+            Self::Refused(text) if text.starts_with("LOADING") || text.starts_with("DENIED") => {
+                Self::Refused(text)
+            }
+            Self::Refused(text) => Self::Auth(text),
+            error => error,
+        }
+    }
+
+    /// Whether the node turns the gateway away, and why.
+    pub fn turned_away(&self) -> Option<TurnedAway> {
+        match self {
+            Self::Auth(text) if text.starts_with("NOAUTH") => Some(TurnedAway::NoCredentials),
+            Self::Auth(_) => Some(TurnedAway::Credentials),
+            Self::Full(_) => Some(TurnedAway::Full),
+            _ => None,
+        }
+    }
+
     /// One word for counters and logs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
             Self::Auth(_) => "auth",
+            Self::Full(_) => "maxclients",
             Self::WrongNode { .. } => "wrong_node",
             Self::Io(_) | Self::Closed => "io",
             Self::Silent => "timeout",
@@ -92,21 +141,84 @@ impl BackendError {
     }
 }
 
+/// Texts of the node are shortened and tamed: this goes into logs and pages as it is.
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
-            Self::Auth(text) => write!(f, "the node refused the credentials: {text}"),
+            Self::Auth(text) => {
+                let text = shown(text);
+                match self.turned_away() {
+                    Some(TurnedAway::NoCredentials) => write!(
+                        f,
+                        "the node wants a password and the gateway has none ({text}); set \
+                         {NODE_PASSWORD_SETTINGS}"
+                    ),
+                    _ => write!(
+                        f,
+                        "the node refused the credentials of the gateway ({text}); mend \
+                         {NODE_PASSWORD_SETTINGS}"
+                    ),
+                }
+            }
+            Self::Full(text) => write!(
+                f,
+                "the node has no room for the gateway, by its own maxclients ({})",
+                shown(text)
+            ),
             Self::WrongNode { expected, found } => {
+                let (expected, found) = (shown(expected), shown(found));
                 write!(f, "node {found} answers where {expected} was expected")
             }
             Self::Io(error) => write!(f, "connection lost: {error}"),
             Self::Closed => f.write_str("the node closed the connection"),
             Self::Silent => f.write_str("no answer in time"),
             Self::Protocol(error) => write!(f, "{error}"),
-            Self::Refused(text) => write!(f, "the node answered: {text}"),
+            Self::Refused(text) => write!(f, "the node answered: {}", shown(text)),
         }
     }
 }
 
 impl std::error::Error for BackendError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let full = "ERR max number of clients + cluster connections reached";
+        let cases = [
+            (BackendError::of_answer(full.into()), "maxclients", Some(TurnedAway::Full)),
+            (BackendError::of_auth(full.into()), "maxclients", Some(TurnedAway::Full)),
+            (
+                BackendError::of_answer("NOAUTH Authentication required.".into()),
+                "auth",
+                Some(TurnedAway::NoCredentials),
+            ),
+            (
+                BackendError::of_auth("WRONGPASS invalid username-password pair".into()),
+                "auth",
+                Some(TurnedAway::Credentials),
+            ),
+            (
+                BackendError::of_auth("ERR invalid password".into()),
+                "auth",
+                Some(TurnedAway::Credentials),
+            ),
+            (BackendError::of_auth("LOADING soon".into()), "refused", None),
+            (BackendError::of_auth("DENIED protected mode".into()), "refused", None),
+            (BackendError::of_answer("NOPERM no".into()), "refused", None),
+        ];
+        for (error, kind, turned_away) in cases {
+            assert_eq!((error.kind(), error.turned_away()), (kind, turned_away), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_node_says_is_tamed() {
+        let long = BackendError::Refused("x\r\n\u{1b}[2J".to_owned() + &"y".repeat(10 << 20));
+        let said = long.to_string();
+        assert!(said.len() < 300 && said.contains("x???[2Jyy") && said.ends_with('…'), "{said}");
+    }
+}

@@ -5,6 +5,7 @@
 //! redirects or refuses". Invariants: replies come in the order of the requests; every request
 //! ends in its ticket: with a reply or as a trouble.
 
+mod ending;
 mod fence;
 mod life;
 mod replies;
@@ -22,7 +23,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use super::entries::{Entries, Entry};
 use super::large::{LARGE_MIN, LargeValues};
 use super::ring::{Ring, Spares};
-use super::{BackendError, Identity, NodeAddress};
+use super::{BackendError, Identity, NodeAddress, TurnedAway};
 use crate::clock::Clock;
 use crate::memory::Ledger;
 use crate::metrics::{NodeStats, WorkerStats};
@@ -97,6 +98,8 @@ pub struct Pipeline {
     deposed_us: Cell<Option<u64>>,
     /// Set from outside the task to end the connection.
     fault: Cell<bool>,
+    /// Why the node turned the gateway away the last time, if it did.
+    turned_away: Cell<Option<TurnedAway>>,
 }
 
 #[derive(Debug, Default)]
@@ -152,6 +155,7 @@ impl Pipeline {
             retired: Cell::new(false),
             deposed_us: Cell::new(None),
             fault: Cell::new(false),
+            turned_away: Cell::new(None),
         })
     }
 

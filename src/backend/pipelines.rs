@@ -14,8 +14,11 @@ use super::{Identity, Lease, LeaseError, LeasePool, NodeAddress};
 use crate::metrics::NodeStats;
 use crate::resp::Protocol;
 
-/// Node names that get counters of their own; a map with more is counted under "other".
-const NAMES_MAX: usize = 4096;
+/// Node names that get counters of their own; further ones are counted under [`OTHER`].
+pub const NAMES_MAX: usize = 1024;
+/// The name of nodes that have none of their own: those that only a redirect has named, which may
+/// be ever new ones, and those beyond [`NAMES_MAX`].
+pub const OTHER: &str = "other";
 
 /// Where the counters of every node are: one block per worker.
 #[derive(Debug, Default)]
@@ -23,14 +26,33 @@ pub struct NodeBook {
     blocks: Mutex<BTreeMap<Arc<str>, Vec<Arc<NodeStats>>>>,
 }
 
+/// Whether nobody counts in it any more; only the book has it.
+fn is_unused(block: &Arc<NodeStats>) -> bool {
+    Arc::strong_count(block) == 1
+}
+
 impl NodeBook {
     fn open(&self, name: &Arc<str>) -> Arc<NodeStats> {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        if blocks.len() >= NAMES_MAX && !blocks.contains_key(name) {
+            blocks.retain(|_, blocks| !blocks.iter().all(is_unused));
+        }
         let full = blocks.len() >= NAMES_MAX && !blocks.contains_key(name);
-        let name = if full { Arc::from("other") } else { Arc::clone(name) };
+        let name = if full { Arc::from(OTHER) } else { Arc::clone(name) };
+        let of_name = blocks.entry(name).or_default();
+        // A node that comes back goes on counting where it was.
+        if let Some(unused) = of_name.iter().find(|block| is_unused(block)) {
+            return Arc::clone(unused);
+        }
         let block = Arc::new(NodeStats::default());
-        blocks.entry(name).or_default().push(Arc::clone(&block));
+        of_name.push(Arc::clone(&block));
         block
+    }
+
+    /// Forgets the names that nobody counts under any more, but for those that are to stay.
+    pub fn forget(&self, stays: impl Fn(&str) -> bool) {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.retain(|name, blocks| stays(name) || !blocks.iter().all(is_unused));
     }
 
     /// Calls `read` with every node's name and its blocks.
@@ -78,10 +100,9 @@ impl Pipelines {
     }
 
     fn stats_of(&self, node: &NodeAddress) -> Arc<NodeStats> {
+        let name = if node.id.is_empty() { Arc::from(OTHER) } else { Arc::clone(&node.name) };
         let mut stats = self.stats.borrow_mut();
-        let stats =
-            stats.entry(Arc::clone(&node.name)).or_insert_with(|| self.book.open(&node.name));
-        Arc::clone(stats)
+        Arc::clone(stats.entry(Arc::clone(&name)).or_insert_with(|| self.book.open(&name)))
     }
 
     /// A connection to a node for one user alone, when it is its turn.
@@ -122,6 +143,8 @@ impl Pipelines {
         self.leases.close_unused(now_us);
         let mut leaving = self.leaving.borrow_mut();
         leaving.retain(|pipeline| !pipeline.is_over());
+        // One is here, one in the book; any more are in use.
+        self.stats.borrow_mut().retain(|_, block| Arc::strong_count(block) > 2);
         let open = self.open.borrow();
         let all = open.values().chain(leaving.iter());
         all.filter(|pipeline| pipeline.check_silence(now_us)).count() > 0
@@ -135,5 +158,48 @@ impl Pipelines {
     /// What the pipelines share.
     pub fn shared(&self) -> &Rc<Shared> {
         &self.shared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(book: &NodeBook) -> Vec<(String, usize)> {
+        let mut names = Vec::new();
+        book.for_each(|name, blocks| names.push((name.to_owned(), blocks.len())));
+        names
+    }
+
+    #[test]
+    fn a_node_that_comes_back_goes_on_counting() {
+        let book = NodeBook::default();
+        let name: Arc<str> = "a:1".into();
+        let (first, second) = (book.open(&name), book.open(&name));
+        first.requests.add(5);
+        drop(first);
+        assert_eq!(book.open(&name).requests.get(), 5);
+        assert_eq!(names(&book), [("a:1".to_owned(), 2)]);
+        book.forget(|_| false);
+        assert_eq!(names(&book).len(), 1, "it is in use");
+        drop(second);
+        book.forget(|name| name == "a:1");
+        assert_eq!(names(&book).len(), 1, "it is to stay");
+        book.forget(|_| false);
+        assert!(names(&book).is_empty());
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let book = NodeBook::default();
+        let name = |n: usize| Arc::from(format!("a:{n}"));
+        let used: Vec<_> = (0..NAMES_MAX + 9).map(|n| book.open(&name(n))).collect();
+        assert_eq!(names(&book).len(), NAMES_MAX + 1);
+        let other = names(&book).into_iter().find(|(name, _)| name == OTHER);
+        assert_eq!(other, Some((OTHER.to_owned(), 9)));
+        // Those that nobody uses make room.
+        drop(used);
+        let _one = book.open(&name(5000));
+        assert_eq!(names(&book), [("a:5000".to_owned(), 1)]);
     }
 }

@@ -69,6 +69,9 @@ pub(super) struct LocalFlags {
     /// How many nodes: an even number from 6 on (every master has a replica), or 3 to 5 masters
     #[arg(long, value_name = "N", default_value_t = 6)]
     pub(super) nodes: usize,
+    /// Log what happens and not only what is wrong; -vv logs everything
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "log_level")]
+    pub(super) verbose: u8,
     #[command(flatten)]
     pub(super) server: ServerFlags,
     #[command(flatten)]
@@ -195,7 +198,7 @@ pub(super) struct ConfigFlags {
     /// A TOML file with any of the options
     #[arg(long, value_name = "FILE", env = "SLOTWAY_CONFIG")]
     pub(super) config: Option<PathBuf>,
-    /// error, warn, info or debug [default: info] [env: SLOTWAY_LOG_LEVEL]
+    /// error, warn, info or debug [default: info, and warn for local] [env: SLOTWAY_LOG_LEVEL]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
     /// text or json [default: text] [env: SLOTWAY_LOG_FORMAT]
@@ -223,6 +226,18 @@ impl ServerFlags {
             one("--workers", "workers", self.workers.clone()),
         ]
         .concat()
+    }
+}
+
+impl LocalFlags {
+    /// As `--log-level`.
+    pub(super) fn verbosity(&self) -> Vec<FlagValue> {
+        let level = match self.verbose {
+            0 => return Vec::new(),
+            1 => "info",
+            _ => "debug",
+        };
+        one("--verbose", "log.level", Some(level.to_owned()))
     }
 }
 

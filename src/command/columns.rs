@@ -202,6 +202,8 @@ pub enum Handling {
     RandomKey,
     /// CONFIG GET: what one of the masters says, without its passwords.
     ConfigGet,
+    /// CONFIG RESETSTAT: to all nodes, and what the gateway tells of itself in INFO.
+    ConfigResetStat,
     /// CONFIG SET: to all nodes, but for options that are denied.
     ConfigSet,
     /// Acts at nodes behind the gateway's back: refused unless the configuration allows it.

@@ -6,7 +6,7 @@
 
 use super::columns::{Categories, Flags, Tips};
 use super::key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec, Keyword};
-use crate::resp::Value;
+use crate::resp::{Value, shown};
 
 /// As many rows are read of one answer.
 const COMMANDS_MAX: usize = 4_096;
@@ -52,7 +52,7 @@ pub enum LiveError {
 impl std::fmt::Display for LiveError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            LiveError::Server(error) => write!(f, "COMMAND failed: {error}"),
+            LiveError::Server(error) => write!(f, "COMMAND failed: {}", shown(error)),
             LiveError::NotAList => write!(f, "COMMAND answered no list"),
             LiveError::Empty => write!(f, "COMMAND answered no command"),
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::secret::{Secret, read_secret};
 use super::value::{HostPort, parse_bind, parse_duration, parse_size, show_duration, show_size};
-use super::{CrossSlot, Level, LogFormat};
+use super::{CrossSlot, KeylessScripts, Level, LogFormat};
 
 /// Finds an option's place in its section.
 pub(super) type At<C, T> = fn(&mut C) -> &mut T;
@@ -30,6 +30,7 @@ pub(super) enum Field<C: 'static> {
     Password(At<C, Option<Secret>>),
     PasswordFile(At<C, Option<Secret>>),
     CrossSlot(At<C, CrossSlot>),
+    KeylessScripts(At<C, KeylessScripts>),
     Level(At<C, Level>),
     LogFormat(At<C, LogFormat>),
 }
@@ -46,6 +47,11 @@ impl Choice for bool {
 impl Choice for CrossSlot {
     const WORDS: &'static [(&'static str, Self)] =
         &[("split", Self::Split), ("refuse", Self::Refuse)];
+}
+
+impl Choice for KeylessScripts {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("one-node", Self::OneNode), ("refuse", Self::Refuse)];
 }
 
 impl Choice for Level {
@@ -76,6 +82,7 @@ impl<C> Field<C> {
             Field::Text(..) | Field::Password(..) => "text".to_owned(),
             Field::PasswordFile(..) => "path".to_owned(),
             Field::CrossSlot(..) => words::<CrossSlot>(),
+            Field::KeylessScripts(..) => words::<KeylessScripts>(),
             Field::Level(..) => words::<Level>(),
             Field::LogFormat(..) => words::<LogFormat>(),
         }
@@ -149,6 +156,7 @@ impl<C> Field<C> {
             Field::Password(at) => *at(target) = Some(Secret::new(word)),
             Field::PasswordFile(at) => *at(target) = Some(read_secret(word.as_ref())?),
             Field::CrossSlot(at) => *at(target) = choice(word)?,
+            Field::KeylessScripts(at) => *at(target) = choice(word)?,
             Field::Level(at) => *at(target) = choice(word)?,
             Field::LogFormat(at) => *at(target) = choice(word)?,
         }
@@ -179,6 +187,7 @@ impl<C> Field<C> {
             // It is the other way to give the password; shown there.
             Field::PasswordFile(_) => return None,
             Field::CrossSlot(at) => quoted(word_of(*at(target))),
+            Field::KeylessScripts(at) => quoted(word_of(*at(target))),
             Field::Level(at) => quoted(word_of(*at(target))),
             Field::LogFormat(at) => quoted(word_of(*at(target))),
         })

@@ -98,7 +98,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
     key("limits", "bulk_bytes_max", Size(|c| &mut c.limits.bulk_bytes_max, 1..=REQUEST_BYTES_MAX),
         "Bytes of one argument, like proto-max-bulk-len"),
     key("limits", "arguments_max", Count(|c| &mut c.limits.arguments_max, 1..=i32::MAX as usize),
-        "Arguments of one request"),
+        "Arguments of one request, as in Redis 7; its bytes are what `request_bytes_max` limits"),
     key("limits", "inline_bytes_max", Size(|c| &mut c.limits.inline_bytes_max, ANY),
         "Bytes of one inline request"),
     key("limits", "client_output_bytes_max", Size(|c| &mut c.limits.client_output_bytes_max, ANY),
@@ -141,6 +141,8 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Commands whose keys are in several slots: split them where that is exact, or refuse all"),
     key("routing", "allow_commands", Field::Names(|c| &mut c.routing.allow_commands),
         "What is denied unless it is named here, because it acts on nodes behind the gateway's back: \"migrate\", \"config set dir\" and others"),
+    key("routing", "keyless_scripts", Field::KeylessScripts(|c| &mut c.routing.keyless_scripts),
+        "Scripts and functions that name no key: run them at one node, whose part of the keyspace they see, or refuse all"),
 
     key("keeper", "nodes", Seeds(|c| &mut c.keeper.nodes),
         "All nodes of the cluster that `slotway keeper` forms and heals"),

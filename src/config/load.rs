@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use super::keys::{Setting, Target};
 use super::problem::{ConfigError, Place, Problem};
 use super::value::{parse_bind, split_list};
-use super::{Config, ListenerConfig, check, environment, file};
+use super::{Config, Level, ListenerConfig, check, environment, file};
 
 /// What the configuration is for; it decides what must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,10 @@ impl Loaded {
 /// Reads everything, and either has a configuration or all its problems.
 pub fn load(given: &Given, purpose: Purpose) -> Result<Loaded, ConfigError> {
     let mut draft = Draft::default();
+    if purpose == Purpose::OwnNodes {
+        // Whoever tries it out wants to read what to type next, not how the nodes came up.
+        draft.config.log.level = Level::Warn;
+    }
     if let Some(path) = &given.file {
         let contents = file::read(path);
         if contents.listeners > 0 {

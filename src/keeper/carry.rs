@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::look::shown;
 use super::scene::{Act, Step};
 use crate::backend::{BackendError, Connection};
 
@@ -32,7 +31,7 @@ pub(super) async fn carry_out(
         let Some(Some(connection)) = connections.get_mut(step.at) else { return done };
         let outcome = call(connection, &step.act).await;
         let is_refused = outcome.is_err();
-        done.push((step, outcome.map_err(in_words)));
+        done.push((step, outcome.map_err(|error| error.to_string())));
         if is_refused || Instant::now() > deadline {
             return done;
         }
@@ -57,7 +56,7 @@ async fn at_one_node(mut connection: Connection, steps: Vec<Step>, deadline: Ins
     for step in steps {
         let outcome = call(&mut connection, &step.act).await;
         let is_lost = outcome.as_ref().is_err_and(|e| !matches!(e, BackendError::Refused(_)));
-        done.push((step, outcome.map_err(in_words)));
+        done.push((step, outcome.map_err(|error| error.to_string())));
         if is_lost || Instant::now() > deadline {
             break;
         }
@@ -69,8 +68,4 @@ async fn call(connection: &mut Connection, act: &Act) -> Result<(), BackendError
     let words = act.words();
     let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
     connection.call(&words).await.map(|_| ())
-}
-
-fn in_words(error: BackendError) -> String {
-    shown(&error.to_string())
 }

@@ -14,7 +14,7 @@ use super::view::{NoView, View};
 use crate::backend::{BackendError, Connection, Identity};
 use crate::config::HostPort;
 use crate::resp::Value;
-use crate::topology::cluster::resolve;
+use crate::topology::names::resolve;
 
 /// A node that did not answer the last time has this long, and is looked at on the side.
 const GRACE: Duration = Duration::from_millis(100);
@@ -22,8 +22,6 @@ const GRACE: Duration = Duration::from_millis(100);
 const MARGIN: Duration = Duration::from_millis(250);
 /// A name of one node has one address, or one per protocol; more are not tried.
 const ADDRESSES_MAX: usize = 8;
-/// Longest text of others that is repeated.
-const TEXT_CHARS_MAX: usize = 200;
 
 /// Looks at nodes again and again.
 #[derive(Debug)]
@@ -193,17 +191,11 @@ async fn text(connection: &mut Connection, words: &[&[u8]]) -> Result<String, Mi
 fn missing(error: &BackendError) -> Missing {
     match error {
         BackendError::Refused(text) if text.starts_with("LOADING") => Missing::Loading,
-        BackendError::Auth(text) if text.starts_with("LOADING") => Missing::Loading,
         BackendError::Refused(_) | BackendError::Auth(_) | BackendError::Protocol(_) => {
-            Missing::Refuses(shown(&error.to_string()))
+            Missing::Refuses(error.to_string())
         }
-        _ => Missing::Unreached(shown(&error.to_string())),
+        _ => Missing::Unreached(error.to_string()),
     }
-}
-
-/// A text of others, fit to be repeated in a log.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(TEXT_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 impl From<NoView> for Missing {
@@ -234,11 +226,5 @@ mod tests {
         );
         let several = || Err(Missing::Several(Vec::new()));
         assert_eq!(kept(unreached(), several()), Missing::Several(Vec::new()));
-    }
-
-    #[test]
-    fn texts_of_others_are_tamed() {
-        assert_eq!(shown("a\u{1b}[31m\nb"), "a?[31m?b");
-        assert_eq!(shown(&"x".repeat(5000)).len(), TEXT_CHARS_MAX);
     }
 }

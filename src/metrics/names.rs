@@ -115,6 +115,8 @@ metrics! {
         "Requests split over several slots.";
     CROSSSLOT_REJECTED Counter Number "slotway_crossslot_rejected_total" []
         "Requests refused because their keys are in several slots.";
+    KEYLESS_SCRIPTS Counter Number "slotway_keyless_scripts_total" []
+        "Scripts and functions without keys that ran at one node, which has a part of the keyspace.";
 
     UNPROVED_ROUNDS Counter Number "slotway_unproved_rounds_total" []
         "Times that a command over all masters, or a SCAN on its way from node to node, was asked again because the masters did not own every slot once while it ran.";
@@ -131,7 +133,7 @@ metrics! {
     UPSTREAM_CONNECTS Counter Number "slotway_upstream_connects_total" ["node"]
         "Connections made to the node.";
     UPSTREAM_ERRORS Counter Number "slotway_upstream_errors_total" ["node" "kind"]
-        "Failures of the node's connections (io, timeout, connect, auth, wrong_node, protocol, refused), replies by which it declined for the moment (tryagain, clusterdown, loading, readonly, masterdown), and scripts whose reply was not one reply (script_reply).";
+        "Failures of the node's connections (io, timeout, connect, auth, wrong_node, protocol, refused, maxclients: the node has no room by its own setting), replies by which it declined for the moment (tryagain, clusterdown, loading, readonly, masterdown, bad_redirect: to a place that cannot be read), and scripts whose reply was not one reply (script_reply).";
     REDIRECTS Counter Number "slotway_redirects_total" ["kind"]
         "Redirects followed: moved or ask.";
     RETRIES Counter Number "slotway_retries_total" ["reason"]

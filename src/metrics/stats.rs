@@ -158,6 +158,8 @@ pub struct WorkerStats {
     pub cross_slot: Count,
     /// Rounds of commands over all masters that did not show that all had been asked.
     pub unproved: Count,
+    /// Scripts and functions without keys that were sent to one node.
+    pub keyless_scripts: Count,
     /// Bytes of requests held for a slot without a master.
     pub held_bytes: Count,
     /// Times a client was not read from because something of it was full.
@@ -210,6 +212,7 @@ impl WorkerStats {
             split: Count::default(),
             cross_slot: Count::default(),
             unproved: Count::default(),
+            keyless_scripts: Count::default(),
             held_bytes: Count::default(),
             pauses: Count::default(),
             disconnects: Default::default(),
@@ -235,7 +238,7 @@ impl WorkerStats {
 
 /// Why a node's connection failed, by which replies a node declined for the moment, and that its
 /// reply to a script was not one reply: the label values of its counter.
-pub const NODE_ERRORS: [&str; 13] = [
+pub const NODE_ERRORS: [&str; 15] = [
     "io",
     "timeout",
     "connect",
@@ -243,11 +246,13 @@ pub const NODE_ERRORS: [&str; 13] = [
     "wrong_node",
     "protocol",
     "refused",
+    "maxclients",
     "tryagain",
     "clusterdown",
     "loading",
     "readonly",
     "masterdown",
+    "bad_redirect",
     "script_reply",
 ];
 

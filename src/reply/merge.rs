@@ -35,6 +35,8 @@ pub enum Merge {
     Distinct,
     /// Whatever the caller makes of the parts.
     With(Make),
+    /// The same, of parts that may be errors.
+    WithErrors(Make),
 }
 
 /// Makes one reply of the parts of several nodes.
@@ -54,6 +56,7 @@ impl fmt::Debug for Merge {
             Self::Concatenate => "Concatenate",
             Self::Distinct => "Distinct",
             Self::With(_) => "With",
+            Self::WithErrors(_) => "WithErrors",
         })
     }
 }
@@ -76,6 +79,7 @@ impl Merge {
         let is_error = |part: &&[u8]| part.first() == Some(&b'-');
         let as_it_is = match self {
             Merge::OneSucceeded => parts.iter().min_by_key(|part| rank(part)),
+            Merge::WithErrors(_) => None,
             _ => parts.iter().find(|part| is_error(part)),
         };
         if let Some(part) = as_it_is {
@@ -94,7 +98,7 @@ impl Merge {
             Merge::AllSucceeded | Merge::OneSucceeded => parts.first().map(|part| part.to_vec()),
             Merge::Concatenate => concatenate(parts),
             Merge::Distinct => distinct(parts),
-            Merge::With(make) => Some(make(parts)),
+            Merge::With(make) | Merge::WithErrors(make) => Some(make(parts)),
         };
         out(&merged.unwrap_or_else(unmergeable), true);
     }

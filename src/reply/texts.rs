@@ -25,6 +25,18 @@ pub const NOT_SERVED: &str = "CLUSTERDOWN Hash slot not served";
 pub const UNREACHABLE: &str =
     "CLUSTERDOWN The node that serves this slot cannot be reached through the gateway";
 
+/// The node to ask has as many clients as its own setting allows.
+pub const NODE_FULL: &str = "CLUSTERDOWN A node takes no connection of the gateway: its own \
+    maxclients is reached";
+
+/// The node to ask does not take the gateway's credentials.
+pub const NODE_CREDENTIALS: &str = "CLUSTERDOWN A node refuses the credentials of the gateway: \
+    password or password_file, and username, in [topology] of the gateway must be those of the nodes";
+
+/// The node to ask wants a password, and the gateway has none.
+pub const NODE_NO_CREDENTIALS: &str = "CLUSTERDOWN A node wants a password and the gateway has \
+    none: set password or password_file in [topology] of the gateway";
+
 /// A command over the whole keyspace while part of it is not served.
 pub const NOT_COMPLETE: &str = "CLUSTERDOWN The cluster is down: some hash slots are not served, \
     so a command over all keys would leave some out";
@@ -45,6 +57,9 @@ pub const HOLD_FULL: &str =
 /// A request was sent from node to node too often.
 pub const REDIRECTS: &str = "CLUSTERDOWN Too many redirections: the nodes disagree on who serves \
     this hash slot";
+
+/// A redirect that cannot be followed: nobody can read where it leads.
+pub const BAD_REDIRECT: &str = "CLUSTERDOWN A node redirects to a place that cannot be read";
 
 /// A client before AUTH. As Redis says it.
 pub const NO_AUTH: &str = "NOAUTH Authentication required.";
@@ -96,6 +111,16 @@ pub const CLIENT_TEXT_LEN: &str =
 
 /// CLIENT LIST ID with more ids than are taken.
 pub const TOO_MANY_IDS: &str = "ERR gateway: at most 4096 ids are taken at a time";
+
+/// Why CONFIG SET refuses an option that clients are told as a sum; a clause.
+pub const NOT_SET_HERE: &str = "it is told for all masters together, and set at each of the nodes";
+
+/// Why CLIENT NO-EVICT ON is refused; a clause.
+pub const NO_EVICT: &str = "nodes do not know the gateway's clients, and cannot spare one of them";
+
+/// Why a script without keys is refused where that is configured; a clause.
+pub const KEYLESS_SCRIPT: &str = "it names no key, and at one node of several it would see a part of \
+    the keyspace for the whole (keyless_scripts in [routing] of the gateway)";
 
 /// COMMAND INFO with more names than are taken.
 pub const TOO_MANY_NAMES: &str = "ERR gateway: at most 4096 names are taken at a time";

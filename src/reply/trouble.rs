@@ -3,8 +3,11 @@
 //! Owns the reading of those error replies that Redis Cluster means for its clients' libraries and
 //! that plain clients must never see. Must not decide what happens next; the router does.
 
-use super::Ticket;
+use super::{Ticket, texts};
 use crate::slot::Slot;
+
+/// Longest host that a redirect can name (RFC 1035).
+const HOST_BYTES_MAX: usize = 253;
 
 /// A request that has no reply yet and needs a decision.
 #[derive(Debug)]
@@ -84,6 +87,8 @@ pub enum NotNow {
     ReadOnly,
     /// `-MASTERDOWN`: a replica without its master.
     MasterDown,
+    /// `-MOVED` or `-ASK` that names no place.
+    BadRedirect,
 }
 
 impl NotNow {
@@ -95,6 +100,7 @@ impl NotNow {
             NotNow::Loading => "loading",
             NotNow::ReadOnly => "readonly",
             NotNow::MasterDown => "masterdown",
+            NotNow::BadRedirect => "bad_redirect",
         }
     }
 }
@@ -121,11 +127,11 @@ pub fn classify(line: &[u8]) -> Option<Why> {
 
 #[cold]
 fn classify_word(line: &[u8]) -> Option<Why> {
-    let text = std::str::from_utf8(line.get(1..)?).ok()?.trim_end();
+    let text = String::from_utf8_lossy(line.get(1..)?);
+    let text = text.trim_end();
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let not_now = match word {
-        "MOVED" => return Redirect::parse(rest).map(Why::Moved),
-        "ASK" => return Redirect::parse(rest).map(Why::Ask),
+        "MOVED" | "ASK" => return Some(redirect(word, rest)),
         "TRYAGAIN" => NotNow::TryAgain,
         "CLUSTERDOWN" => NotNow::ClusterDown,
         "LOADING" => NotNow::Loading,
@@ -134,6 +140,20 @@ fn classify_word(line: &[u8]) -> Option<Why> {
         _ => return None,
     };
     Some(Why::NotNow(not_now, text.to_owned()))
+}
+
+/// A plain client must see neither, also when nobody can follow it.
+fn redirect(word: &str, rest: &str) -> Why {
+    match Redirect::parse(rest) {
+        None => Why::NotNow(NotNow::BadRedirect, texts::BAD_REDIRECT.to_owned()),
+        Some(redirect) if word == "MOVED" => Why::Moved(redirect),
+        Some(redirect) => Why::Ask(redirect),
+    }
+}
+
+/// Whether a long error line begins as a redirect, which no node's does.
+pub fn is_redirect(line: &[u8]) -> bool {
+    line.starts_with(b"-MOVED ") || line.starts_with(b"-ASK ")
 }
 
 impl Redirect {
@@ -150,7 +170,9 @@ impl Redirect {
         let (host, port) = target.trim().rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let host = if host == "?" { "" } else { host };
-        Some(Redirect { slot, host: host.to_owned(), port: port.parse().ok()? })
+        let is_host = host.len() <= HOST_BYTES_MAX && host.bytes().all(|b| b.is_ascii_graphic());
+        let port = port.parse().ok().filter(|port| is_host && *port > 0)?;
+        Some(Redirect { slot, host: host.to_owned(), port })
     }
 }
 
@@ -187,6 +209,10 @@ mod tests {
             ("3999", None),
             ("16384 a:1", None),
             ("3999 a:65536", None),
+            ("3999 a:0", None),
+            ("3999 :0", None),
+            ("3999 a b:1", None),
+            ("3999 a\nb:1", None),
             ("3999 a", None),
             ("-1 a:1", None),
         ];
@@ -206,12 +232,18 @@ mod tests {
         assert_eq!(classify(b"-TRYAGAIN x\r\n"), not_now(NotNow::TryAgain, "TRYAGAIN x"));
         assert!(matches!(classify(b"-MOVED 1 a:1\r\n"), Some(Why::Moved(_))));
         assert!(matches!(classify(b"-ASK 1 a:1\r\n"), Some(Why::Ask(_))));
-        let answers: [&[u8]; 8] = [
+        let bad = Some(Why::NotNow(NotNow::BadRedirect, texts::BAD_REDIRECT.to_owned()));
+        for line in
+            [&b"-MOVED\r\n"[..], b"-MOVED x a:1\r\n", b"-ASK 1 \xff:1\r\n", b"-ASK 1 a:0\r\n"]
+        {
+            assert_eq!(classify(line), bad, "{:?}", String::from_utf8_lossy(line));
+        }
+        // A script may say so, and has run.
+        assert!(!bad.is_some_and(|why| why.is_a_nodes_own(Slot::of(b"a"))));
+        let answers: [&[u8]; 6] = [
             b"-ERR no\r\n",
             b"-CROSSSLOT Keys\r\n",
             b"-LOADINGX\r\n",
-            b"-MOVED\r\n",
-            b"-MOVED x a:1\r\n",
             b"-\r\n",
             b"-\xffM\r\n",
             b"-MISCONF x\r\n",

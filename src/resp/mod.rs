@@ -8,12 +8,14 @@ pub mod inline;
 pub mod number;
 pub mod reply;
 pub mod request;
+pub mod shown;
 pub mod value;
 pub mod write;
 
 pub use args::Args;
 pub use reply::ReplyScanner;
 pub use request::RequestScanner;
+pub use shown::shown;
 pub use value::Value;
 
 use std::fmt;

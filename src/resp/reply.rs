@@ -14,6 +14,12 @@ const AGGREGATE_MAX: i64 = 1 << 32;
 /// shorter one only when all of it is there. A client decides how long some are: of an unknown
 /// option Redis repeats every byte.
 pub const LINE_WHOLE_MAX: usize = 4096;
+/// As much of such a line is given on, in whole pieces; the rest is walked over and left out.
+pub const LINE_GIVEN_MAX: usize = 16 << 20;
+/// A longer one has no end: the longest text that Redis keeps is 512 MiB.
+const LINE_MAX: usize = 512 << 20;
+/// What stands for the rest of a line that is left out.
+const LINE_END: &[u8] = b"...\r\n";
 
 /// Walks one reply after the other.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +30,8 @@ pub struct ReplyScanner {
     skip: u64,
     /// Within a text line that was too long to wait for its end.
     in_line: bool,
+    /// Bytes of that line which have been walked over.
+    line_bytes: usize,
 }
 
 /// How far a call to [`ReplyScanner::advance`] came.
@@ -33,6 +41,31 @@ pub struct Progress {
     pub used: usize,
     /// Whether the reply ends there.
     pub whole: bool,
+    /// What of the bytes is left out.
+    pub left_out: LeftOut,
+}
+
+/// What of the bytes that were walked over is not given on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Nothing.
+    Nothing,
+    /// All: they are the rest of too long a line, and it goes on.
+    Line,
+    /// All, and the line ends with them.
+    LineToEnd,
+}
+
+impl Progress {
+    /// What is to be given on of `bytes`, which [`ReplyScanner::advance`] was called with.
+    #[inline]
+    pub fn piece<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        match self.left_out {
+            LeftOut::Nothing => &bytes[..self.used],
+            LeftOut::Line => &[],
+            LeftOut::LineToEnd => LINE_END,
+        }
+    }
 }
 
 impl ReplyScanner {
@@ -48,7 +81,10 @@ impl ReplyScanner {
         if self.at_start() {
             self.values = 1;
         }
-        let mut used = 0;
+        if self.in_line && self.line_bytes > LINE_GIVEN_MAX {
+            return self.leave_out(bytes);
+        }
+        let (mut used, left_out) = (0, LeftOut::Nothing);
         loop {
             if self.skip > 0 {
                 let step =
@@ -56,14 +92,14 @@ impl ReplyScanner {
                 used += step;
                 self.skip -= step as u64;
                 if self.skip > 0 {
-                    return Ok(Progress { used, whole: false });
+                    return Ok(Progress { used, whole: false, left_out });
                 }
             }
             if self.values == 0 {
-                return Ok(Progress { used, whole: true });
+                return Ok(Progress { used, whole: true, left_out });
             }
             match self.header(&bytes[used..])? {
-                0 => return Ok(Progress { used, whole: false }),
+                0 => return Ok(Progress { used, whole: false, left_out }),
                 len => used += len,
             }
         }
@@ -102,9 +138,23 @@ impl ReplyScanner {
         if !self.in_line && bytes.len() <= LINE_WHOLE_MAX {
             return 0;
         }
-        self.in_line = true;
         // Half of the line's end comes again with the other half.
-        bytes.len() - usize::from(bytes.ends_with(b"\r"))
+        let used = bytes.len() - usize::from(bytes.ends_with(b"\r"));
+        self.line_bytes = if self.in_line { self.line_bytes + used } else { used };
+        self.in_line = true;
+        used
+    }
+
+    /// Walks on over a line of which enough has been given on: memory must not grow with it, and
+    /// the connection, which others share, must not end for what a client made a node say.
+    #[cold]
+    fn leave_out(&mut self, bytes: &[u8]) -> Result<Progress, ProtocolError> {
+        let used = self.text_line(bytes);
+        if self.line_bytes > LINE_MAX {
+            return Err(ProtocolError::Reply("a line without an end"));
+        }
+        let left_out = if self.in_line { LeftOut::Line } else { LeftOut::LineToEnd };
+        Ok(Progress { used, whole: self.values == 0, left_out })
     }
 
     fn aggregate(&mut self, kind: u8, bytes: &[u8]) -> Result<usize, ProtocolError> {
@@ -285,6 +335,52 @@ mod tests {
                 assert_eq!(found, want, "{len} {piece}");
             }
         }
+    }
+
+    /// What is given on of `input`, which comes in pieces.
+    fn given(input: &[u8], piece: usize) -> Vec<u8> {
+        let (mut scanner, mut at, mut end, mut out) = (ReplyScanner::default(), 0, 0, Vec::new());
+        while at < input.len() {
+            end = (end + piece).min(input.len());
+            loop {
+                let progress = scanner.advance(&input[at..end]).expect("valid input");
+                out.extend_from_slice(progress.piece(&input[at..end]));
+                at += progress.used;
+                let stops = !progress.whole && progress.left_out != LeftOut::LineToEnd;
+                if stops || at == end {
+                    break;
+                }
+            }
+        }
+        assert!(scanner.at_start());
+        out
+    }
+
+    #[test]
+    fn what_is_too_long_is_left_out() {
+        let line = |len: usize| [b"-ERR ", &vec![b'x'; len][..], b"\r\n"].concat();
+        for piece in [5000, 70_001, 32 << 20] {
+            let short = [b"*2\r\n", &line(LINE_GIVEN_MAX - 6)[..], b":1\r\n"].concat();
+            assert!(given(&short, piece) == short, "{piece}");
+        }
+        let input = [b"*3\r\n", &line(40 << 20)[..], b":1\r\n", &line(10)[..], b"+OK\r\n"].concat();
+        for piece in [5000, 70_001] {
+            let out = given(&input, piece);
+            assert!(out.len() <= LINE_GIVEN_MAX + piece + 100, "{} {piece}", out.len());
+            let end = [b"x...\r\n:1\r\n", &line(10)[..], b"+OK\r\n"].concat();
+            assert!(out.ends_with(&end), "{piece}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_an_error() {
+        let (mut scanner, bytes) = (ReplyScanner::default(), vec![b'-'; 1 << 20]);
+        let mut walked = 0;
+        while let Ok(progress) = scanner.advance(&bytes) {
+            walked += progress.used;
+            assert!(walked <= LINE_MAX + bytes.len());
+        }
+        assert!(walked >= LINE_MAX);
     }
 
     #[test]

@@ -29,6 +29,8 @@ impl RequestLimits {
 
 /// What may be missing of an argument whose `$` line is not whole: of `$0\r` it is `\n\r\n`.
 const LINE_REST_MIN: usize = 3;
+/// The shortest argument: `$0\r\n\r\n`.
+const ARGUMENT_BYTES_MIN: usize = 6;
 
 /// Reads one request after the other.
 #[derive(Debug, Default)]
@@ -52,10 +54,13 @@ pub enum Scan {
     Inline(usize),
     /// Bytes that mean nothing (`*0`, an empty line) and are stepped over.
     Nothing(usize),
-    /// Half a request. At least this many bytes of it are still to come.
+    /// Half a request.
     Partial {
-        /// Bytes known to be missing, at least 1.
+        /// Bytes that are still to come at least, 1 or more.
         missing: usize,
+        /// After so many of them, 1 or more, there is something to decide: a word that ends, a
+        /// header line that may be none.
+        look_after: usize,
     },
 }
 
@@ -96,14 +101,14 @@ impl RequestScanner {
     ) -> Result<Scan, RequestFault> {
         if self.at == 0 {
             match bytes.first() {
-                None => return Ok(Scan::Partial { missing: 1 }),
+                None => return Ok(Scan::Partial { missing: 1, look_after: 1 }),
                 Some(b'*') => {}
                 Some(_) => return inline(bytes, limits),
             }
             match self.count_line(bytes, limits, authenticated)? {
                 Some(0) => return Ok(Scan::Nothing(std::mem::take(&mut self.at))),
                 Some(count) => self.left = count,
-                None => return Ok(Scan::Partial { missing: 1 }),
+                None => return Ok(Scan::Partial { missing: 1, look_after: 1 }),
             }
         }
         self.bulks(bytes, limits, authenticated)
@@ -123,6 +128,10 @@ impl RequestScanner {
                 }
                 if !authenticated && count > RequestLimits::ARGUMENTS_BEFORE_AUTH {
                     return Err(RequestFault::BigCountBeforeAuth);
+                }
+                // What cannot come whole is not waited for.
+                if count > (limits.request_bytes_max.saturating_sub(len)) / ARGUMENT_BYTES_MIN {
+                    return Err(RequestFault::BigRequest);
                 }
                 self.at = len;
                 Ok(Some(count))
@@ -147,7 +156,8 @@ impl RequestScanner {
                 None => match self.bulk_line(bytes, limits, authenticated)? {
                     Some(end) => end,
                     None => {
-                        return Ok(Scan::Partial { missing: self.missing_at_least(LINE_REST_MIN) });
+                        let missing = LINE_REST_MIN + self.others_at_least();
+                        return Ok(Scan::Partial { missing, look_after: 1 });
                     }
                 },
             };
@@ -156,8 +166,8 @@ impl RequestScanner {
                 Some(_) => return Err(RequestFault::BadWordEnd),
                 None => {
                     self.bulk_end = Some(end);
-                    let rest = self.missing_at_least(0);
-                    return Ok(Scan::Partial { missing: end - bytes.len() + rest });
+                    let (this, others) = (end - bytes.len(), self.others_at_least());
+                    return Ok(Scan::Partial { missing: this + others, look_after: this });
                 }
             }
             // `end` was held below the request limit, which the configuration holds below 4 GiB.
@@ -168,9 +178,9 @@ impl RequestScanner {
         Ok(Scan::Request(self.at))
     }
 
-    /// The least bytes that the arguments after the one under way can take (`$0\r\n\r\n`).
-    fn missing_at_least(&self, this_one: usize) -> usize {
-        this_one + self.left.saturating_sub(1) * 6
+    /// The least bytes that the arguments after the one under way can take.
+    fn others_at_least(&self) -> usize {
+        self.left.saturating_sub(1) * ARGUMENT_BYTES_MIN
     }
 
     /// Reads the `$` line at `self.at` and steps over it; returns where the argument ends.
@@ -225,7 +235,7 @@ fn inline(bytes: &[u8], limits: &RequestLimits) -> Result<Scan, RequestFault> {
             Ok(if blank { Scan::Nothing(end + 1) } else { Scan::Inline(end + 1) })
         }
         None if bytes.len() > limits.inline_bytes_max => Err(RequestFault::BigInline),
-        None => Ok(Scan::Partial { missing: 1 }),
+        None => Ok(Scan::Partial { missing: 1, look_after: 1 }),
     }
 }
 
@@ -268,8 +278,8 @@ mod tests {
                         start += len;
                     }
                     Scan::Nothing(len) => start += len,
-                    Scan::Partial { missing } => {
-                        assert!(missing >= 1);
+                    Scan::Partial { missing, look_after } => {
+                        assert!((1..=missing).contains(&look_after));
                         break;
                     }
                 }
@@ -299,7 +309,7 @@ mod tests {
             let input = encode(&words);
             let cut = cut.min(input.len() - 1);
             match RequestScanner::default().scan(&input[..cut], &LIMITS, true) {
-                Ok(Scan::Partial { missing }) => prop_assert!(missing <= input.len() - cut),
+                Ok(Scan::Partial { missing, .. }) => prop_assert!(missing <= input.len() - cut),
                 other => prop_assert!(false, "{:?}", other),
             }
         }
@@ -351,10 +361,60 @@ mod tests {
     /// A session waits for what is said to be missing: a byte too many, and it waits for ever.
     #[test]
     fn the_last_bytes_of_an_empty_argument_are_not_overstated() {
-        for (input, want) in [("*1\r\n$0\r", 3), ("*1\r\n$0\r\n", 2), ("*2\r\n$0\r", 9)] {
+        let cases = [
+            ("*1\r\n$0\r", 3, 1),
+            ("*1\r\n$0\r\n", 2, 2),
+            ("*2\r\n$0\r", 9, 1),
+            ("*2\r\n$0\r\n", 8, 2),
+        ];
+        for (input, missing, look_after) in cases {
             let got = RequestScanner::default().scan(input.as_bytes(), &LIMITS, true);
-            assert_eq!(got, Ok(Scan::Partial { missing: want }), "{input:?}");
+            assert_eq!(got, Ok(Scan::Partial { missing, look_after }), "{input:?}");
         }
+    }
+
+    /// A session that looks after the bytes it is told to finds every fault with the byte that
+    /// makes it one.
+    #[test]
+    fn a_fault_is_told_with_its_last_byte() {
+        for input in ["*a\r\n", "*2\r\n$x\r\n", "*2\r\n$3\r\nGET\r\n+", "*3\r\n$1\r\nabc"] {
+            let (mut scanner, mut look_at, mut found) = (RequestScanner::default(), 1, None);
+            for cut in 1..=input.len() {
+                if cut < look_at {
+                    continue;
+                }
+                match scanner.scan(&input.as_bytes()[..cut], &LIMITS, true) {
+                    Ok(Scan::Partial { look_after, .. }) => look_at = cut + look_after,
+                    Ok(other) => panic!("{input:?}: {other:?}"),
+                    Err(_) => {
+                        found = Some(cut);
+                        break;
+                    }
+                }
+            }
+            let told = found.unwrap_or_else(|| panic!("{input:?} is not objected to"));
+            let mut whole = RequestScanner::default();
+            let earlier = whole.scan(&input.as_bytes()[..told - 1], &LIMITS, true);
+            assert!(earlier.is_ok(), "{input:?} was told late");
+        }
+    }
+
+    /// What is announced is not believed: memory follows what has come.
+    #[test]
+    fn an_announced_count_takes_no_memory() {
+        let limits = RequestLimits { arguments_max: i32::MAX as usize, ..LIMITS };
+        let limits = RequestLimits { request_bytes_max: 1 << 30, ..limits };
+        let mut scanner = RequestScanner::default();
+        let mut input = b"*170000000\r\n".to_vec();
+        for _ in 0..1000 {
+            assert!(matches!(scanner.scan(&input, &limits, true), Ok(Scan::Partial { .. })));
+            assert!(scanner.ranges.capacity() * size_of::<(u32, u32)>() <= 4 * input.len() + 64);
+            input.extend_from_slice(b"$0\r\n\r\n");
+        }
+        let count = |input: &[u8]| RequestScanner::default().scan(input, &limits, true);
+        // Even empty ones would be more bytes than a request may have.
+        assert_eq!(count(b"*2147483647\r\n"), Err(RequestFault::BigRequest));
+        assert_eq!(count(b"*2147483648\r\n"), Err(RequestFault::BadCount));
     }
 
     #[test]

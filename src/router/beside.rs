@@ -33,7 +33,7 @@ const AT_A_TIME: usize = 8;
 pub(super) struct Turns(RefCell<HashMap<SocketAddr, Rc<Semaphore>>>);
 
 impl Turns {
-    fn at(&self, node: SocketAddr) -> Rc<Semaphore> {
+    pub(super) fn at(&self, node: SocketAddr) -> Rc<Semaphore> {
         let mut nodes = self.0.borrow_mut();
         Rc::clone(nodes.entry(node).or_insert_with(|| Rc::new(Semaphore::new(AT_A_TIME))))
     }
@@ -63,7 +63,7 @@ impl Router {
         let map = self.map();
         let nodes: Vec<SocketAddr> = map.nodes().map(|(node, ..)| node.address).collect();
         if nodes.is_empty() {
-            return self.fail(client.outlet, seq, about.command, texts::NOT_COMPLETE);
+            return self.fail(client.outlet, seq, about.command, self.why_not_complete());
         }
         let request: Rc<[u8]> = request.into();
         let gather = Rc::new(Gather::new(nodes.len(), merge));

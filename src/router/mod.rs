@@ -7,7 +7,9 @@ mod beside;
 pub mod fanout;
 pub mod held;
 pub mod key_cursor;
+mod living;
 pub mod plan;
+mod reason;
 pub mod recovery;
 pub mod scan;
 pub mod wide;
@@ -31,7 +33,6 @@ use crate::backend::{NodeAddress, Pipeline, Pipelines, Shared};
 use crate::command::CommandTable;
 use crate::config::{CrossSlot, Limits, Timeouts};
 use crate::metrics::WorkerStats;
-use crate::reply::merge::{Make, Merge};
 use crate::reply::ticket::About;
 use crate::reply::{Gather, Outlet, Ticket, Why};
 use crate::resp::{Args, Protocol};
@@ -341,23 +342,6 @@ impl Router {
             }
         }
         full
-    }
-
-    /// Sends a request to one shard by its place in the map and lets `make` change the reply.
-    pub fn send_to_shard(
-        &self,
-        client: Client<'_>,
-        seq: u64,
-        (about, shard): (About, usize),
-        request: &[u8],
-        make: Make,
-    ) -> Option<Rc<Pipeline>> {
-        let map = self.map();
-        let slot = map.first_slot_of(shard).unwrap_or(client.home);
-        let gather = Rc::new(Gather::new(1, Merge::With(make)));
-        let about = About { slot, ..about };
-        let ticket = || Ticket::part(Rc::clone(client.outlet), seq, about, gather, 0);
-        self.send((slot, client.protocol), request, ticket)
     }
 
     /// The slot for requests without keys of client number `id`: the same shard for all of them.

@@ -172,7 +172,7 @@ impl Recovery {
             let pause = held.tell(router);
             held.not_before_us = now_us + pause.as_micros() as u64;
             if router.rules.failover_wait_us == 0 && !pause.is_zero() {
-                return Step::Fail(last_word(&held.trouble));
+                return Step::Fail(last_word(router, &held.trouble));
             }
         }
         if others {
@@ -183,7 +183,7 @@ impl Recovery {
         let ticket = &held.trouble.ticket;
         let refused = matches!(held.trouble.why, Why::NotNow(..));
         if refused && outlet.was_overtaken(ticket.slot, ticket.seq) {
-            return Step::Fail(last_word(&held.trouble));
+            return Step::Fail(last_word(router, &held.trouble));
         }
         if router.version() == held.version && now_us < held.not_before_us {
             return Step::Wait(Duration::from_micros(held.not_before_us - now_us));
@@ -256,7 +256,7 @@ impl Held {
         }
         let losses = ticket.retry().map_or(0, |retry| retry.losses);
         if *why == Why::Indeterminate && losses >= LOSSES_MAX {
-            return Some(texts::UNREACHABLE.to_owned());
+            return Some(router.why_unreachable(ticket.slot).to_owned());
         }
         // What counts is how long it has been in trouble, not how long a slow node took to say so.
         let retry = ticket.retry_mut();
@@ -264,7 +264,7 @@ impl Held {
             retry.troubled_us = now_us;
         }
         let waited_us = now_us - retry.troubled_us;
-        (waited_us > router.rules.failover_wait_us).then(|| last_word(&self.trouble))
+        (waited_us > router.rules.failover_wait_us).then(|| last_word(router, &self.trouble))
     }
 
     /// Tells the topology what has just gone wrong; returns how long to wait before the next try,
@@ -342,15 +342,15 @@ fn is_redirect(why: &Why) -> bool {
     matches!(why, Why::Moved(_) | Why::Ask(_))
 }
 
-fn last_word(trouble: &Trouble) -> String {
+fn last_word(router: &Router, trouble: &Trouble) -> String {
     match &trouble.why {
         Why::NotNow(_, text) => text.clone(),
-        Why::NoMaster => texts::NOT_SERVED.to_owned(),
+        Why::NoMaster => router.why_not_served().to_owned(),
         // What a script made up is its reply.
         Why::Moved(redirect) if trouble.ticket.scripted => redirect.text("MOVED"),
         Why::Ask(redirect) if trouble.ticket.scripted => redirect.text("ASK"),
         Why::Moved(_) | Why::Ask(_) => texts::REDIRECTS.to_owned(),
-        Why::Unsent | Why::Indeterminate => texts::UNREACHABLE.to_owned(),
+        Why::Unsent | Why::Indeterminate => router.why_unreachable(trouble.ticket.slot).to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::clients::ClientInfo;
 use super::handshake::USER;
 use super::local::{Answer, Facts, NOT_AN_INTEGER, SYNTAX, help, shown};
 use super::state::{ReplyMode, State};
-use crate::command::Client;
+use crate::command::{Client, Refusal};
 use crate::reply::{Outlet, texts};
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Protocol, write};
@@ -69,9 +69,9 @@ const HELP: &[&str] = &[
     "    Unblock the specified blocked client.",
     "TRACKINGINFO",
     "    Report tracking status for the current connection.",
-    "NO-EVICT (ON|OFF)",
+    "NO-EVICT OFF",
     "    Protect current client connection from eviction.",
-    "NO-TOUCH (ON|OFF)",
+    "NO-TOUCH OFF",
     "    Will not touch LRU/LFU stats when this mode is on.",
 ];
 
@@ -105,10 +105,15 @@ pub(super) fn answer(
         }
         Client::List => write::verbatim(out, &list(args, facts)?, state.protocol),
         Client::Kill => return kill(args, state, facts, out),
-        Client::NoEvict | Client::NoTouch => {
-            on_or_off(args.get(2)).ok_or(SYNTAX)?;
-            ok(out);
+        // Only what is so anyhow can be promised.
+        Client::NoEvict if on_or_off(args.get(2)).ok_or(SYNTAX)? => {
+            return Err(texts::refused("client|no-evict on", texts::NO_EVICT).into());
         }
+        Client::NoTouch if on_or_off(args.get(2)).ok_or(SYNTAX)? => {
+            let reason = Refusal::ConnectionState.text();
+            return Err(texts::refused("client|no-touch on", reason).into());
+        }
+        Client::NoEvict | Client::NoTouch => ok(out),
         Client::Reply => return reply(args.get(2), state, out),
         Client::GetRedir => write::integer(out, -1),
         Client::TrackingInfo => tracking_info(state.protocol, out),

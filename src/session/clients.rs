@@ -23,6 +23,8 @@ pub struct Clients {
     open: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     start: Instant,
     rejected: [AtomicU64; REJECTIONS.len()],
+    /// What the totals were when they were last reset.
+    forgotten: [AtomicU64; 2],
     attempts: Attempts,
 }
 
@@ -122,6 +124,7 @@ impl Clients {
             open,
             start: Instant::now(),
             rejected: Default::default(),
+            forgotten: Default::default(),
             attempts: Attempts::new(auth_delay),
         }
     }
@@ -186,6 +189,21 @@ impl Clients {
     pub fn totals(&self) -> (u64, u64) {
         let accepted = self.next_id.load(Ordering::Relaxed) - 1;
         (accepted, self.rejections().iter().sum())
+    }
+
+    /// The same since CONFIG RESETSTAT, as INFO tells them. Metrics only grow.
+    pub fn totals_since_reset(&self) -> (u64, u64) {
+        let (accepted, rejected) = self.totals();
+        let [accepted_then, rejected_then] = &self.forgotten;
+        let since = |now: u64, then: &AtomicU64| now.saturating_sub(then.load(Ordering::Relaxed));
+        (since(accepted, accepted_then), since(rejected, rejected_then))
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_totals(&self) {
+        let (accepted, rejected) = self.totals();
+        self.forgotten[0].store(accepted, Ordering::Relaxed);
+        self.forgotten[1].store(rejected, Ordering::Relaxed);
     }
 
     /// All of them, by number.

@@ -8,11 +8,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::step::Step;
-use super::{Session, info, slowlog};
+use super::{Session, slowlog};
 use crate::backend::Pipeline;
 use crate::command::{Command, CommandId};
-use crate::metrics::Outcome;
-use crate::reply::merge::{Make, Merge};
+use crate::reply::merge::Merge;
 use crate::reply::texts;
 use crate::reply::ticket::About;
 use crate::resp::Args;
@@ -129,12 +128,12 @@ impl Session {
     }
 
     /// Asks all masters, and with `replicas` those too, and makes one reply of theirs.
-    fn ask_all(
+    pub(super) fn ask_all(
         &mut self,
         id: CommandId,
         command: &Command,
         frame: &[u8],
-        (kind, with_replicas, make): (Kind, bool, Make),
+        (kind, with_replicas, merge): (Kind, bool, Merge),
     ) -> Step {
         if self.waits_for_earlier() {
             return Step::NotYet;
@@ -143,7 +142,7 @@ impl Session {
         let about = About { repeatable: true, ..about };
         let seq = self.ticket();
         let asker = self.asker(seq, about);
-        self.fan_out(asker, (kind, with_replicas), Merge::With(make), frame);
+        self.fan_out(asker, (kind, with_replicas), merge, frame);
         Step::Done
     }
 
@@ -171,7 +170,7 @@ impl Session {
         let merge = move |parts: &[&[u8]]| {
             slowlog::merge(parts, count).unwrap_or_else(|| texts::frame(texts::SLOWLOG_REPLY))
         };
-        self.ask_all(id, command, frame, (Kind::PerNode, true, Box::new(merge)))
+        self.ask_all(id, command, frame, (Kind::PerNode, true, Merge::With(Box::new(merge))))
     }
 
     /// RANDOMKEY: one of the keys that the shards draw.
@@ -182,25 +181,6 @@ impl Session {
             let drawn = fastrand::choice(&keys).copied().or(parts.first());
             drawn.map_or_else(Vec::new, |key| key.to_vec())
         });
-        self.ask_all(id, command, frame, (Kind::Collect, false, draw))
-    }
-
-    /// INFO: the nodes' texts made into one, as a single Redis would tell it.
-    pub(super) fn info(
-        &mut self,
-        id: CommandId,
-        command: &Command,
-        args: Args<'_>,
-        frame: &[u8],
-    ) -> Step {
-        let (own, asked) = (self.around.own_figures(), info::Asked::of(args));
-        let protocol = self.state.protocol;
-        if info::wants_gateway_only(args) || !self.router().map().is_complete() {
-            self.router().stats().command(id, Outcome::Ok);
-            self.deliver_own(&info::merge(&[[]; 0], &own, protocol, asked));
-            return Step::Done;
-        }
-        let merge = move |parts: &[&[u8]]| info::merge(parts, &own, protocol, asked);
-        self.ask_all(id, command, frame, (Kind::Count, false, Box::new(merge)))
+        self.ask_all(id, command, frame, (Kind::Collect, false, Merge::With(draw)))
     }
 }

@@ -51,6 +51,10 @@ pub struct Own {
     pub nodes: usize,
     /// Slots that a node serves.
     pub slots_assigned: usize,
+    /// Slots of which nothing is told: no node serves them, or theirs has not answered.
+    pub slots_unserved: usize,
+    /// Masters that have not answered.
+    pub masters_missing: usize,
 }
 
 /// Whose sections a client asked for.
@@ -85,6 +89,36 @@ impl Asked {
 /// Whether INFO can be answered without a node.
 pub fn wants_gateway_only(args: Args<'_>) -> bool {
     Asked::of(args) == Asked::Gateway
+}
+
+/// What is told when no node can be asked: what clients look for when they connect, as far as the
+/// gateway knows it. A frame as a node's.
+pub fn base(args: Args<'_>, version: &str) -> Vec<u8> {
+    let server = format!(
+        "redis_version:{version}\r\nredis_mode:\r\nprocess_id:\r\nrun_id:\r\ntcp_port:\r\n\
+         server_time_usec:\r\nuptime_in_seconds:\r\nuptime_in_days:\r\nexecutable:\r\n\
+         config_file:\r\n"
+    );
+    let sections = [
+        ("Server", server.as_str()),
+        ("Clients", "connected_clients:\r\nmaxclients:\r\nblocked_clients:\r\n"),
+        ("Stats", "total_connections_received:\r\nrejected_connections:\r\n"),
+        ("Replication", "role:\r\nconnected_slaves:\r\nmaster_replid:\r\n"),
+        ("Cluster", "cluster_enabled:\r\n"),
+    ];
+    let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    let is_asked = |section: &str| {
+        let all = ["default", "all", "everything", section];
+        args.len() < 2 || args.iter().skip(1).any(|word| all.iter().any(|name| is(word, name)))
+    };
+    let mut text = String::new();
+    for (name, fields) in sections.into_iter().filter(|(name, _)| is_asked(name)) {
+        // Writing to a string does not fail.
+        let _ = write!(text, "# {name}\r\n{fields}\r\n");
+    }
+    let mut frame = Vec::new();
+    write::bulk(&mut frame, text.as_bytes());
+    frame
 }
 
 /// The run id that clients are told: drawn once per process.
@@ -380,7 +414,7 @@ fn write_section(section: &Section<'_>, merged: &Merged<'_>, text: &mut String) 
 
 fn write_gateway(own: &Own, text: &mut String) {
     write_title("Gateway", text);
-    let rows: [(&str, &dyn std::fmt::Display); 9] = [
+    let rows: [(&str, &dyn std::fmt::Display); 11] = [
         ("gateway_version", &own.version),
         ("gateway_workers", &own.workers),
         ("gateway_uptime_in_seconds", &own.uptime_s),
@@ -390,6 +424,8 @@ fn write_gateway(own: &Own, text: &mut String) {
         ("gateway_cluster_shards", &own.shards),
         ("gateway_cluster_nodes", &own.nodes),
         ("gateway_cluster_slots_assigned", &own.slots_assigned),
+        ("gateway_cluster_slots_unserved", &own.slots_unserved),
+        ("gateway_cluster_masters_missing", &own.masters_missing),
     ];
     for (name, value) in rows {
         let _ = write!(text, "{name}:{value}\r\n");

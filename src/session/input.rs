@@ -35,6 +35,8 @@ pub(super) struct Input {
     unread: bool,
     /// Bytes that the half request in `kept` still needs, at least.
     missing: usize,
+    /// Bytes after which it is worth a look.
+    look_after: usize,
     /// Length of the last request when it was large, as the next one then probably is; 0 otherwise.
     expected: usize,
 }
@@ -55,7 +57,7 @@ impl Input {
     /// The bytes of a client of whom `kept` has been read already.
     pub(super) fn new(reader: OwnedReadHalf, kept: Vec<u8>) -> Input {
         let unread = !kept.is_empty();
-        Input { reader, kept, unread, missing: 1, expected: 0 }
+        Input { reader, kept, unread, missing: 1, look_after: 1, expected: 0 }
     }
 
     /// The socket's half, and what has been read from it and not used.
@@ -89,9 +91,10 @@ impl Input {
         self.unread = true;
     }
 
-    /// At least so many bytes are missing before the request is whole.
-    pub(super) fn needs(&mut self, missing: usize) {
-        self.missing = missing;
+    /// At least so many bytes are missing before the request is whole, and after so many there is
+    /// something to see.
+    pub(super) fn needs(&mut self, missing: usize, look_after: usize) {
+        (self.missing, self.look_after) = (missing, look_after);
     }
 
     /// Takes the bytes to look at.
@@ -183,7 +186,8 @@ impl Input {
             Ok(0) => Poll::Ready(Read::End),
             Ok(count) => {
                 self.missing = self.missing.saturating_sub(count);
-                self.unread = self.missing == 0;
+                self.look_after = self.look_after.saturating_sub(count);
+                self.unread = self.look_after == 0;
                 self.doubt_what_is_expected();
                 Poll::Ready(Read::Kept(count))
             }

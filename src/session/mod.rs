@@ -16,15 +16,18 @@ mod handshake;
 pub mod info;
 mod input;
 mod key_scan;
+mod keyless;
 pub mod local;
 mod moving;
 mod pace;
 pub mod seating;
+pub mod settings;
 mod slowlog;
 pub mod state;
 mod step;
 pub mod transaction;
 mod trying;
+mod whole;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -376,8 +379,8 @@ impl Session {
                     at += len;
                 }
                 Ok(Scan::Nothing(len)) => at += len,
-                Ok(Scan::Partial { missing }) => {
-                    self.input.needs(missing);
+                Ok(Scan::Partial { missing, look_after }) => {
+                    self.input.needs(missing, look_after);
                     break;
                 }
                 Err(fault) => self.protocol_error(fault),

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::clients::{ClientInfo, Clients};
 use super::info::{self, Own};
 use super::seating::Seating;
+use super::settings::Settings;
 use super::transaction::Transaction;
 use crate::command::guarded::Allowed;
 use crate::metrics::WorkerStats;
@@ -79,6 +80,8 @@ pub struct Surroundings {
     pub port: u16,
     /// What the configuration allows of what is denied else.
     pub allowed: Arc<Allowed>,
+    /// What else of the gateway's settings its clients may read.
+    pub settings: Settings,
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
     /// Which worker a client belongs to.
@@ -91,7 +94,7 @@ impl Surroundings {
     /// The gateway's own figures, as INFO tells them.
     pub fn own_figures(&self) -> Own {
         let map = self.router.map();
-        let (total_connections, rejected_connections) = self.clients.totals();
+        let (total_connections, rejected_connections) = self.clients.totals_since_reset();
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let commands = |stats: &Arc<WorkerStats>| {
             stats.commands().map(|outcomes| outcomes.iter().sum::<u64>()).sum::<u64>()
@@ -114,6 +117,7 @@ impl Surroundings {
             shards: map.shards().len(),
             nodes: map.nodes().count(),
             slots_assigned: map.assigned(),
+            ..Own::default()
         }
     }
 }

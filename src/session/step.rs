@@ -13,7 +13,6 @@ use crate::command::{
     Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, Refusal,
 };
 use crate::metrics::Outcome;
-use crate::reply::merge::Make;
 use crate::reply::ticket::About;
 use crate::reply::{Ticket, texts};
 use crate::resp::Args;
@@ -79,6 +78,10 @@ impl Session {
     ) -> Option<Step> {
         match command.handling {
             Handling::Route | Handling::RouteUnlessBlocking => return None,
+            Handling::ConfigResetStat => {
+                self.around.clients.reset_totals();
+                return None;
+            }
             Handling::ConfigSet | Handling::Guarded(_) => {
                 return self.carry_out_if_allowed(id, command, args, frame);
             }
@@ -94,7 +97,7 @@ impl Session {
             Handling::KeyScan => return self.key_scan(id, command, args, frame),
             Handling::Info => return Some(self.info(id, command, args, frame)),
             Handling::RandomKey => return Some(self.random_key(id, command, frame)),
-            Handling::ConfigGet => self.config_get(id, frame),
+            Handling::ConfigGet => return Some(self.config_get(id, command, frame)),
             Handling::SlowlogGet => return Some(self.slowlog_get(id, command, args, frame)),
         }
         Some(Step::Done)
@@ -116,6 +119,10 @@ impl Session {
         };
         if let Some(Denied { name, why }) = denied {
             self.refuse(id, &texts::refused(&name, &why));
+            return Some(Step::Done);
+        }
+        if command.handling == Handling::ConfigSet && config_get::sets_a_sum(args) {
+            self.refuse(id, &texts::refused("config set maxmemory", texts::NOT_SET_HERE));
             return Some(Step::Done);
         }
         let by_all = command.handling == Handling::Guarded(Way::AllNodes);
@@ -222,6 +229,13 @@ impl Session {
             return step;
         }
         let seq = self.ticket();
+        if command.class == Class::Script
+            && matches!(plan, Plan::Any)
+            && let Some(text) = self.note_keyless(command, args)
+        {
+            router.fail(&self.outlet, seq, id, &text);
+            return Step::Done;
+        }
         let about = self.about(id, command, slot);
         let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
         let full = match plan {
@@ -256,39 +270,5 @@ impl Session {
             self.full = full;
         }
         Step::Done
-    }
-
-    pub(super) fn send_made(
-        &mut self,
-        id: CommandId,
-        seq: u64,
-        shard: usize,
-        request: &[u8],
-        make: Make,
-    ) {
-        let router = Rc::clone(&self.around.router);
-        let home = Router::home_of(self.state.info.id);
-        let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
-        let about = About {
-            slot: home,
-            command: id,
-            repeatable: true,
-            scripted: false,
-            pinned: false,
-            begun_us: router.shared().clock.now_us(),
-        };
-        self.full = router.send_to_shard(client, seq, (about, shard), request, make);
-    }
-
-    /// CONFIG GET: one of the masters is asked, and its passwords are left out.
-    fn config_get(&mut self, id: CommandId, frame: &[u8]) {
-        let seq = self.ticket();
-        let home = Router::home_of(self.state.info.id);
-        let shard = self.router().map().shard_of(home).unwrap_or(0);
-        let make = Box::new(|parts: &[&[u8]]| {
-            let reply = parts.first().copied().unwrap_or_default();
-            config_get::as_shown(reply).unwrap_or_else(|| texts::frame(texts::CONFIG_REPLY))
-        });
-        self.send_made(id, seq, shard, frame, make);
     }
 }

@@ -3,17 +3,14 @@
 //! Owns the questions that are asked of a node and what its answers become. Must not decide which
 //! node is believed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use super::map::{ClusterMap, Range, Shard};
+use super::names::Resolver;
 use super::slots_reply::{self, NamedNode, SlotRange};
 use crate::backend::{BackendError, Connection, NodeAddress};
-use crate::resp::Value;
-
-/// How long a host name may take to resolve.
-const RESOLVE_PATIENCE: Duration = Duration::from_secs(2);
+use crate::resp::{Value, shown};
 
 /// What one node says of the cluster.
 #[derive(Clone, Debug)]
@@ -22,19 +19,26 @@ pub struct View {
     pub map: ClusterMap,
     /// Whether it calls the cluster ok.
     pub ok: bool,
+    /// Host names that nodes announce and that do not resolve here: the address that is used
+    /// instead, if any is told.
+    pub unresolved: Unresolved,
 }
 
+/// Host names that do not resolve, fit to be shown.
+pub type Unresolved = BTreeMap<String, Option<IpAddr>>;
+
 /// Asks the node behind `connection`, which was dialled as `host`.
-pub async fn ask(connection: &mut Connection, host: &str) -> Result<View, BackendError> {
+pub async fn ask(
+    connection: &mut Connection,
+    host: &str,
+    resolver: &Resolver,
+) -> Result<View, BackendError> {
     let my_id = connection.call(&[b"CLUSTER", b"MYID"]).await?;
     let slots = connection.call(&[b"CLUSTER", b"SLOTS"]).await?;
     let info = connection.call(&[b"CLUSTER", b"INFO"]).await?;
     let info = slots_reply::parse_info(info.as_str().unwrap_or(""));
     let ranges = slots_reply::parse(&slots, host, my_id.as_str().unwrap_or(""))
         .map_err(BackendError::Refused)?;
-    let asked_at = connection.peer();
-    let mut known = HashMap::new();
-    let ranges = locate(ranges, asked_at, &mut known).await;
     // An old server or a careful ACL may not tell: then slots that move to an empty node are found
     // by the redirects alone.
     let nodes = match connection.ask(&[b"CLUSTER", b"NODES"]).await? {
@@ -43,85 +47,59 @@ pub async fn ask(connection: &mut Connection, host: &str) -> Result<View, Backen
     };
     let epoch = slots_reply::highest_config_epoch(&nodes).unwrap_or(info.epoch);
     let spares = slots_reply::parse_masters_without_slots(&nodes, host);
-    let spares = locate_all(&spares, asked_at, &mut known).await;
-    Ok(View { map: ClusterMap::from_ranges(ranges, epoch).with_spares(spares), ok: info.ok })
+    let all = ranges.iter().flat_map(|range| &range.nodes).chain(&spares);
+    let found = resolver.resolve_all(all.map(|node| node.host.as_str()).collect()).await;
+    let mut places = Places { asked_at: connection.peer(), found, unresolved: BTreeMap::new() };
+    let ranges = places.locate(ranges);
+    let spares = places.locate_all(&spares);
+    let map = ClusterMap::from_ranges(ranges, epoch).with_spares(spares);
+    Ok(View { map, ok: info.ok, unresolved: places.unresolved })
 }
 
-/// Hosts that have been resolved for this view.
-type Known = HashMap<String, Option<IpAddr>>;
-
-/// Resolves the hosts of all nodes. A range whose master cannot be resolved is left out.
-async fn locate(
-    ranges: Vec<SlotRange>,
+/// Where the nodes of one view are.
+struct Places {
     asked_at: Option<SocketAddr>,
-    known: &mut Known,
-) -> Vec<Range> {
-    let mut located = Vec::with_capacity(ranges.len());
-    for SlotRange { first, last, nodes } in ranges {
-        let Some((master, replicas)) = nodes.split_first() else { continue };
-        let mut found = locate_all(std::slice::from_ref(master), asked_at, known).await;
-        if let Some(master) = found.pop() {
-            let replicas = locate_all(replicas, asked_at, known).await;
-            located.push(Range { first, last, shard: Shard { master, replicas } });
+    found: HashMap<String, IpAddr>,
+    unresolved: Unresolved,
+}
+
+impl Places {
+    /// A range whose master cannot be located is left out.
+    fn locate(&mut self, ranges: Vec<SlotRange>) -> Vec<Range> {
+        let mut located = Vec::with_capacity(ranges.len());
+        for SlotRange { first, last, nodes } in ranges {
+            let Some((master, replicas)) = nodes.split_first() else { continue };
+            let master = self.locate_one(master);
+            let replicas = self.locate_all(replicas);
+            if let Some(master) = master {
+                located.push(Range { first, last, shard: Shard { master, replicas } });
+            }
         }
+        located
     }
-    located
-}
 
-/// The nodes whose hosts can be resolved.
-async fn locate_all(
-    nodes: &[NamedNode],
-    asked_at: Option<SocketAddr>,
-    known: &mut Known,
-) -> Vec<NodeAddress> {
-    let mut found = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        if let Some(address) = address_of(node, asked_at, known).await {
-            found.push(NodeAddress {
-                id: node.id.as_str().into(),
-                address,
-                name: format!("{}:{}", node.host, node.port).into(),
-            });
-        }
+    /// The nodes that can be located.
+    fn locate_all(&mut self, nodes: &[NamedNode]) -> Vec<NodeAddress> {
+        nodes.iter().filter_map(|node| self.locate_one(node)).collect()
     }
-    found
-}
 
-async fn address_of(
-    node: &NamedNode,
-    asked_at: Option<SocketAddr>,
-    known: &mut Known,
-) -> Option<SocketAddr> {
-    if node.is_asked && asked_at.is_some() {
-        return asked_at;
+    fn locate_one(&mut self, node: &NamedNode) -> Option<NodeAddress> {
+        Some(NodeAddress {
+            id: node.id.as_str().into(),
+            address: self.address_of(node)?,
+            name: format!("{}:{}", shown(&node.host), node.port).into(),
+        })
     }
-    if let Some(ip) = known.get(&node.host) {
-        return ip.map(|ip| SocketAddr::new(ip, node.port));
-    }
-    let ip = resolve(&node.host).await.first().copied();
-    known.insert(node.host.clone(), ip);
-    ip.map(|ip| SocketAddr::new(ip, node.port))
-}
 
-/// The addresses of a host. In Swarm `tasks.NAME` has those of a service's tasks, where `NAME`
-/// may be a virtual one.
-pub async fn resolve(host: &str) -> Vec<IpAddr> {
-    if let Ok(ip) = host.parse() {
-        return vec![ip];
-    }
-    if !host.contains('.') && host != "localhost" {
-        let tasks = look_up(&format!("tasks.{host}")).await;
-        if !tasks.is_empty() {
-            return tasks;
-        }
-    }
-    look_up(host).await
-}
-
-async fn look_up(host: &str) -> Vec<IpAddr> {
-    let found = tokio::time::timeout(RESOLVE_PATIENCE, tokio::net::lookup_host((host, 0))).await;
-    match found {
-        Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
-        Ok(Err(_)) | Err(_) => Vec::new(),
+    /// By its name or, when that does not resolve here, by the address that is told beside it.
+    fn address_of(&mut self, node: &NamedNode) -> Option<SocketAddr> {
+        let asked_at = self.asked_at.filter(|_| node.is_asked);
+        let found = self.found.get(&node.host).copied();
+        let ip = found.or_else(|| {
+            let ip = node.ip.or(asked_at.map(|address| address.ip()));
+            self.unresolved.insert(shown(&node.host), ip);
+            ip
+        });
+        asked_at.or_else(|| Some(SocketAddr::new(ip?, node.port)))
     }
 }

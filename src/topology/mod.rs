@@ -5,30 +5,36 @@
 
 pub mod cluster;
 pub mod map;
+pub mod names;
 pub mod ownership;
 pub mod refresh;
 pub mod report;
 pub mod slots_reply;
+mod troubles;
 
 pub use map::{ClusterMap, Shard};
 pub use ownership::{Ownership, Partition};
 pub use refresh::Refresher;
 pub use report::ClusterReport;
+pub use troubles::Troubles;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
-use crate::backend::NodeAddress;
+use crate::backend::{NodeAddress, TurnedAway};
 use crate::command::CommandTable;
 use crate::reply::trouble::Redirect;
 use crate::slot::Slot;
 
+/// Nodes that have left the map of which it is remembered that they are down, and for how long.
+const LEFT_MAX: usize = 256;
+const LEFT_REMEMBERED: Duration = Duration::from_secs(5 * 60);
 /// Host names of redirects that are remembered or waited for.
 const NAMES_MAX: usize = 1024;
 
@@ -75,6 +81,10 @@ pub struct State {
     pub refreshed: Option<Instant>,
     /// Why the last attempt failed, when it did.
     pub problem: Option<String>,
+    /// Why no node lets the gateway in, when it is that.
+    pub turned_away: Option<TurnedAway>,
+    /// What is wrong with single nodes.
+    pub troubles: Troubles,
     /// Refreshes per trigger: succeeded, failed.
     pub refreshes: [(u64, u64); TRIGGERS.len()],
     /// Maps that differed from the one before.
@@ -85,6 +95,8 @@ pub struct State {
     pub cluster_ok: bool,
     /// By name, whether a node answered when it was last asked; not, when it has left the map since.
     pub nodes_up: HashMap<Arc<str>, bool>,
+    /// Nodes that have left the map, the latest last, and when.
+    left: VecDeque<(Arc<str>, Instant)>,
     /// Whether the live command table has been laid over the built-in one.
     pub commands_read: bool,
     /// What the nodes say they are: `redis_version`.
@@ -98,6 +110,21 @@ impl State {
             self.nodes_up.clear();
         }
         self.nodes_up.insert(Arc::clone(name), up);
+    }
+
+    /// A node has left the map. Nobody asks about those that left long ago, or before many others.
+    fn note_left(&mut self, name: &Arc<str>, map: &ClusterMap) {
+        self.note_up(name, false);
+        self.left.push_back((Arc::clone(name), Instant::now()));
+        let is_old = |when: Instant| when.elapsed() > LEFT_REMEMBERED;
+        while self.left.len() > LEFT_MAX || self.left.front().is_some_and(|(_, when)| is_old(*when))
+        {
+            let Some((name, _)) = self.left.pop_front() else { break };
+            let is_back = map.nodes().any(|(node, ..)| node.name == name);
+            if !is_back && !self.left.iter().any(|(other, _)| *other == name) {
+                self.nodes_up.remove(&name);
+            }
+        }
     }
 }
 
@@ -142,6 +169,11 @@ impl Topology {
         self.state().server_version.clone().unwrap_or_else(|| "7.4.0".to_owned())
     }
 
+    /// Why no node lets the gateway in, when it is that.
+    pub fn turned_away(&self) -> Option<TurnedAway> {
+        self.state().turned_away
+    }
+
     /// Asks for a fresh map. Many wishes become one refresh.
     pub fn want_refresh(&self, trigger: Trigger) {
         self.triggers.fetch_or(1 << trigger as u64, Ordering::Relaxed);
@@ -165,8 +197,9 @@ impl Topology {
         state.changes += 1;
         state.failovers += failovers;
         let present: HashSet<&str> = map.nodes().map(|(node, ..)| &*node.name).collect();
-        for (node, ..) in before.nodes().filter(|(node, ..)| !present.contains(&*node.name)) {
-            state.note_up(&node.name, false);
+        let has_left = |node: &NodeAddress| !node.id.is_empty() && !present.contains(&*node.name);
+        for (node, ..) in before.nodes().filter(|(node, ..)| has_left(node)) {
+            state.note_left(&node.name, &map);
         }
         drop(state);
         self.changed.send_replace(version);

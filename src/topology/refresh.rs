@@ -14,6 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::{self, View};
+use super::names::{self, Resolver};
+use super::troubles::{Failures, Told, no_seed};
 use super::{Topology, Trigger};
 use crate::backend::{BackendError, Connection, Identity};
 use crate::command::LiveCommand;
@@ -23,6 +25,8 @@ use crate::config::HostPort;
 const PAUSE_MIN: Duration = Duration::from_millis(25);
 /// Time between refreshes while the cluster cannot be reached at all.
 const PAUSE_UNREACHED: Duration = Duration::from_millis(250);
+/// The same while no seed can even be resolved: a name server is asked each time.
+const PAUSE_UNRESOLVED_MAX: Duration = Duration::from_secs(5);
 /// Most nodes asked at once.
 const ASKED_MAX: usize = 9;
 /// Once one node has answered, how long the others' answers are waited for.
@@ -52,6 +56,10 @@ pub struct Refresher {
     kin_missed: Option<Instant>,
     /// Masters that strangers have named: whether these say the same decides.
     named: Vec<SocketAddr>,
+    resolver: Resolver,
+    /// The pause after a look without a node to believe.
+    pause_unreached: Duration,
+    told: Told,
 }
 
 /// Since when a node has not answered, and when it was asked last.
@@ -91,6 +99,9 @@ impl Refresher {
             silent,
             kin_missed,
             named,
+            resolver: Resolver::default(),
+            pause_unreached: PAUSE_UNREACHED,
+            told: Told::default(),
         }
     }
 
@@ -99,7 +110,7 @@ impl Refresher {
         let mut due = Trigger::Timer;
         loop {
             let believed = self.refresh(due).await;
-            sleep(if believed { PAUSE_MIN } else { PAUSE_UNREACHED }).await;
+            sleep(if believed { PAUSE_MIN } else { self.pause_unreached }).await;
             due = self.wait(believed).await;
         }
     }
@@ -110,7 +121,7 @@ impl Refresher {
         let interval = self.interval.mul_f64(0.8 + 0.4 * fastrand::f64());
         let complete = self.topology.map.load().is_complete();
         let pause = match (believed, complete) {
-            (false, _) => PAUSE_UNREACHED,
+            (false, _) => self.pause_unreached,
             (true, false) => Duration::from_millis(100),
             (true, true) => interval,
         };
@@ -126,9 +137,27 @@ impl Refresher {
     pub async fn refresh(&mut self, trigger: Trigger) -> bool {
         self.resolve_wanted_names().await;
         let candidates = self.candidates().await;
-        let (views, problem) = self.ask_all(candidates).await;
+        let is_resolved = !candidates.is_empty();
+        let (views, failures) = self.ask_all(candidates).await;
         let best = self.believed(&views);
         let reached = !views.is_empty();
+        self.pause_unreached = match is_resolved {
+            true => PAUSE_UNREACHED,
+            false => (self.pause_unreached * 2).min(PAUSE_UNRESOLVED_MAX),
+        };
+        let problem = match reached {
+            true => None,
+            false if is_resolved => Some(failures.words().unwrap_or("no answer in time".into())),
+            false => Some(no_seed(&self.seeds)),
+        };
+        match (&problem, &best) {
+            (Some(problem), _) => self.told.unreached(problem),
+            (None, Some(view)) => {
+                self.told.reached();
+                self.told.names(&view.unresolved);
+            }
+            (None, None) => self.told.reached(),
+        }
         {
             let mut state = self.topology.state();
             let (succeeded, failed) = &mut state.refreshes[trigger as usize];
@@ -136,13 +165,10 @@ impl Refresher {
             if let Some(view) = &best {
                 state.refreshed = Some(Instant::now());
                 state.cluster_ok = view.ok;
+                state.troubles.set_unresolved(view.unresolved.clone());
             }
-            if state.problem != problem && !reached {
-                let problem = problem.as_deref().unwrap_or("no seed could be resolved");
-                tracing::warn!(problem, "the cluster cannot be reached");
-            }
-            state.problem =
-                if reached { None } else { problem.or(Some("no seed could be resolved".into())) };
+            state.turned_away = if reached { None } else { failures.turned_away() };
+            state.problem = problem;
         }
         let Some(view) = best else { return false };
         if self.topology.publish(view.map) {
@@ -193,10 +219,13 @@ impl Refresher {
     }
 
     async fn resolve_wanted_names(&self) {
-        for host in self.topology.take_wanted_names() {
-            if let Some(ip) = cluster::resolve(&host).await.first() {
-                self.topology.learn_name(host, *ip);
-            }
+        let wanted = self.topology.take_wanted_names();
+        if wanted.is_empty() {
+            return;
+        }
+        let hosts = wanted.iter().map(String::as_str).collect();
+        for (host, ip) in self.resolver.resolve_all(hosts).await {
+            self.topology.learn_name(host, ip);
         }
     }
 
@@ -231,7 +260,7 @@ impl Refresher {
         fastrand::shuffle(&mut seeds);
         seeds.truncate(if candidates.is_empty() { ASKED_MAX } else { 2 });
         for seed in seeds {
-            for ip in cluster::resolve(&seed.host).await {
+            for ip in names::resolve(&seed.host).await {
                 let address = SocketAddr::new(ip, seed.port);
                 if is_due(&address) && !candidates.iter().any(|(_, known)| *known == address) {
                     candidates.push((seed.host.clone(), address));
@@ -243,28 +272,28 @@ impl Refresher {
     }
 
     /// Asks all candidates at once. Nobody waits for a silent node longer than for the others.
-    async fn ask_all(
-        &mut self,
-        candidates: Vec<Candidate>,
-    ) -> (Vec<(SocketAddr, View)>, Option<String>) {
+    async fn ask_all(&mut self, candidates: Vec<Candidate>) -> (Vec<(SocketAddr, View)>, Failures) {
         let mut asked = JoinSet::new();
         let mut unheard: Vec<SocketAddr> = candidates.iter().map(|(_, address)| *address).collect();
         for candidate in candidates {
             let open = self.connections.remove(&candidate.1);
             let (identity, patience) = (self.identity.clone(), self.patience);
+            let resolver = self.resolver.clone();
             asked.spawn(async move {
-                let result = ask_one(open, &candidate, &identity, patience).await;
+                let result = ask_one(open, &candidate, (&identity, &resolver), patience).await;
                 Answer { candidate, result }
             });
         }
-        let (mut views, mut problem) = (Vec::new(), None);
+        let (mut views, mut failures) = (Vec::new(), Failures::default());
+        let first_patience = self.patience * 4 + names::RESOLVE_PATIENCE;
         loop {
-            let patience = if views.is_empty() { self.patience * 4 } else { OTHERS_PATIENCE };
+            let patience = if views.is_empty() { first_patience } else { OTHERS_PATIENCE };
             let Ok(Some(joined)) = timeout(patience, asked.join_next()).await else { break };
             let Ok(Answer { candidate: (host, address), result }) = joined else { continue };
             unheard.retain(|other| *other != address);
             self.silent.remove(&address);
             self.note_up(address, result.is_ok());
+            self.note_trouble(&host, address, result.as_ref().err());
             match result {
                 Ok((connection, view)) => {
                     self.connections.insert(address, connection);
@@ -272,7 +301,7 @@ impl Refresher {
                 }
                 Err(error) => {
                     tracing::debug!(%host, %address, %error, "a node did not tell its view");
-                    problem = Some(format!("{host} ({address}): {error}"));
+                    failures.note(&host, address, &error);
                 }
             }
         }
@@ -283,7 +312,16 @@ impl Refresher {
                 || map.nodes().any(|(node, ..)| node.address == *address)
         };
         self.connections.retain(|address, _| is_of_use(address));
-        (views, problem)
+        self.topology.state().troubles.retain(is_of_use);
+        (views, failures)
+    }
+
+    /// Whether this node turns the gateway away.
+    fn note_trouble(&mut self, host: &str, address: SocketAddr, error: Option<&BackendError>) {
+        // While no node lets it in, that is told of all of them together.
+        let is_known = self.topology.map.load().nodes().any(|(node, ..)| node.address == address);
+        self.told.node(host, address, error.filter(|_| is_known));
+        self.topology.state().troubles.set_node(host, address, error.filter(|_| is_known));
     }
 
     /// A node that was asked and has not answered is not up once that has gone on for longer than
@@ -307,7 +345,10 @@ impl Refresher {
         let Some((node, ..)) = map.nodes().find(|(node, ..)| node.address == address) else {
             return;
         };
-        self.topology.state().note_up(&node.name, up);
+        // What only a redirect has named is told of when a map has it.
+        if !node.id.is_empty() {
+            self.topology.state().note_up(&node.name, up);
+        }
     }
 
     /// Lays the live `COMMAND` over the table, and reads the nodes' version, once.
@@ -333,7 +374,7 @@ impl Refresher {
                     tracing::info!(?report, "read the cluster's command table");
                     self.topology.publish_table(table);
                 }
-                Err(error) => tracing::warn!(?error, "the cluster's COMMAND makes no sense"),
+                Err(error) => tracing::warn!(%error, "the cluster's COMMAND makes no sense"),
             }
             let mut state = self.topology.state();
             state.commands_read = true;
@@ -355,16 +396,16 @@ async fn server_version(connection: &mut Connection) -> Option<String> {
 async fn ask_one(
     open: Option<Connection>,
     (host, address): &Candidate,
-    identity: &Identity,
+    (identity, resolver): (&Identity, &Resolver),
     patience: Duration,
 ) -> Result<(Connection, View), BackendError> {
     if let Some(mut connection) = open
-        && let Ok(view) = cluster::ask(&mut connection, host).await
+        && let Ok(view) = cluster::ask(&mut connection, host, resolver).await
     {
         return Ok((connection, view));
     }
     let mut connection = Connection::open(*address, identity, patience).await?;
-    let view = cluster::ask(&mut connection, host).await?;
+    let view = cluster::ask(&mut connection, host, resolver).await?;
     Ok((connection, view))
 }
 

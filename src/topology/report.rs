@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{ClusterMap, State, TRIGGERS};
 use crate::backend::NodeAddress;
+use crate::resp::shown;
 use crate::slot::{SLOTS, Slot};
 
 /// Ranges of one shard that the table shows; the JSON has all.
@@ -40,6 +41,8 @@ pub struct TopologyReport {
     pub cluster_ok: bool,
     /// Why the last refresh failed; null when it did not.
     pub problem: Option<String>,
+    /// What is wrong with single nodes, each in a sentence.
+    pub troubles: Vec<String>,
     /// Replicas that became master of a shard.
     pub failovers: u64,
     /// Refreshes by what asked for them.
@@ -119,6 +122,7 @@ impl TopologyReport {
             slots_assigned: map.assigned(),
             cluster_ok: state.cluster_ok,
             problem: state.problem.clone(),
+            troubles: state.troubles.sentences(),
             failovers: state.failovers,
             refreshes: refreshes
                 .map(|(&trigger, &(ok, error))| RefreshReport { trigger, ok, error })
@@ -151,7 +155,11 @@ impl fmt::Display for ClusterReport {
         let state = if cluster_ok { "ok" } else { "not ok" };
         let shards = self.shards.len();
         writeln!(f, "epoch {epoch}, {shards} shards, {slots_assigned} of {SLOTS} slots served")?;
-        writeln!(f, "the cluster calls itself {state}\n")?;
+        writeln!(f, "the cluster calls itself {state}")?;
+        for trouble in &self.topology.troubles {
+            writeln!(f, "{trouble}")?;
+        }
+        writeln!(f)?;
         let head = ["SHARD", "SLOTS", "RANGES", "MASTER", "ID", "REPLICAS"].map(str::to_owned);
         let rows = self.shards.iter().enumerate().map(|(index, shard)| shard.row(index));
         let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
@@ -178,7 +186,7 @@ impl ShardReport {
             self.slots.count.to_string(),
             self.slots.words(),
             self.master.words(),
-            printable(&self.master.id),
+            self.master.id.clone(),
             replicas,
         ]
     }
@@ -197,7 +205,8 @@ impl SlotsReport {
 
 impl NodeReport {
     fn words(&self) -> String {
-        let mut words = printable(&self.name);
+        // A node chooses its name itself; a terminal must not obey it.
+        let mut words = shown(&self.name);
         if self.name != self.address.to_string() {
             words += &format!(" ({})", self.address);
         }
@@ -206,11 +215,6 @@ impl NodeReport {
         }
         words
     }
-}
-
-/// A node chooses its name itself; a terminal must not obey it.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -3,8 +3,13 @@
 //! Owns the forms an endpoint can have: address, host name, empty, `?`, null. Pure. What a node
 //! says is believed only as far as it makes sense.
 
-use crate::resp::Value;
+use std::net::IpAddr;
+
+use crate::resp::{Value, shown};
 use crate::slot::SLOTS;
+
+/// Longest id of a node that is believed; Redis has 40 digits.
+const ID_BYTES_MAX: usize = 64;
 
 /// A node as a reply names it, before its host is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,8 @@ pub struct NamedNode {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// The address that is told beside a host name.
+    pub ip: Option<IpAddr>,
     /// The node that was asked: whatever it believes, it is where it was dialled.
     pub is_asked: bool,
 }
@@ -26,7 +33,7 @@ pub struct SlotRange {
     pub first: u16,
     /// Last slot, included.
     pub last: u16,
-    /// Master, then replicas; never empty.
+    /// Master, then replicas; never empty. Empty when nobody knows where the master is.
     pub nodes: Vec<NamedNode>,
 }
 
@@ -49,8 +56,16 @@ fn range(entry: &Value, dialled: &str, my_id: &str) -> Result<SlotRange, String>
     if first > last || nodes.is_empty() {
         return Err(format!("the entry of slots {first}-{last} makes no sense"));
     }
-    let nodes = nodes.iter().map(|node| named_node(node, dialled, my_id));
-    Ok(SlotRange { first, last, nodes: nodes.collect::<Result<_, _>>()? })
+    let nodes: Vec<NamedNode> =
+        nodes.iter().map(|node| named_node(node, dialled, my_id)).collect::<Result<_, String>>()?;
+    // A node whose address is not known is listed at port 0: there it is not.
+    let has_master = nodes.first().is_some_and(is_somewhere);
+    let nodes = nodes.into_iter().filter(|node| has_master && is_somewhere(node)).collect();
+    Ok(SlotRange { first, last, nodes })
+}
+
+fn is_somewhere(node: &NamedNode) -> bool {
+    node.port > 0
 }
 
 fn named_node(node: &Value, dialled: &str, my_id: &str) -> Result<NamedNode, String> {
@@ -58,13 +73,23 @@ fn named_node(node: &Value, dialled: &str, my_id: &str) -> Result<NamedNode, Str
         return Err("a node of CLUSTER SLOTS is too short".into());
     };
     let port = port.as_int().and_then(|port| u16::try_from(port).ok()).ok_or("not a port")?;
-    let id = rest.first().and_then(Value::as_str).unwrap_or("").to_owned();
+    let id = rest.first().and_then(Value::as_str).unwrap_or("");
+    if !is_id(id) {
+        return Err(format!("{:?} is not the id of a node", shown(id)));
+    }
+    let ip = metadata_ip(rest.get(1));
     let host = match endpoint.as_str().unwrap_or("") {
-        "" | "?" => metadata_ip(rest.get(1)).unwrap_or(dialled),
+        "" | "?" => ip.unwrap_or(dialled),
         host => host,
     };
     let is_asked = !id.is_empty() && id == my_id;
-    Ok(NamedNode { id, host: host.to_owned(), port, is_asked })
+    let ip = ip.and_then(|ip| ip.parse().ok());
+    Ok(NamedNode { id: id.to_owned(), host: host.to_owned(), port, ip, is_asked })
+}
+
+/// An old server tells none.
+fn is_id(id: &str) -> bool {
+    id.len() <= ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The `ip` of a node's metadata, which Redis adds when the endpoint is not the address.
@@ -90,13 +115,17 @@ fn master_without_slots(line: &str, dialled: &str) -> Option<NamedNode> {
     }
     let (address, hostname) = address.split_once(',').unwrap_or((address, ""));
     let (ip, port) = address.split('@').next()?.rsplit_once(':')?;
+    // Behind the name may stand more, such as `shard-id=`.
+    let hostname = hostname.split(',').next().unwrap_or("");
     let known = [hostname, ip, dialled].into_iter().find(|host| !host.is_empty())?;
-    Some(NamedNode {
+    let node = NamedNode {
         id: id.to_owned(),
         host: known.to_owned(),
         port: port.parse().ok()?,
+        ip: ip.parse().ok(),
         is_asked: flags.contains(&"myself"),
-    })
+    };
+    (is_id(id) && is_somewhere(&node)).then_some(node)
 }
 
 /// Reads the reply of `CLUSTER NODES` for the highest config epoch of a master that serves slots.
@@ -181,6 +210,28 @@ mod tests {
         assert!(!ranges[0].nodes[0].is_asked);
     }
 
+    /// `:0@0 noaddr`: nobody knows where it is, so it is not where the asked node is.
+    #[test]
+    fn a_node_at_port_zero_is_nowhere() {
+        let nodes = |first: i64, second: i64| {
+            vec![node(bulk(""), first, "a", &[]), node(bulk("h"), second, "b", &[])]
+        };
+        assert_eq!(hosts(nodes(7, 0)), [("seed".to_owned(), 7)]);
+        assert_eq!(hosts(nodes(0, 7)), []);
+    }
+
+    #[test]
+    fn the_address_beside_a_name_is_kept() {
+        let ip = |metadata: &[&str]| {
+            let nodes = vec![node(bulk("redis-1"), 7001, "a", metadata)];
+            parse(&reply(0, 5, nodes), "seed", "me").expect("sense")[0].nodes[0].ip
+        };
+        assert_eq!(ip(&["ip", "10.0.0.1"]), Some([10, 0, 0, 1].into()));
+        assert_eq!(ip(&["hostname", "x", "ip", "::1"]), "::1".parse().ok());
+        assert_eq!(ip(&["ip", "nonsense"]), None);
+        assert_eq!(ip(&[]), None);
+    }
+
     #[test]
     fn nonsense_is_an_error() {
         let good = || vec![node(bulk("h"), 1, "a", &[])];
@@ -193,6 +244,8 @@ mod tests {
             reply(0, 1, vec![]),
             reply(0, 1, vec![Value::Int(3)]),
             reply(0, 1, vec![node(bulk("h"), 70000, "a", &[])]),
+            reply(0, 1, vec![node(bulk("h"), 1, "a\nb", &[])]),
+            reply(0, 1, vec![node(bulk("h"), 1, &"a".repeat(65), &[])]),
         ];
         for value in cases {
             assert!(parse(&value, "seed", "me").is_err(), "{value:?}");
@@ -208,6 +261,8 @@ mod tests {
             dd 10.0.0.4:6379@16379 slave aa 0 1 1 connected\n\
             ee 10.0.0.5:6379@16379 master,fail - 0 1 5 disconnected\n\
             ff :0@0 master,noaddr - 0 1 5 disconnected\n\
+            gg :0@0 master - 0 1 5 connected\n\
+            hh 10.0.0.8:0@16379,redis-8 master - 0 1 5 connected\n\
             garbage\n";
         let found = parse_masters_without_slots(text, "seed");
         let shown: Vec<_> = found.iter().map(|n| (&*n.id, &*n.host, n.port, n.is_asked)).collect();

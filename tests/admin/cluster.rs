@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use slotway::backend::{Connection, Identity};
 use slotway::local::{LocalCluster, LocalOptions};
 use slotway::topology::cluster::{self, View};
+use slotway::topology::names::Resolver;
 
 use crate::PATIENCE;
 use crate::format_check::Exposed;
@@ -55,7 +56,9 @@ async fn until_it_knows_all(node: SocketAddr) {
     let mut connection = Connection::open(node, &identity, PATIENCE).await.unwrap();
     let start = Instant::now();
     loop {
-        let View { map, ok } = cluster::ask(&mut connection, "127.0.0.1").await.unwrap();
+        let resolver = Resolver::default();
+        let View { map, ok, .. } =
+            cluster::ask(&mut connection, "127.0.0.1", &resolver).await.unwrap();
         if ok && map.is_complete() && map.nodes().count() == 6 {
             return;
         }

@@ -1,7 +1,7 @@
 //! A running `slotway`, ended with the test.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,18 +29,25 @@ pub(crate) struct Gateway {
     process: Child,
     pub(crate) clients: SocketAddr,
     pub(crate) admin: SocketAddr,
+    log: tempfile::NamedTempFile,
 }
 
 impl Gateway {
     /// Starts it in front of `seed` and waits until its admin port answers.
     pub(crate) fn start(seed: SocketAddr, variables: &[(&str, &str)]) -> Gateway {
+        Gateway::start_at(&seed.to_string(), variables)
+    }
+
+    /// The same in front of a seed that may have a name.
+    pub(crate) fn start_at(seed: &str, variables: &[(&str, &str)]) -> Gateway {
         let (clients, admin) = (free(), free());
         let mut command = slotway();
-        command.args(["run", "--workers", "2", "--seed", &seed.to_string()]);
+        command.args(["run", "--workers", "2", "--seed", seed]);
         command.args(["--listen", &clients.to_string(), "--admin", &admin.to_string()]);
-        let process =
-            command.envs(variables.iter().copied()).stderr(Stdio::null()).spawn().unwrap();
-        let mut gateway = Gateway { process, clients, admin };
+        let log = tempfile::NamedTempFile::new().unwrap();
+        command.envs(variables.iter().copied()).stderr(log.reopen().unwrap());
+        let process = command.spawn().unwrap();
+        let mut gateway = Gateway { process, clients, admin, log };
         gateway.wait_for("the admin port", || TcpStream::connect(admin).is_ok());
         gateway
     }
@@ -53,6 +60,11 @@ impl Gateway {
             assert!(start.elapsed() < PATIENCE, "{what} does not come");
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
+    }
+
+    /// What it has logged.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -7,6 +7,7 @@ mod cluster;
 mod format_check;
 mod gateway;
 mod http;
+mod turned_away;
 mod unreached;
 
 use std::time::Duration;

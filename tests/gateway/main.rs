@@ -18,5 +18,7 @@ mod protocol;
 mod redirects;
 mod refusals;
 mod scripting;
+mod settings;
 mod support;
+mod truth;
 mod values;

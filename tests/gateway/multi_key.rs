@@ -31,6 +31,23 @@ fn ten_thousand_keys_at_once() {
     assert_eq!(client.ask(&with("EXISTS", &keys)), Reply::Int(0));
 }
 
+/// More arguments than a Redis before 7 took: what is limited is the bytes of a request.
+#[test]
+fn more_than_a_million_arguments_at_once() {
+    let mut client = client();
+    let members = numbered("m", 1_100_000);
+    let add = ["SADD", "multi:wide"].into_iter().chain(members.iter().map(String::as_str));
+    assert_eq!(client.ask(&add.collect::<Vec<_>>()), Reply::Int(1_100_000));
+    assert_eq!(client.line("UNLINK multi:wide"), Reply::Int(1));
+    let keys = numbered("multi:wide", 600_000);
+    let pairs = keys.iter().flat_map(|key| [key.as_str(), "x"]);
+    let set = ["MSET"].into_iter().chain(pairs).collect::<Vec<_>>();
+    assert_eq!(client.ask(&set), Reply::ok());
+    // Each of them twice but for some, so 1,100,000 in all.
+    let twice = [&keys[..], &keys[..500_000]].concat();
+    assert_eq!(client.ask(&with("DEL", &twice)), Reply::Int(600_000));
+}
+
 #[test]
 fn a_key_may_be_named_twice() {
     let mut client = client();

@@ -20,3 +20,4 @@ mod replies;
 mod scripts;
 mod split;
 mod support;
+mod told;

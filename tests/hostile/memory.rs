@@ -1,6 +1,8 @@
 //! What ten thousand idle connections cost, and that large values leave nothing behind.
 
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::cluster::{key, value_of};
 use crate::support::wire::bulk;
@@ -77,4 +79,67 @@ fn what_large_values_took_is_given_back() {
     wait_for("a reply in memory", || gateway.memory_mib() > before + KEPT_MIB);
     assert!(client.reply() == reply);
     wait_for("what a reply took is given back", || is_small(before + KEPT_MIB));
+}
+
+/// A node that begins an error, and never ends it: what is given on of it is bounded, and so is the
+/// patience with it.
+#[test]
+fn an_error_without_an_end_takes_no_memory() {
+    let (cluster, gateway, mut client) = pair("");
+    let (mine, other) = (key(0, 2, 0), key(1, 2, 0));
+    let said = Arc::new(AtomicUsize::new(0));
+    let (word, counted) = (mine.clone(), Arc::clone(&said));
+    cluster.script(move |call| {
+        let flood = Act::Flood(vec![b'x'; 1 << 20], Arc::clone(&counted));
+        call.text.contains(&word).then(|| vec![Act::Say(b"-ERR ".to_vec()), flood])
+    });
+    let before = gateway.memory_mib();
+    let mut reader = gateway.client();
+    client.send(&[&format!("SET {mine} 1")]);
+    let mut most = 0;
+    wait_for("a node that is given up", || {
+        most = most.max(gateway.memory_mib());
+        assert_eq!(reader.ask(&format!("GET {other}")), bulk(&value_of(&other)));
+        gateway.log().contains("a line without an end")
+    });
+    assert!(most < before + 100, "{before} MiB before, {most} MiB with {said:?} bytes");
+    // It has been sent the beginning of an answer that cannot be taken back.
+    let rest = client.rest();
+    assert!(rest.starts_with("-ERR xxx") && rest.len() < 20 << 20, "{} bytes", rest.len());
+}
+
+/// An answer in countless small values keeps its worker busy, but not for long at a time.
+#[test]
+fn an_array_without_an_end_holds_up_nobody_else() {
+    let (cluster, gateway, mut client) = pair("");
+    let (mine, other) = (key(0, 2, 0), key(1, 2, 0));
+    let said = Arc::new(AtomicUsize::new(0));
+    let (word, counted) = (mine.clone(), Arc::clone(&said));
+    cluster.script(move |call| {
+        let flood = Act::Flood(b":1\r\n".repeat(1 << 18), Arc::clone(&counted));
+        call.text.contains(&word).then(|| vec![Act::Say(b"*4000000000\r\n".to_vec()), flood])
+    });
+    client.send(&[&format!("LRANGE {mine} 0 -1")]);
+    let reading = std::thread::spawn(move || {
+        let mut taken = 0;
+        while let Some(count) = client.take_some() {
+            taken += count;
+        }
+        taken
+    });
+    let bytes = || said.load(Ordering::SeqCst);
+    wait_for("a flood", || bytes() > 20 << 20);
+    let mut reader = gateway.client();
+    let mut most = 0;
+    for _ in 0..20 {
+        let before = bytes();
+        assert_eq!(reader.ask("PING"), "+PONG\r\n");
+        assert_eq!(reader.ask(&format!("GET {other}")), bulk(&value_of(&other)));
+        most = most.max(bytes() - before);
+    }
+    eprintln!("at most {most} bytes were read before others had their turn");
+    assert!(most < 64 << 20, "{most} bytes");
+    drop(gateway);
+    drop(cluster);
+    assert!(reading.join().unwrap() > 0);
 }

@@ -19,7 +19,7 @@ fn faults_are_told_in_the_words_of_redis() {
         (b"*x\r\n", "invalid multibulk length"),
         (b"*99999999999999999999\r\n", "invalid multibulk length"),
         (b"*2147483648\r\n", "invalid multibulk length"),
-        (b"*1048577\r\n", "invalid multibulk length"),
+        (b"*2147483647\r\n", "request too large"),
         (b"*02\r\n", "invalid multibulk length"),
         (b"*2\r\n+GET\r\n", "expected '$', got '+'"),
         (b"*2\r\n$3\r\nGET\r\nkey\r\n", "expected '$', got 'k'"),
@@ -45,6 +45,27 @@ fn faults_are_told_in_the_words_of_redis() {
         );
     }
     assert_eq!(other.ask(&format!("GET {}", key(0, 2, 0))), bulk(&value_of(&key(0, 2, 0))));
+}
+
+/// Also when it comes in pieces, and nothing comes after it.
+#[test]
+fn a_fault_in_pieces_is_told_at_once() {
+    let (_cluster, gateway, _client) = pair("");
+    let whole: [(&[u8], &str); 4] = [
+        (b"*9\r\n$3\r\nGET\r\n$1x\r\n", "invalid bulk length"),
+        (b"*9\r\n$3\r\nGET\r\n+", "expected '$', got '+'"),
+        (b"*9\r\n$3\r\nGETxx", "invalid CRLF in request"),
+        (b"*1x\r\n", "invalid multibulk length"),
+    ];
+    for (bytes, text) in whole {
+        let mut client = gateway.client();
+        for byte in bytes {
+            client.send_raw(&[*byte]);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(client.reply(), format!("-ERR Protocol error: {text}\r\n"), "{shown:?}");
+    }
 }
 
 #[test]

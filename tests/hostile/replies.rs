@@ -324,7 +324,7 @@ fn lines_of_any_length_are_answers() {
 #[test]
 fn passwords_of_nodes_are_not_told() {
     let (cluster, gateway, mut client) = pair("");
-    let pairs = "$4\r\nport\r\n$1\r\n7\r\n$10\r\nmasterauth\r\n";
+    let pairs = "$4\r\nsave\r\n$1\r\n7\r\n$10\r\nmasterauth\r\n";
     let told = format!("*4\r\n{pairs}$6\r\ns3cret\r\n");
     cluster.script(move |call| (call.text == "CONFIG GET *").then(|| Act::say(&told)));
     assert_eq!(client.ask("CONFIG GET *"), format!("*4\r\n{pairs}$0\r\n\r\n"));

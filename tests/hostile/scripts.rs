@@ -1,7 +1,7 @@
 //! Scripts that have the node say more, or less, than one reply: nobody else may notice.
 
 use crate::support::cluster::{is_fence, key, unknown, value_of};
-use crate::support::wire::bulk;
+use crate::support::wire::{bulk, request};
 use crate::support::{Act, Client, Cluster, Gate, Gateway, pair};
 
 const MISFIT: &str = "-ERR gateway: the reply to this script was not one reply\r\n";
@@ -177,4 +177,55 @@ fn one_node_of_several_may_answer_too_much() {
         assert!(replies[0].starts_with(got), "{said:?}: {replies:?}");
         assert_eq!(replies[1..], [bulk(&value_of(&here)), bulk(&value_of(&there))]);
     }
+}
+
+/// They run at one node; the log names each once, by its SHA1 and never by its text.
+#[test]
+fn scripts_without_keys_are_told_of_once() {
+    let (_cluster, gateway, mut client) = pair("");
+    let text = "return redis.call('dbsize') -- s3cret";
+    let sha1 = sha1_smol::Sha1::from(text).digest().to_string();
+    let mut send = |words: &[&str]| {
+        client.send_raw(&request(words));
+        assert_eq!(client.reply(), "+OK\r\n", "{words:?}");
+    };
+    for _ in 0..3 {
+        send(&["EVAL", text, "0"]);
+        send(&["EVAL_RO", "return 1", "0"]);
+        send(&["FCALL", "my_function", "0"]);
+        send(&["EVALSHA", &sha1, "0"]);
+        // This one has a key, and sees what it may.
+        send(&["EVAL", text, "1", "a"]);
+    }
+    let log = gateway.log();
+    let told = format!("script=\"{sha1}\" command=\"dbsize\"");
+    assert_eq!(log.matches(&told).count(), 1, "{log}");
+    assert_eq!(log.matches("script=\"my_function\"").count(), 1, "{log}");
+    assert_eq!(log.matches("script=").count(), 2, "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
+    let metrics = gateway.page("/metrics").1;
+    assert!(metrics.contains("\nslotway_keyless_scripts_total 12\n"), "{metrics}");
+}
+
+#[test]
+fn scripts_without_keys_are_refused_where_that_is_configured() {
+    let settings = "[routing]\nkeyless_scripts = \"refuse\"\n";
+    let (cluster, gateway, mut client) = pair(settings);
+    for words in [
+        ["EVAL", "return 1", "0"],
+        ["EVAL_RO", "return 1", "0"],
+        ["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0"],
+        ["EVALSHA_RO", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0"],
+        ["FCALL", "f", "0"],
+        ["FCALL_RO", "f", "0"],
+    ] {
+        client.send_raw(&request(&words));
+        let said = client.reply();
+        let want = format!("-ERR gateway: {} is refused: it names no key", words[0]);
+        assert!(said.starts_with(&want) && said.contains("keyless_scripts"), "{said}");
+    }
+    client.send_raw(&request(&["EVAL", "return 1", "1", "a"]));
+    assert_eq!(client.reply(), "+OK\r\n");
+    assert_eq!(cluster.calls().iter().filter(|call| call.text.contains("EVAL")).count(), 1);
+    assert!(gateway.page("/metrics").1.contains("\nslotway_keyless_scripts_total 0\n"));
 }

@@ -1,8 +1,11 @@
 //! What happens to clusters in the real world, and that the keeper puts it right.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::Signal;
 use slotway::resp::Value;
 
-use crate::nodes::{Fleet, Keeper, rewrite, until};
+use crate::nodes::{Fleet, Keeper, Node, rewrite, until};
 
 /// A cluster with data, formed by a keeper that has ended.
 fn formed() -> Fleet {
@@ -10,6 +13,28 @@ fn formed() -> Fleet {
     Keeper::start(&fleet, &fleet.list(), &[]).wait_until_whole();
     fleet.data(true);
     fleet
+}
+
+/// The other tests kill masters: what these had must not be gone with them.
+#[test]
+fn what_is_written_is_on_a_replica_that_is_late() {
+    let fleet = Fleet::start(6);
+    Keeper::start(&fleet, &fleet.list(), &[]).wait_until_whole();
+    let (master, replica) = (&fleet.nodes[0], &fleet.nodes[5]);
+    replica.signal(Signal::STOP);
+    let is_awake = AtomicBool::new(false);
+    let count = |node: &Node| node.ask(&["DBSIZE"]).ok().and_then(|size| size.as_int());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            until("all writes", || fleet.nodes[..3].iter().filter_map(count).sum::<i64>() == 60);
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            is_awake.store(true, Ordering::Relaxed);
+            replica.signal(Signal::CONT);
+        });
+        fleet.data(true);
+        assert!(is_awake.load(Ordering::Relaxed), "the replica was not waited for");
+    });
+    assert_eq!(count(master), count(replica));
 }
 
 /// All nodes at once have other addresses, and know only the old ones.

@@ -15,6 +15,11 @@ use slotway::resp::Value;
 use crate::PATIENCE;
 use crate::http::{self, Answer};
 
+/// A field of INFO; empty when it is not there.
+fn field<'a>(info: &'a str, name: &str) -> &'a str {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or("").trim()
+}
+
 /// Looks again and again until it is so.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
@@ -160,7 +165,8 @@ impl Fleet {
         self.nodes.iter().map(|node| node.address).collect()
     }
 
-    /// Writes some keys all over the slots, or reads them back.
+    /// Writes some keys all over the slots, or reads them back. What was written is on the replicas
+    /// too: a node answers before they have it, and a test may kill that node next.
     pub(crate) fn data(&self, write: bool) {
         for number in 0..60 {
             let (key, value) = (format!("key-{number}"), format!("value-{number}"));
@@ -172,6 +178,33 @@ impl Fleet {
             let expected = if write { "OK" } else { &value };
             assert_eq!(said.as_str(), Some(expected), "{key}");
         }
+        if write {
+            self.wait_for_replicas();
+        }
+    }
+
+    /// Waits until every replica has what its master has now.
+    fn wait_for_replicas(&self) {
+        let running = || self.nodes.iter().filter(|node| node.process.is_some());
+        let told: Vec<(String, u64)> = running()
+            .map(|node| {
+                let info = node.say("INFO replication");
+                let offset = field(&info, "master_repl_offset").parse().unwrap();
+                (node.address.ip().to_string(), offset)
+            })
+            .collect();
+        until("replicas that have what their masters had", || {
+            running().all(|node| {
+                let info = node.say("INFO replication");
+                if field(&info, "role") == "master" {
+                    return true;
+                }
+                let master = field(&info, "master_host");
+                let offset = told.iter().find(|(host, _)| host == master).map(|told| told.1);
+                let own = field(&info, "slave_repl_offset").parse().ok();
+                field(&info, "master_link_status") == "up" && offset.is_some() && own >= offset
+            })
+        });
     }
 
     /// Asks the nodes in turn until one answers that it is its business.

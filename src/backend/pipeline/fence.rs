@@ -18,6 +18,7 @@ use super::replies::PUSH;
 use super::{Pipeline, State};
 use crate::metrics::Outcome;
 use crate::reply::{Answered, texts};
+use crate::resp::reply::LeftOut;
 use crate::resp::{ProtocolError, ReplyScanner};
 
 /// Digits of a fence's name.
@@ -168,7 +169,7 @@ impl Pipeline {
             self.refuse_misfit(state);
             return Ok((own.len(), true));
         };
-        let piece = &own[..progress.used];
+        let piece = progress.piece(own);
         if begins && !piece.is_empty() {
             state.kind = piece[0];
         }
@@ -176,6 +177,10 @@ impl Pipeline {
             if state.kind != PUSH {
                 self.redeem(state, piece, begins, now_us)?;
             }
+            return Ok((progress.used, true));
+        }
+        if progress.left_out == LeftOut::LineToEnd {
+            self.pass_on(state, piece)?;
             return Ok((progress.used, true));
         }
         if is_all {

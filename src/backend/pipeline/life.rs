@@ -86,15 +86,14 @@ impl Pipeline {
         self.stats.connects.add(1);
         self.dirty.set(true);
         self.fault.set(false);
+        self.turned_away.set(None);
     }
 
     /// The connection is gone, or never came: every request goes back to its session.
     fn ended(&self, error: &BackendError) {
         let mut state = self.state.borrow_mut();
         if !self.retired.get() {
-            let unanswered = state.entries.len();
-            self.stats.error(error.kind());
-            tracing::info!(node = %self.node.name, %error, unanswered, "lost a node connection");
+            self.tell(error, state.entries.len());
         }
         let was_open = state.phase == Phase::Open;
         if !was_open || matches!(error, BackendError::WrongNode { .. } | BackendError::Auth(_)) {

@@ -3,6 +3,7 @@
 //! Owns the reading side of a pipeline: which bytes belong to which ticket, and which replies are
 //! troubles. Must not know what becomes of either.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -14,12 +15,15 @@ use crate::backend::BackendError;
 use crate::backend::large::LARGE_MIN;
 use crate::metrics::{Bucket, Outcome};
 use crate::reply::{Answered, Ticket, Why, trouble};
+use crate::resp::reply::LeftOut;
 use crate::resp::{ProtocolError, ReplyScanner};
 
 /// Type byte of a frame that nobody asked for.
 pub(super) const PUSH: u8 = b'>';
 /// Reads of one connection in a turn before others get theirs.
 const READS_PER_TURN: usize = 16;
+/// The same as time: what a node says in small pieces takes far longer per byte.
+const TURN_US: u64 = 1000;
 
 impl Pipeline {
     /// Reads what there is; says whether there was something.
@@ -29,14 +33,21 @@ impl Pipeline {
         reader: &mut OwnedReadHalf,
     ) -> Result<bool, BackendError> {
         let mut scratch = self.shared.scratch.borrow_mut();
+        let mut first_us = 0;
         for read in 0..READS_PER_TURN {
             match self.read_once(cx, reader, &mut scratch) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(read > 0),
             }
+            let now_us = self.shared.clock.now_us();
+            if read == 0 {
+                first_us = now_us;
+            } else if now_us.saturating_sub(first_us) > TURN_US {
+                break;
+            }
         }
-        cx.waker().wake_by_ref();
+        go_on_later(cx);
         Ok(true)
     }
 
@@ -89,7 +100,7 @@ impl Pipeline {
             }
             let begins = state.scanner.at_start();
             let progress = state.scanner.advance(&bytes[at..])?;
-            let piece = &bytes[at..at + progress.used];
+            let piece = progress.piece(&bytes[at..]);
             at += progress.used;
             if begins && !piece.is_empty() {
                 state.kind = piece[0];
@@ -98,10 +109,15 @@ impl Pipeline {
                 if progress.whole {
                     self.redeem(state, piece, begins, now_us)?;
                 } else if !piece.is_empty() {
+                    if begins && trouble::is_redirect(piece) {
+                        // It must not reach a client in pieces either.
+                        return Err(ProtocolError::Reply("a redirect without an end"));
+                    }
                     self.pass_on(state, piece)?;
                 }
             }
-            if !progress.whole && at < bytes.len() {
+            let stops = !progress.whole && progress.left_out != LeftOut::LineToEnd;
+            if stops && at < bytes.len() {
                 if begins && piece.is_empty() {
                     state.scanner = ReplyScanner::default();
                 }
@@ -197,6 +213,15 @@ impl Pipeline {
         if let Some(block) = self.shared.stats.latencies.get(usize::from(class.unwrap_or(0))) {
             block.record(bucket);
         }
+    }
+}
+
+/// Has the task polled again once the worker has looked for events: a node that never stops would
+/// keep everybody else waiting for as many turns as there are between two looks.
+fn go_on_later(cx: &mut Context<'_>) {
+    let mut turn = std::pin::pin!(tokio::task::yield_now());
+    if turn.as_mut().poll(cx).is_ready() {
+        cx.waker().wake_by_ref();
     }
 }
 

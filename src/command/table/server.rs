@@ -16,7 +16,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("acl|help", 2, "loading stale", ""),
     cmd("acl|list", 2, "admin noscript loading stale", ""),
     cmd("acl|load", 2, "admin noscript loading stale", "").refuse(Refusal::ServerAdmin),
-    cmd("acl|log", -2, "admin noscript loading stale", ""),
+    // Each node has its own, and its RESET would be of one.
+    cmd("acl|log", -2, "admin noscript loading stale", "").refuse(Refusal::ServerAdmin),
     cmd("acl|save", 2, "admin noscript loading stale", "")
         .tips("request_policy:all_nodes response_policy:all_succeeded")
         .refuse(Refusal::ServerAdmin),
@@ -63,7 +64,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("config|get", -3, "admin noscript loading stale", "").handled(Handling::ConfigGet),
     cmd("config|help", 2, "loading stale", ""),
     cmd("config|resetstat", 2, "admin noscript loading stale", "")
-        .tips("request_policy:all_nodes response_policy:all_succeeded"),
+        .tips("request_policy:all_nodes response_policy:all_succeeded")
+        .handled(Handling::ConfigResetStat),
     cmd("config|rewrite", 2, "admin noscript loading stale", "")
         .tips("request_policy:all_nodes response_policy:all_succeeded")
         .guarded(Way::AllNodes),

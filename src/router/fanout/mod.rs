@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Router;
+use super::{Router, reason};
 use crate::backend::{Asked, BackendError, LeaseError, NodeAddress};
 use crate::metrics::{Bucket, Outcome};
 use crate::reply::merge::Merge;
@@ -100,9 +100,18 @@ impl Router {
     pub async fn fan_out(self: Rc<Self>, fanout: Fanout) {
         let Asker { outlet, seq, about, .. } = fanout.asker.clone();
         let gathered = Rc::new(Gathered { outlet: Rc::clone(&outlet), bytes: Cell::new(0) });
-        let proved = self.prove(&fanout, &gathered).await;
+        // Some are answered by those that live when not all can be had.
+        let takes_errors = matches!(fanout.merge, Merge::WithErrors(_));
+        let proved = tokio::select! {
+            proved = self.prove(&fanout, &gathered) => proved,
+            () = self.until_broken(), if takes_errors => Err(self.why_not_complete().to_owned()),
+        };
         let (parts, merge) = match proved {
             Ok((parts, twice)) => (parts, fanout.merge.of_rounds(twice)),
+            Err(_) if takes_errors && !self.map().shards().is_empty() => {
+                gathered.forget();
+                return self.ask_living(&outlet, (seq, about), fanout.merge, &fanout.request);
+            }
             Err(text) => return self.fail(&outlet, seq, about.command, &text),
         };
         gathered.forget();
@@ -139,7 +148,7 @@ impl Router {
             self.catch_up();
             let map = self.map();
             if !map.is_complete() {
-                return Err(texts::NOT_COMPLETE.to_owned());
+                return Err(self.why_not_complete().to_owned());
             }
             let heard = self.ask_all(proof.questions(&map), fanout, gathered).await;
             match proof.take(heard) {
@@ -203,7 +212,10 @@ impl Router {
             }
             Err(LeaseError { error, was_sent }) => {
                 tracing::debug!(node = %node.name, %error, "a node has not answered");
-                Answer::Lost { was_sent }
+                match error.turned_away() {
+                    Some(why) => Answer::Declined(reason::text(why).to_owned()),
+                    None => Answer::Lost { was_sent },
+                }
             }
         };
         Heard { node, role, answer }
@@ -326,12 +338,15 @@ fn read(role: Role, with_command: bool, counts: usize, frames: Vec<Vec<u8>>) -> 
 
 /// The reply, unless it says that the node cannot serve at the moment.
 fn declined(reply: &mut Vec<u8>) -> Result<Vec<u8>, String> {
-    if reply.first() == Some(&b'-')
-        && let Some(Why::NotNow(_, text)) = trouble::classify(reply)
-    {
-        return Err(text);
+    if reply.first() != Some(&b'-') {
+        return Ok(std::mem::take(reply));
     }
-    Ok(std::mem::take(reply))
+    match trouble::classify(reply) {
+        Some(Why::NotNow(_, text)) => Err(text),
+        // No key has been named, so there is nothing to redirect.
+        Some(Why::Moved(_) | Why::Ask(_)) => Err(texts::BAD_REDIRECT.to_owned()),
+        _ => Ok(std::mem::take(reply)),
+    }
 }
 
 fn ownership(frame: &[u8]) -> Result<Box<Ownership>, String> {

@@ -5,8 +5,8 @@
 
 use std::rc::Rc;
 
-use super::super::Router;
 use super::super::scan::{self, Layout, NODES_MAX, Position};
+use super::super::{Router, reason};
 use super::proof::Role;
 use super::{Asker, Trying, WHAT_DO_YOU_OWN, declined, read};
 use crate::backend::{Asked, LeaseError, NodeAddress};
@@ -84,7 +84,7 @@ impl Router {
             let map = self.map();
             let (layout, nodes) = (layout_of(&map), nodes_of(&map));
             if !map.is_complete() || nodes.len() > NODES_MAX {
-                return Err(texts::NOT_COMPLETE.to_owned());
+                return Err(self.why_not_complete().to_owned());
             }
             let position = layout.read(&page.cursor).ok_or(texts::SCAN_CURSOR)?;
             let node = nodes.get(position.node).ok_or(texts::NOT_COMPLETE)?;
@@ -97,7 +97,7 @@ impl Router {
                 Ok(Err(text)) => text,
                 Err(LeaseError { error, .. }) => {
                     tracing::debug!(node = %node.name, %error, "a node has not answered");
-                    texts::UNREACHABLE.to_owned()
+                    error.turned_away().map_or(texts::UNREACHABLE, reason::text).to_owned()
                 }
             };
             self.topology().want_refresh(Trigger::NodeTrouble);

@@ -24,10 +24,19 @@ fn client_answers_of_one_line() {
             "-ERR LIB-VER cannot contain spaces, newlines or special characters.",
         ),
         ("CLIENT SETINFO foo x", "-ERR Unrecognized option 'foo'"),
-        ("CLIENT NO-EVICT on", "+OK"),
+        (
+            "CLIENT NO-EVICT on",
+            "-ERR gateway: CLIENT NO-EVICT ON is refused: nodes do not know the gateway's clients, \
+             and cannot spare one of them",
+        ),
         ("CLIENT NO-EVICT OFF", "+OK"),
         ("CLIENT NO-EVICT x", "-ERR syntax error"),
-        ("CLIENT NO-TOUCH on", "+OK"),
+        (
+            "CLIENT NO-TOUCH on",
+            "-ERR gateway: CLIENT NO-TOUCH ON is refused: it changes the state of a connection, and \
+             clients share the gateway's connections",
+        ),
+        ("CLIENT NO-TOUCH off", "+OK"),
         ("CLIENT NO-TOUCH x", "-ERR syntax error"),
         ("CLIENT REPLY ON", "+OK"),
         ("CLIENT REPLY foo", "-ERR syntax error"),

@@ -246,7 +246,7 @@ fn first_requests_of_client_libraries() {
         "CLIENT SETINFO LIB-VER 5.0.1",
         "CLIENT SETNAME app",
         "CLIENT ID",
-        "CLIENT NO-EVICT ON",
+        "CLIENT NO-EVICT OFF",
         "SELECT 0",
         "ROLE",
         "CLIENT LIST ID 1",

@@ -140,6 +140,16 @@ impl Cluster {
     }
 }
 
+/// A gateway whose seed nobody is at.
+pub(crate) fn nowhere() -> Gateway {
+    let seed = free_address().to_string();
+    let (process, address, _) = start(EndBy::Kill, "accepting clients", &[], |address| {
+        let listen = address.to_string();
+        owned(&[SLOTWAY, "run", "--seed", &seed, "--listen", &listen, "--admin", "off"])
+    });
+    Gateway { _process: process, address }
+}
+
 impl Gateway {
     /// A new client of it.
     pub(crate) fn client(&self) -> Client {

@@ -1,6 +1,6 @@
 //! A client that shows replies as the bytes they are.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::{PATIENCE, wire};
@@ -60,6 +60,13 @@ impl Client {
     pub(crate) fn ask(&mut self, request: &str) -> String {
         self.send(&[request]);
         self.reply()
+    }
+
+    /// Reads some bytes and forgets them: how many; `None` at the end.
+    pub(crate) fn take_some(&mut self) -> Option<usize> {
+        let count = self.input.fill_buf().map_or(0, <[u8]>::len);
+        self.input.consume(count);
+        (count > 0).then_some(count)
     }
 
     /// Closes the sending side.

@@ -26,6 +26,8 @@ struct State {
     calls: Vec<Call>,
     /// Of requests as they are.
     script: Script,
+    /// What the map calls the host of a node.
+    hosts: Vec<String>,
     /// Of the gateway's own questions; `None` leaves them to the harness.
     answers: Script,
     epoch: u64,
@@ -56,6 +58,7 @@ impl Cluster {
             replicas: Vec::new(),
             calls: Vec::new(),
             script: Box::new(|_| None),
+            hosts: Vec::new(),
             answers: Box::new(|_| None),
             epoch: 1,
         };
@@ -75,6 +78,7 @@ impl Cluster {
         state.ports.push(listener.local_addr().unwrap().port());
         state.slots.push(Vec::new());
         state.replicas.push(Vec::new());
+        state.hosts.push("127.0.0.1".into());
         drop(state);
         self.nodes.push(Node::start(index, listener, Arc::clone(&self.shared)));
         index
@@ -93,6 +97,11 @@ impl Cluster {
     /// What the nodes do with the gateway's own questions (`CLUSTER …`, `COMMAND`).
     pub(crate) fn answers(&self, answers: impl FnMut(&Call) -> Option<Vec<Act>> + Send + 'static) {
         self.shared.state.lock().unwrap().answers = Box::new(answers);
+    }
+
+    /// From now on the map calls the host of this node so.
+    pub(crate) fn name(&self, node: usize, host: &str) {
+        self.shared.state.lock().unwrap().hosts[node] = host.into();
     }
 
     /// From now on the map says that `replica` is one of node `master`.
@@ -242,7 +251,7 @@ impl State {
     }
 
     fn node_entry(&self, node: usize) -> String {
-        format!("*3\r\n{}:{}\r\n{}", bulk("127.0.0.1"), self.ports[node], bulk(&id(node)))
+        format!("*3\r\n{}:{}\r\n{}", bulk(&self.hosts[node]), self.ports[node], bulk(&id(node)))
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 
 use super::cluster::key;
-use super::{Client, Cluster, wait_for};
+use super::{Client, Cluster, PATIENCE, wait_for};
 
 /// A running gateway; killed when dropped.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
+    /// Where operators connect.
+    pub(crate) admin: SocketAddr,
     child: Child,
     folder: tempfile::TempDir,
 }
@@ -38,8 +41,10 @@ impl Gateway {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join("slotway.toml"), settings).unwrap();
             let address = free_address();
-            let child = command(&folder, address, seed, workers).spawn().unwrap();
-            let mut gateway = Gateway { address, child, folder };
+            let admin = free_address();
+            let mut command = command(&folder, address, seed, workers);
+            let child = command.env("SLOTWAY_ADMIN_BIND", admin.to_string()).spawn().unwrap();
+            let mut gateway = Gateway { address, admin, child, folder };
             wait_for("the gateway listens or ends", || {
                 gateway.log().contains("accepting clients") || gateway.ended().is_some()
             });
@@ -54,6 +59,17 @@ impl Gateway {
     /// A new client.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.address)
+    }
+
+    /// A page of its admin port: the status, and the text.
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), text.to_owned())
     }
 
     /// Its process number.
@@ -168,7 +184,8 @@ pub(crate) fn command(
     let log = fs::File::create(folder.path().join("log")).unwrap();
     let config = folder.path().join("slotway.toml");
     command
-        .args(["run", "--admin", "off", "--seed", &format!("127.0.0.1:{seed}")])
+        .env("SLOTWAY_ADMIN_BIND", "off")
+        .args(["run", "--seed", &format!("127.0.0.1:{seed}")])
         .args(["--listen", &address.to_string(), "--workers", &workers.to_string()])
         .arg("--config")
         .arg(config)

@@ -26,6 +26,8 @@ pub(crate) enum Act {
     Pause,
     /// Says one byte of a line after the other, for ever.
     Trickle,
+    /// Says these bytes again and again, as fast as they are taken, and counts how many.
+    Flood(Vec<u8>, Arc<AtomicUsize>),
     /// Closes the connection.
     Close,
 }
@@ -141,6 +143,11 @@ fn serve(node: usize, connection: usize, stream: &TcpStream, shared: &Shared) {
                 Act::Trickle => {
                     while stream.write_all(b"+").is_ok() {
                         std::thread::sleep(TRICKLE);
+                    }
+                }
+                Act::Flood(bytes, said) => {
+                    while stream.write_all(&bytes).is_ok() {
+                        said.fetch_add(bytes.len(), Ordering::SeqCst);
                     }
                 }
                 Act::Say(_) | Act::Close => {

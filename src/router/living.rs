@@ -1,0 +1,111 @@
+//! Questions about the whole cluster while a part of it cannot answer.
+//!
+//! Owns the asking of those masters that live, each over a connection of its own and without
+//! waiting for anybody to take over: what is asked here is how things stand, and that is needed
+//! most when they stand badly. Must not know what is asked, nor what becomes of the answers. A part
+//! that does not come is an error among the parts.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::Router;
+use crate::backend::{BackendError, Connection, Identity, NodeAddress};
+use crate::metrics::{Outcome, WorkerStats};
+use crate::reply::merge::Merge;
+use crate::reply::ticket::About;
+use crate::reply::{Answered, Gather, Outlet, Ticket, texts};
+
+/// A master has as many times the patience for a connection to answer.
+const PATIENCES: u32 = 2;
+/// How often it is looked whether a master has been missed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl Router {
+    /// Whether every slot has a master, and each has answered when it was last asked.
+    pub fn is_whole(&self) -> bool {
+        let map = self.map();
+        let state = self.topology.state();
+        let is_down = |node: &NodeAddress| state.nodes_up.get(&node.name) == Some(&false);
+        map.is_complete() && !map.shards().iter().any(|shard| is_down(&shard.master))
+    }
+
+    /// Returns when the cluster is not whole any more.
+    pub(super) async fn until_broken(&self) {
+        while self.is_whole() {
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Asks all masters of the map that can be reached; the merged reply answers request `seq`.
+    /// There must be one.
+    pub fn ask_living(
+        &self,
+        outlet: &Rc<Outlet>,
+        (seq, about): (u64, About),
+        merge: Merge,
+        request: &[u8],
+    ) {
+        let map = self.map();
+        let request: Rc<[u8]> = request.into();
+        let gather = Rc::new(Gather::new(map.shards().len(), merge));
+        for (index, shard) in map.shards().iter().enumerate() {
+            let outlet = Rc::clone(outlet);
+            let question = Question {
+                ticket: Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32),
+                node: shard.master.clone(),
+                turn: self.beside.at(shard.master.address),
+                identity: self.pipelines().identity().clone(),
+                request: Rc::clone(&request),
+                patience: self.shared().connect_patience,
+            };
+            let shared = Rc::clone(self.shared());
+            tokio::task::spawn_local(async move { question.ask(&shared.stats).await });
+        }
+    }
+}
+
+/// A request on its way to one master.
+#[derive(Debug)]
+struct Question {
+    ticket: Ticket,
+    node: NodeAddress,
+    turn: Rc<Semaphore>,
+    identity: Identity,
+    request: Rc<[u8]>,
+    patience: Duration,
+}
+
+impl Question {
+    async fn ask(mut self, stats: &WorkerStats) {
+        let command = self.ticket.command;
+        let answer = timeout(self.patience * PATIENCES, self.answer()).await;
+        let answered = match answer.unwrap_or(Err(BackendError::Silent)) {
+            Ok(frame) => self.ticket.answer(&frame),
+            Err(error) => self.ticket.fail(&texts::not_asked(&error.to_string())),
+        };
+        match answered {
+            Answered::Merged { is_error: true } => stats.command(command, Outcome::Error),
+            Answered::Merged { .. } | Answered::Whole => stats.command(command, Outcome::Ok),
+            Answered::NotYet => {}
+        }
+    }
+
+    async fn answer(&self) -> Result<Vec<u8>, BackendError> {
+        let _turn = self.turn.acquire().await;
+        if self.ticket.outlet().is_closed() {
+            // Nobody waits for it any more.
+            return Err(BackendError::Closed);
+        }
+        let mut connection =
+            Connection::open(self.node.address, &self.identity, self.patience).await?;
+        if !self.node.id.is_empty() {
+            connection.expect_node(&self.node.id).await?;
+        }
+        let answer = connection.ask_frame(&self.request).await?;
+        connection.close_at_once();
+        Ok(answer)
+    }
+}

@@ -1,0 +1,97 @@
+//! INFO and CONFIG GET: what all masters say, made one.
+//!
+//! Owns who is asked: all masters or, while a part of the cluster cannot answer, those that live.
+//! Must not know how their answers are made one.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::info::{self, Asked};
+use super::step::Step;
+use super::{Session, config_get};
+use crate::command::{Command, CommandId};
+use crate::metrics::Outcome;
+use crate::reply::merge::{Make, Merge};
+use crate::reply::texts;
+use crate::reply::ticket::About;
+use crate::resp::Args;
+use crate::router::Router;
+use crate::router::fanout::proof::Kind;
+use crate::slot::SLOTS;
+use crate::topology::ClusterMap;
+
+impl Session {
+    /// INFO: the nodes' texts made into one, as a single Redis would tell it.
+    pub(super) fn info(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        args: Args<'_>,
+        frame: &[u8],
+    ) -> Step {
+        let (mut own, asked) = (self.around.own_figures(), Asked::of(args));
+        let (protocol, map) = (self.state.protocol, self.router().map());
+        let base = info::base(args, &self.router().topology().server_version());
+        own.slots_unserved = SLOTS - map.assigned();
+        if info::wants_gateway_only(args) || map.shards().is_empty() {
+            let parts = if asked == Asked::Gateway { Vec::new() } else { vec![base] };
+            self.router().stats().command(id, Outcome::Ok);
+            self.deliver_own(&info::merge(&parts, &own, protocol, asked));
+            return Step::Done;
+        }
+        let merge = move |parts: &[&[u8]]| {
+            let is_there = |part: &&&[u8]| !part.starts_with(b"-");
+            let mut there: Vec<&[u8]> = parts.iter().filter(is_there).copied().collect();
+            if there.len() < parts.len() {
+                own.masters_missing = parts.len() - there.len();
+                own.slots_unserved += slots_of_missing(&map, parts);
+            }
+            if there.is_empty() {
+                there.push(&base);
+            }
+            info::merge(&there, &own, protocol, asked)
+        };
+        self.ask_whole(id, command, frame, (Kind::Count, Box::new(merge)))
+    }
+
+    /// CONFIG GET: what a single Redis would tell, passwords left out.
+    pub(super) fn config_get(&mut self, id: CommandId, command: &Command, frame: &[u8]) -> Step {
+        let (own, settings) = (self.around.own_figures(), self.around.settings);
+        let merge = move |parts: &[&[u8]]| {
+            config_get::merge(parts, &own, &settings)
+                .or_else(|| parts.iter().find(|part| part.starts_with(b"-")).map(|e| e.to_vec()))
+                .unwrap_or_else(|| texts::frame(texts::CONFIG_REPLY))
+        };
+        self.ask_whole(id, command, frame, (Kind::PerNode, Box::new(merge)))
+    }
+
+    /// Asks all masters or, while some cannot answer, those that live.
+    fn ask_whole(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        frame: &[u8],
+        (kind, make): (Kind, Make),
+    ) -> Step {
+        let router = Rc::clone(&self.around.router);
+        if router.is_whole() {
+            return self.ask_all(id, command, frame, (kind, false, Merge::WithErrors(make)));
+        }
+        let home = Router::home_of(self.state.info.id);
+        let about = About { repeatable: true, ..self.about(id, command, home) };
+        let seq = self.ticket();
+        if router.map().shards().is_empty() {
+            router.fail(&self.outlet, seq, id, router.why_not_complete());
+        } else {
+            router.ask_living(&self.outlet, (seq, about), Merge::WithErrors(make), frame);
+        }
+        Step::Done
+    }
+}
+
+/// How many slots the masters have whose parts are errors.
+fn slots_of_missing(map: &Arc<ClusterMap>, parts: &[&[u8]]) -> usize {
+    let missing = parts.iter().enumerate().filter(|(_, part)| part.starts_with(b"-"));
+    let ranges = missing.flat_map(|(shard, _)| map.ranges_of(shard));
+    ranges.map(|(first, last)| usize::from(last - first) + 1).sum()
+}
