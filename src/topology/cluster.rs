@@ -37,7 +37,7 @@ pub async fn ask(
     let slots = connection.call(&[b"CLUSTER", b"SLOTS"]).await?;
     let info = connection.call(&[b"CLUSTER", b"INFO"]).await?;
     let info = slots_reply::parse_info(info.as_str().unwrap_or(""));
-    let ranges = slots_reply::parse(&slots, host, my_id.as_str().unwrap_or(""))
+    let mut ranges = slots_reply::parse(&slots, host, my_id.as_str().unwrap_or(""))
         .map_err(BackendError::Refused)?;
     // An old server or a careful ACL may not tell: then slots that move to an empty node are found
     // by the redirects alone.
@@ -45,6 +45,7 @@ pub async fn ask(
         Value::Bulk(text) => String::from_utf8_lossy(&text).into_owned(),
         _ => String::new(),
     };
+    slots_reply::add_new_replicas(&mut ranges, &nodes, host);
     let epoch = slots_reply::highest_config_epoch(&nodes).unwrap_or(info.epoch);
     let spares = slots_reply::parse_masters_without_slots(&nodes, host);
     let all = ranges.iter().flat_map(|range| &range.nodes).chain(&spares);

@@ -30,6 +30,8 @@ pub struct Ownership {
     pub migrating: Vec<(u16, String)>,
     /// Slots that are about to come to it, and the id of the node that they come from.
     pub importing: Vec<(u16, String)>,
+    /// The ids of its replicas that are not gone.
+    pub replicas: Vec<String>,
 }
 
 impl Ownership {
@@ -47,6 +49,7 @@ impl Ownership {
             is_master: flags.split(',').any(|flag| flag == "master"),
             epoch: epoch.parse().ok()?,
             highest_epoch: slots_reply::highest_config_epoch(text).unwrap_or(0),
+            replicas: slots_reply::replicas_of(text, id),
             ..Ownership::default()
         };
         // The state of the link comes first.
@@ -176,7 +179,10 @@ mod tests {
     fn an_own_line_is_read() {
         let text = "\
             bb 10.0.0.2:1@2,host master - 0 1 9 connected 1-2\n\
-            aa 10.0.0.1:1@2,host myself,master - 0 0 7 connected 0 3-5 16383 [6->-bb] [7-<-cc]\n";
+            aa 10.0.0.1:1@2,host myself,master - 0 0 7 connected 0 3-5 16383 [6->-bb] [7-<-cc]\n\
+            dd 10.0.0.4:1@2 slave aa 0 0 7 connected\n\
+            ee 10.0.0.5:1@2 slave,fail aa 0 0 7 disconnected\n\
+            ff 10.0.0.6:1@2 slave bb 0 0 7 connected\n";
         let want = Ownership {
             id: "aa".into(),
             is_master: true,
@@ -185,6 +191,7 @@ mod tests {
             slots: vec![(0, 0), (3, 5), (16383, 16383)],
             migrating: vec![(6, "bb".into())],
             importing: vec![(7, "cc".into())],
+            replicas: vec!["dd".into()],
         };
         assert_eq!(Ownership::read(text), Some(want));
         let replica = own("aa 10.0.0.1:1@2 myself,slave bb 0 0 7 connected\n");

@@ -105,18 +105,59 @@ pub fn parse_masters_without_slots(text: &str, dialled: &str) -> Vec<NamedNode> 
     text.lines().take(SLOTS).filter_map(|line| master_without_slots(line, dialled)).collect()
 }
 
+/// Adds the replicas that `CLUSTER SLOTS` leaves out and `CLUSTER NODES` has: those that have received
+/// nothing of their master yet. What is for every node is for them too.
+pub fn add_new_replicas(ranges: &mut [SlotRange], text: &str, dialled: &str) {
+    for line in text.lines().take(SLOTS) {
+        let words: Vec<&str> = line.split_whitespace().take(4).collect();
+        let [_, _, flags, of] = words[..] else { continue };
+        if !flags.split(',').any(|flag| flag == "slave") {
+            continue;
+        }
+        let of_it =
+            |range: &&mut SlotRange| range.nodes.first().is_some_and(|master| master.id == of);
+        for range in ranges.iter_mut().filter(of_it) {
+            let by_name = range.nodes[0].host.parse::<IpAddr>().is_err();
+            let Some(replica) = node_of_line(line, dialled, by_name) else { continue };
+            if range.nodes.iter().all(|node| node.id != replica.id) {
+                range.nodes.push(replica);
+            }
+        }
+    }
+}
+
+/// Reads the reply of `CLUSTER NODES` for the ids of a master's replicas that are not gone.
+pub fn replicas_of(text: &str, master: &str) -> Vec<String> {
+    let replica = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().take(4).collect();
+        let [id, _, flags, of] = words[..] else { return None };
+        let is_replica = of == master && flags.split(',').any(|flag| flag == "slave");
+        (is_replica && node_of_line(line, "", false).is_some()).then(|| id.to_owned())
+    };
+    text.lines().take(SLOTS).filter_map(replica).collect()
+}
+
 fn master_without_slots(line: &str, dialled: &str) -> Option<NamedNode> {
     let words: Vec<&str> = line.split_whitespace().take(9).collect();
-    let [id, address, flags, _, _, _, _, _] = words[..] else { return None };
+    let [_, _, flags, _, _, _, _, _] = words[..] else { return None };
+    let is_master = flags.split(',').any(|flag| flag == "master");
+    is_master.then(|| node_of_line(line, dialled, true))?
+}
+
+/// The node of a line, unless it is gone or nobody knows where it is. `by_name` says whether its name
+/// is preferred to its address.
+fn node_of_line(line: &str, dialled: &str, by_name: bool) -> Option<NamedNode> {
+    let mut words = line.split_whitespace();
+    let (id, address, flags) = (words.next()?, words.next()?, words.next()?);
     let flags: Vec<&str> = flags.split(',').collect();
     let gone = ["fail", "fail?", "noaddr", "handshake"];
-    if !flags.contains(&"master") || flags.iter().any(|flag| gone.contains(flag)) {
+    if flags.iter().any(|flag| gone.contains(flag)) {
         return None;
     }
     let (address, hostname) = address.split_once(',').unwrap_or((address, ""));
     let (ip, port) = address.split('@').next()?.rsplit_once(':')?;
     // Behind the name may stand more, such as `shard-id=`.
-    let hostname = hostname.split(',').next().unwrap_or("");
+    let hostname = hostname.split(',').next().filter(|_| by_name).unwrap_or("");
     let known = [hostname, ip, dialled].into_iter().find(|host| !host.is_empty())?;
     let node = NamedNode {
         id: id.to_owned(),
@@ -267,6 +308,22 @@ mod tests {
         let found = parse_masters_without_slots(text, "seed");
         let shown: Vec<_> = found.iter().map(|n| (&*n.id, &*n.host, n.port, n.is_asked)).collect();
         assert_eq!(shown, [("bb", "redis-2", 6379, false), ("cc", "::1", 6379, true)]);
+    }
+
+    #[test]
+    fn replicas_that_have_received_nothing_are_added() {
+        let entry = reply(0, 5, vec![node(bulk("10.0.0.1"), 1, "aa", &[])]);
+        let mut ranges = parse(&entry, "seed", "aa").expect("sense");
+        let text = "\
+            aa 10.0.0.1:1@2,one myself,master - 0 1 1 connected 0-5\n\
+            bb 10.0.0.2:1@2,two slave aa 0 1 1 connected\n\
+            cc 10.0.0.3:1@2 slave,fail aa 0 1 1 disconnected\n\
+            dd 10.0.0.4:1@2 slave xx 0 1 1 connected\n";
+        for _ in 0..2 {
+            add_new_replicas(&mut ranges, text, "seed");
+            let shown: Vec<_> = ranges[0].nodes.iter().map(|n| (&*n.id, &*n.host)).collect();
+            assert_eq!(shown, [("aa", "10.0.0.1"), ("bb", "10.0.0.2")]);
+        }
     }
 
     #[test]

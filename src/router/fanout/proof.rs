@@ -10,6 +10,8 @@
 //! left before its old node was asked was at the new one by then. What counts keys counts those of
 //! such slots twice, at all nodes: when no count has changed, nothing has moved in between.
 
+use std::collections::HashSet;
+
 use crate::backend::NodeAddress;
 use crate::command::{Categories, Command, ResponsePolicy};
 use crate::reply::texts;
@@ -137,6 +139,8 @@ pub struct Proof {
     open: Vec<(u16, String)>,
     /// What all said when the keys of the slots in `open` were counted before.
     counted: Option<Vec<Heard>>,
+    /// The ids of the replicas that have been asked, whether or not they have answered.
+    replicas: HashSet<String>,
     quick: u32,
 }
 
@@ -152,6 +156,7 @@ impl Proof {
             first: None,
             open: Vec::new(),
             counted: None,
+            replicas: HashSet::new(),
             quick: 0,
         }
     }
@@ -195,6 +200,8 @@ impl Proof {
 
     /// Takes what came of the questions.
     pub fn take(&mut self, heard: Vec<Heard>) -> Next {
+        let replicas = heard.iter().filter(|heard| heard.role == Role::Replica);
+        self.replicas.extend(replicas.map(|heard| heard.node.id.to_string()));
         let heard: Vec<Heard> = heard.into_iter().filter(Heard::counts).collect();
         if let Some(next) = self.objection(&heard) {
             return next;
@@ -278,6 +285,9 @@ impl Proof {
     fn take_round(&mut self, heard: Vec<Heard>) -> Next {
         let owned = heard.iter().filter_map(|heard| heard.ownership());
         let Some(Partition { open, .. }) = Partition::of(owned) else { return self.unsettled() };
+        if self.with_replicas && !self.knows_replicas(&heard) {
+            return self.unsettled();
+        }
         if open.is_empty() {
             return self.finish(heard);
         }
@@ -298,6 +308,12 @@ impl Proof {
                 Next::Again
             }
         }
+    }
+
+    /// Whether no master has a replica that the map did not tell of.
+    fn knows_replicas(&self, heard: &[Heard]) -> bool {
+        let mut all = heard.iter().filter_map(Heard::ownership).flat_map(|own| &own.replicas);
+        all.all(|id| self.replicas.contains(id))
     }
 
     /// Whether no key of a moving slot has moved since the last round. The replies of that round then

@@ -243,6 +243,30 @@ fn replicas_are_asked_where_they_are_reached() {
 }
 
 #[test]
+fn a_replica_that_the_map_does_not_know_is_waited_for() {
+    let mut proof = Proof::new(Kind::PerNode, true, true);
+    let mut heard = vec![says("a", "0-99", "+1"), says("b", "100-16383", "+2")];
+    for name in ["r", "n"] {
+        if let Answer::Whole { before, after, .. } = &mut heard[0].answer {
+            before.replicas.push(name.into());
+            after.replicas.push(name.into());
+        }
+    }
+    heard.push(no_answer("r", Role::Replica, false));
+    assert_eq!(proof.take(heard.clone()), moving());
+    // One more look at the map, and it is there. Nobody is asked twice.
+    assert_eq!(asked(&proof), "a? b? s r");
+    for heard in &mut heard {
+        if let Answer::Whole { reply, .. } = &mut heard.answer {
+            *reply = None;
+        }
+    }
+    let new = Answer::OfReplica(b"+3".to_vec());
+    heard.push(Heard { node: node("n"), role: Role::Replica, answer: new });
+    assert_eq!(proof.take(heard), done(&["+1", "+2", "+3"], false));
+}
+
+#[test]
 fn a_spare_that_does_not_answer_is_not_missed() {
     let mut proof = Proof::new(Kind::Erase, false, false);
     assert_eq!(proof.take(vec![says("a", "0-9", "+OK")]), moving());
