@@ -143,6 +143,11 @@ pub fn not_asked(why: &str) -> String {
     format!("{OWN}a node has not answered: {why}")
 }
 
+/// A request that a node would end the connection for, which clients share.
+pub fn too_large_for_nodes(setting: &str, bytes: usize) -> String {
+    format!("{OWN}a request is larger than the nodes take ({setting} {bytes})")
+}
+
 /// A node does not say which slots it owns, so that no command over all keys can be answered; `why`
 /// is what it says.
 pub fn owner_unknown(why: &str) -> String {

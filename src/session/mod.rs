@@ -114,6 +114,8 @@ pub struct Session {
     errand: Option<Errand>,
     /// Bytes of the gateway's own answers in this turn.
     own_bytes: usize,
+    /// Why the nodes would not take the next request, which is large.
+    too_large: Option<String>,
     /// Bytes that may wait for the client before it is seen to whether it reads.
     output_mark: usize,
     not_reading: Option<NotReading>,
@@ -149,6 +151,7 @@ impl Session {
             weight: 0,
             errand: None,
             own_bytes: 0,
+            too_large: None,
             output_mark: OUTPUT_HIGH_WATER,
             not_reading: None,
             finished: None,
@@ -350,6 +353,7 @@ impl Session {
                     let mut own = false;
                     if len >= OWNED_BYTES_MIN {
                         large = len;
+                        self.too_large = self.is_too_large(scanner.args(&rest[..len]), len);
                         own = kept && at == 0 && bytes.len() - len <= SLACK_BYTES;
                     }
                     let args = scanner.args(&rest[..len]);

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::Session;
-use crate::reply::Cut;
+use crate::reply::{Cut, texts};
+use crate::resp::Args;
 
 /// Bytes waiting for a client beyond which no more of its requests are taken.
 pub(super) const OUTPUT_HIGH_WATER: usize = 1 << 20;
@@ -53,6 +54,19 @@ impl Slice {
 }
 
 impl Session {
+    /// Why a large request is more than every node takes: one of them would end the connection, and
+    /// with it the requests of others.
+    #[cold]
+    pub(super) fn is_too_large(&self, args: Args<'_>, len: usize) -> Option<String> {
+        let (bulk_max, query_max) = self.around.router.topology().node_limits();
+        let longest = args.iter().map(<[u8]>::len).max().unwrap_or(0);
+        if longest > bulk_max {
+            return Some(texts::too_large_for_nodes("proto-max-bulk-len", bulk_max));
+        }
+        (len > query_max)
+            .then(|| texts::too_large_for_nodes("client-query-buffer-limit", query_max))
+    }
+
     /// Whether no further request may be taken now. What ends the waiting wakes the session.
     #[inline]
     pub(super) fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {

@@ -53,6 +53,11 @@ impl Session {
                 return Step::Done;
             }
         };
+        if self.too_large.is_some() {
+            let text = self.too_large.take().unwrap_or_default();
+            self.refuse(id, &text);
+            return Step::Done;
+        }
         self.state.info.touch(self.router().shared().clock.now_us() / 1_000_000, id);
         if !self.state.authenticated && !command.flags.contains(Flags::NO_AUTH) {
             self.refuse(id, texts::NO_AUTH);

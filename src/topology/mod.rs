@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod map;
 pub mod names;
+pub mod node_limits;
 pub mod ownership;
 pub mod refresh;
 pub mod report;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use node_limits::SharedLimits;
 use tokio::sync::{Notify, watch};
 
 use crate::backend::{NodeAddress, TurnedAway};
@@ -66,6 +68,7 @@ pub struct Topology {
     triggers: AtomicU64,
     names: Mutex<Names>,
     state: Mutex<State>,
+    limits: SharedLimits,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +141,7 @@ impl Default for Topology {
             triggers: AtomicU64::new(0),
             names: Mutex::default(),
             state: Mutex::default(),
+            limits: SharedLimits::default(),
         }
     }
 }
@@ -172,6 +176,11 @@ impl Topology {
     /// Why no node lets the gateway in, when it is that.
     pub fn turned_away(&self) -> Option<TurnedAway> {
         self.state().turned_away
+    }
+
+    /// Bytes of an argument, and of a request, that every node takes.
+    pub fn node_limits(&self) -> (usize, usize) {
+        self.limits.get()
     }
 
     /// Asks for a fresh map. Many wishes become one refresh.

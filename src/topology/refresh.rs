@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::cluster::{self, View};
 use super::names::{self, Resolver};
+use super::node_limits::NodeLimits;
 use super::troubles::{Failures, Told, no_seed};
 use super::{Topology, Trigger};
 use crate::backend::{BackendError, Connection, Identity};
@@ -60,6 +61,8 @@ pub struct Refresher {
     /// The pause after a look without a node to believe.
     pause_unreached: Duration,
     told: Told,
+    /// The limit on output that the log has told of.
+    output_limit: usize,
 }
 
 /// Since when a node has not answered, and when it was asked last.
@@ -102,6 +105,7 @@ impl Refresher {
             resolver: Resolver::default(),
             pause_unreached: PAUSE_UNREACHED,
             told: Told::default(),
+            output_limit: usize::MAX,
         }
     }
 
@@ -175,6 +179,9 @@ impl Refresher {
             tracing::info!(map = ?self.topology.map.load(), ?trigger, "the cluster's map has changed");
         }
         self.read_commands().await;
+        if trigger == Trigger::Timer {
+            self.read_limits().await;
+        }
         true
     }
 
@@ -349,6 +356,30 @@ impl Refresher {
         if !node.id.is_empty() {
             self.topology.state().note_up(&node.name, up);
         }
+    }
+
+    /// Reads by which limits of their own the nodes would close connections.
+    async fn read_limits(&mut self) {
+        let mut limits = NodeLimits::default();
+        let addresses: Vec<SocketAddr> = self.connections.keys().copied().collect();
+        for address in addresses {
+            // One that has not answered in time owes answers.
+            let Some(mut connection) = self.connections.remove(&address) else { continue };
+            if let Some(told) = NodeLimits::ask(&mut connection, self.patience).await {
+                self.connections.insert(address, connection);
+                limits = limits.and(told);
+            }
+        }
+        let output = limits.output_bytes_max;
+        if output != usize::MAX && self.output_limit != output {
+            tracing::warn!(
+                output,
+                "the nodes limit the output of ordinary clients (client-output-buffer-limit normal): \
+                 an answer beyond that ends a connection that clients share"
+            );
+        }
+        self.output_limit = output;
+        self.topology.limits.set(limits);
     }
 
     /// Lays the live `COMMAND` over the table, and reads the nodes' version, once.

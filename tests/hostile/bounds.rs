@@ -116,6 +116,33 @@ fn a_node_that_does_not_read_pauses_its_clients_only() {
     gate.open();
 }
 
+/// A node closes the connection over which such a request comes, and clients share it.
+#[test]
+fn what_a_node_would_close_the_connection_for_is_not_sent() {
+    for (setting, limit) in
+        [("proto-max-bulk-len", 1_000_000), ("client-query-buffer-limit", 999_999)]
+    {
+        let cluster = Cluster::of(2);
+        let answer = format!("*2\r\n{}{}", bulk(setting), bulk(&limit.to_string()));
+        let question = format!("CONFIG GET {setting}");
+        cluster.answers(move |call| (call.text == question).then(|| Act::say(&answer)));
+        let gateway = Gateway::start(&cluster, "");
+        let (mut client, here) = (gateway.client(), key(0, 2, 0));
+        let (large, small) = ("v".repeat(1_000_001), "v".repeat(900_000));
+        wait_for("the node's limit", || {
+            let reply = client.ask(&format!("SET {here} {large}"));
+            assert!(reply == "+OK\r\n" || reply.contains(setting), "{reply}");
+            reply.starts_with("-ERR gateway: a request is larger than the nodes take")
+        });
+        cluster.forget_calls();
+        client.send(&[&format!("SET {here} {large}"), &format!("SET {here} {small}")]);
+        let replies = client.replies(2);
+        assert!(replies[0].contains(setting), "{replies:?}");
+        assert_eq!(replies[1], "+OK\r\n");
+        assert_eq!(cluster.seen(0), [format!("SET {here} {small}")]);
+    }
+}
+
 #[test]
 fn a_client_that_talks_and_never_listens_to_the_gateway_itself_is_cut() {
     let (_cluster, gateway, client) = pair(LIMIT);

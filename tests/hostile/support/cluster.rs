@@ -195,7 +195,11 @@ impl Shared {
             return acts.unwrap_or_else(|| Act::say(unknown(&call.text)));
         }
         let word = call.text.split(' ').next().unwrap_or_default();
-        if matches!(word, "CLUSTER" | "COMMAND" | "AUTH" | "HELLO" | "INFO") {
+        let is_of_limits = call.text.starts_with("CONFIG GET proto-")
+            || call.text.starts_with("CONFIG GET client-");
+        let is_the_gateways =
+            matches!(word, "CLUSTER" | "COMMAND" | "AUTH" | "HELLO" | "INFO") || is_of_limits;
+        if is_the_gateways {
             let acts = (state.answers)(&call);
             return acts.unwrap_or_else(|| Act::say(state.answer(&call)));
         }
