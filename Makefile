@@ -6,7 +6,8 @@
 help:
 	@echo "make up      a Redis Cluster on this machine with the gateway in front of it"
 	@echo "make test    all tests, against real Redis servers"
-	@echo "make soak    faults by chance under load, for MINUTES=10; SEED=n repeats a choice"
+	@echo "make soak    faults by chance under load, for MINUTES=10; SEED=n repeats a choice;"
+	@echo "             CROWD=leavers, slow_readers, half_requests, wide_requests or all beside it"
 	@echo "make check   format and lints"
 	@echo "make bench   what each step of a request costs by itself"
 	@echo "make bench-peers   the same work through this gateway and other proxies; 20 minutes, or"
@@ -27,9 +28,10 @@ test:
 
 MINUTES ?= 10
 SEED ?= $(shell date +%s)
+CROWD ?= none
 soak:
 	@.ci/prepare server
-	SLOTWAY_SOAK_MINUTES=$(MINUTES) SLOTWAY_SOAK_SEED=$(SEED) \
+	SLOTWAY_SOAK_MINUTES=$(MINUTES) SLOTWAY_SOAK_SEED=$(SEED) SLOTWAY_SOAK_CROWD=$(CROWD) \
 		cargo test --release --test faults faults_by_chance -- --nocapture
 
 check:

@@ -346,6 +346,7 @@ impl Workbench {
                 buffered += outlet.buffered();
                 unanswered += outlet.unanswered();
                 info.note_memory(&outlet);
+                outlet.look_for_reset();
             }
             self.stats.client_buffered_bytes.set(buffered as u64);
             self.stats.inflight.set(unanswered as u64);

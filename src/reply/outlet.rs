@@ -74,6 +74,8 @@ pub struct Outlet {
     wake_at: Cell<Option<usize>>,
     session: RefCell<Option<Waker>>,
     bytes_written: Cell<u64>,
+    /// Bytes written when it was last looked whether the client has gone.
+    looked_at: Cell<u64>,
     /// Replies finished since the average was last taken, and the bytes written then.
     replies: Cell<(u64, u64)>,
 }
@@ -103,6 +105,7 @@ impl Outlet {
             wake_at: Cell::new(None),
             session: RefCell::new(None),
             bytes_written: Cell::new(0),
+            looked_at: Cell::new(0),
             replies: Cell::new((0, 0)),
         })
     }

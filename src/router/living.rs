@@ -39,8 +39,8 @@ impl Router {
         }
     }
 
-    /// Asks all masters of the map that can be reached; the merged reply answers request `seq`.
-    /// There must be one.
+    /// Asks all masters of the map that can be reached; the merged reply answers request `seq`. Behind
+    /// their parts stands one that says that nothing is proved. There must be a master.
     pub fn ask_living(
         &self,
         outlet: &Rc<Outlet>,
@@ -50,7 +50,10 @@ impl Router {
     ) {
         let map = self.map();
         let request: Rc<[u8]> = request.into();
-        let gather = Rc::new(Gather::new(map.shards().len(), merge));
+        let count = map.shards().len();
+        let gather = Rc::new(Gather::new(count + 1, merge));
+        // Nothing proves that these were all masters.
+        gather.finish(count as u32, &texts::frame(texts::SLOTS_MOVING));
         for (index, shard) in map.shards().iter().enumerate() {
             let outlet = Rc::clone(outlet);
             let question = Question {

@@ -55,6 +55,9 @@ pub struct Own {
     pub slots_unserved: usize,
     /// Masters that have not answered.
     pub masters_missing: usize,
+    /// All have answered, but slots moved between them meanwhile: the numbers of keys may be wrong,
+    /// and are left out.
+    pub keys_unknown: bool,
 }
 
 /// Whose sections a client asked for.
@@ -135,7 +138,15 @@ pub fn merge(parts: &[impl AsRef<[u8]>], own: &Own, protocol: Protocol, asked: A
     let texts: Vec<_> = parts.iter().map(|part| body(part.as_ref())).collect();
     let mut text = String::new();
     if asked != Asked::Gateway {
-        let sections = collect(&texts);
+        let mut sections = collect(&texts);
+        if own.keys_unknown {
+            let is_database = |name: &str| {
+                name.strip_prefix("db").is_some_and(|number| number.parse::<u32>().is_ok())
+            };
+            for section in &mut sections {
+                section.fields.retain(|field| !is_database(field.name));
+            }
+        }
         let merged = Merged::of(&sections, own);
         for section in &sections {
             write_section(section, &merged, &mut text);
@@ -414,7 +425,7 @@ fn write_section(section: &Section<'_>, merged: &Merged<'_>, text: &mut String) 
 
 fn write_gateway(own: &Own, text: &mut String) {
     write_title("Gateway", text);
-    let rows: [(&str, &dyn std::fmt::Display); 11] = [
+    let rows: [(&str, &dyn std::fmt::Display); 12] = [
         ("gateway_version", &own.version),
         ("gateway_workers", &own.workers),
         ("gateway_uptime_in_seconds", &own.uptime_s),
@@ -424,6 +435,7 @@ fn write_gateway(own: &Own, text: &mut String) {
         ("gateway_cluster_shards", &own.shards),
         ("gateway_cluster_nodes", &own.nodes),
         ("gateway_cluster_slots_assigned", &own.slots_assigned),
+        ("gateway_cluster_keys_unknown", &u8::from(own.keys_unknown)),
         ("gateway_cluster_slots_unserved", &own.slots_unserved),
         ("gateway_cluster_masters_missing", &own.masters_missing),
     ];

@@ -219,6 +219,9 @@ impl Session {
             }
             if self.must_wait(cx) {
                 self.around.router.stats().pauses.add(1);
+                if self.input.poll_broken(cx).is_ready() {
+                    return Poll::Ready(Some(End::Client));
+                }
                 return Poll::Pending;
             }
             let taken = self.turn(cx);

@@ -112,9 +112,6 @@ impl Session {
         }
         pipeline.wake_when_room(&self.outlet, cx.waker());
         self.full = Some(pipeline);
-        if self.input.poll_broken(cx).is_ready() {
-            self.outlet.cut(Cut::Gone);
-        }
         true
     }
 

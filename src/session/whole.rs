@@ -39,13 +39,20 @@ impl Session {
             self.deliver_own(&info::merge(&parts, &own, protocol, asked));
             return Step::Done;
         }
+        let unproved = texts::frame(texts::SLOTS_MOVING);
         let merge = move |parts: &[&[u8]]| {
+            // It stands behind the masters' own parts.
+            let (parts, is_proved) = match parts.split_last() {
+                Some((last, parts)) if **last == *unproved => (parts, false),
+                _ => (parts, true),
+            };
             let is_there = |part: &&&[u8]| !part.starts_with(b"-");
             let mut there: Vec<&[u8]> = parts.iter().filter(is_there).copied().collect();
             if there.len() < parts.len() {
                 own.masters_missing = parts.len() - there.len();
                 own.slots_unserved += slots_of_missing(&map, parts);
             }
+            own.keys_unknown = !is_proved && own.masters_missing == 0 && own.slots_unserved == 0;
             if there.is_empty() {
                 there.push(&base);
             }

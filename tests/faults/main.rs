@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 mod addresses;
+mod crowd;
 mod cut;
 mod deaths;
 mod everywhere;

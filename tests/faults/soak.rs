@@ -1,12 +1,14 @@
 //! One fault after the other, by chance, under every kind of load: nothing lost, nothing twice, and
 //! a gateway that is as it was.
 //!
-//! `make soak MINUTES=10` runs it for long. `SLOTWAY_SOAK_SEED` repeats the choices of a run; the
+//! `make soak MINUTES=10` runs it for long; `CROWD=leavers` or another one beside clients that behave
+//! badly (see [`crate::crowd`]). `SLOTWAY_SOAK_SEED` repeats the choices of a run; the
 //! times at which they hit are the machine's.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::crowd::Crowd;
 use crate::firewall::Drops;
 use crate::load::{Allowed, Load, Mix};
 use crate::nodes::until;
@@ -15,6 +17,9 @@ use crate::site::Site;
 const MIB: f64 = 1024.0 * 1024.0;
 /// Memory may differ by so much from what it was after the first fault.
 const GROWTH_MAX: f64 = 48.0 * MIB;
+
+/// What the gateway's buffers may use.
+const MEMORY_MAX: &str = "256mb";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -108,7 +113,9 @@ fn faults_by_chance_lose_nothing_and_leave_the_gateway_as_it_was() {
     eprintln!("soak: {minutes} minutes, SLOTWAY_SOAK_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let may_drop = Drops::are_allowed();
-    let mut site = Site::start();
+    let crowd: String = setting("SLOTWAY_SOAK_CROWD").unwrap_or_default();
+    let mut site = Site::start_with(&[], &[("SLOTWAY_LIMITS_MEMORY_MAX", MEMORY_MAX)]);
+    let crowd = Crowd::called(&crowd, site.gateway.clients);
     let load = Load::start(site.gateway.clients, Mix::ALL);
     let (start, mut struck) = (Instant::now(), BTreeMap::<Fault, usize>::new());
     let memory = |site: &Site| site.gateway.metric("process_resident_memory_bytes", "");
@@ -137,6 +144,11 @@ fn faults_by_chance_lose_nothing_and_leave_the_gateway_as_it_was() {
     }
     let unplanned = struck.iter().filter(|(fault, _)| fault.is_unplanned());
     let unplanned = unplanned.map(|(_, count)| count).sum();
+    if let Some(crowd) = crowd {
+        crowd.leave();
+        let first = first.unwrap();
+        until("memory that is given back", || memory(&site) < first + GROWTH_MAX);
+    }
     let last = memory(&site);
     let report = site.finish("soak", load, Allowed::Indeterminate(unplanned));
     let first = first.unwrap();

@@ -204,9 +204,9 @@ impl Pipeline {
         self.stats.requests.add(1);
         self.stats.inflight.sub(1);
         let passed_on = std::mem::take(&mut state.passed_on);
-        let Some(ticket) = state.entries.take_first().and_then(|(_, entry)| entry.ticket) else {
-            return;
-        };
+        let Some((_, entry)) = state.entries.take_first() else { return };
+        self.window.take_weight(entry.weight);
+        let Some(ticket) = entry.ticket else { return };
         let command = ticket.command;
         let whole_again = if passed_on { ticket.broke_off() } else { Some(ticket) };
         let answered = whole_again.map(|ticket| ticket.fail(texts::SCRIPT_REPLY));

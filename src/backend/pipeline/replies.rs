@@ -76,6 +76,9 @@ impl Pipeline {
         let taken = self.take_replies(&mut state, &scratch[..kept + count]);
         let under_way = state.entries.len();
         self.window.note_read(count, before.saturating_sub(under_way));
+        if under_way == 0 {
+            self.window.forget_weights();
+        }
         let has_room = state.ring.bytes() <= self.shared.queue_bytes_max / 2;
         drop(state);
         if has_room {

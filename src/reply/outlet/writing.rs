@@ -109,6 +109,24 @@ impl Outlet {
         self.output.clear();
     }
 
+    /// Finds out whether a client has gone that waits for a node; called now and then. Nothing is
+    /// written to it meanwhile, and what it has sent may keep the system from telling of it.
+    pub fn look_for_reset(&self) {
+        let written = self.bytes_written.get();
+        let waits = self.unanswered() > 0 && self.looked_at.replace(written) == written;
+        if !waits || self.is_closed() {
+            return;
+        }
+        let socket = self.socket.borrow();
+        let error = socket.as_ref().and_then(|socket| socket.as_ref().take_error().ok()?);
+        drop(socket);
+        match error.map(|error| error.kind()) {
+            None => {}
+            Some(io::ErrorKind::BrokenPipe) => self.deaf.set(true),
+            Some(_) => self.cut(Cut::Gone),
+        }
+    }
+
     /// Holds small replies back while requests that came together with theirs have not been taken yet.
     /// A client that sends a few requests and closes at once, without reading, would otherwise get a
     /// reply before it closes; its system then takes back what has not been read here.
