@@ -39,6 +39,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use crate::backend::{Pipeline, pipeline::OWNED_BYTES_MIN};
 use crate::command::CommandTable;
 use crate::memory::PAUSED_MIN;
+use crate::metrics::{NodeStats, Wait, WorkerStats};
 use crate::reply::{Cut, Outlet, Ticket};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
@@ -110,6 +111,9 @@ pub struct Session {
     full: Option<Rc<Pipeline>>,
     /// Bytes that the reply to the request that waits for it may have, when that is known to be much.
     weight: u32,
+    /// While it waits for room at a pipeline, or for memory.
+    in_line: Option<Wait<NodeStats>>,
+    paused: Option<Wait<WorkerStats>>,
     /// A command that travels beside the pipelines; nothing else of the client is under way.
     errand: Option<Errand>,
     /// Bytes of the gateway's own answers in this turn.
@@ -147,6 +151,8 @@ impl Session {
             sent_version: Some(0),
             full: None,
             weight: 0,
+            in_line: None,
+            paused: None,
             errand: None,
             own_bytes: 0,
             output_mark: OUTPUT_HIGH_WATER,
@@ -287,8 +293,7 @@ impl Session {
             return Poll::Ready(());
         }
         let shared = Rc::clone(self.around.router.shared());
-        if self.input.held() >= PAUSED_MIN && shared.ledger.budget().is_tight_for_input() {
-            shared.ledger.pause(cx.waker());
+        if self.input.held() >= PAUSED_MIN && self.waits_for_memory(cx) {
             return Poll::Pending;
         }
         let mut scratch = shared.scratch.borrow_mut();
