@@ -51,6 +51,9 @@ const SWEEP_EVERY: usize = 10;
 /// Clients may wait so long for room for the rest of their requests, in looks at the lag, before those
 /// that have held most for longest have to go.
 const PAUSED_LOOKS_MAX: u32 = 20;
+/// A look at which nobody waits takes back so many: room that only the last cut has made is soon full
+/// again, and the others would have to wait as long for the next one.
+const PAUSED_LOOKS_BACK: u32 = 5;
 /// For how many sweeps a lag is told: longer than the usual time between scrapes.
 const LAG_SWEEPS: usize = 30;
 
@@ -329,8 +332,12 @@ impl Workbench {
                 self.busy.note();
                 self.stats.load_percent.set(load.percent(&self.stats));
                 self.router.check_silence();
-                paused = if self.router.shared().ledger.resume() { paused + 1 } else { 0 };
-                if paused >= PAUSED_LOOKS_MAX {
+                paused = if self.router.shared().ledger.resume() {
+                    PAUSED_LOOKS_MAX.min(paused + 1)
+                } else {
+                    paused.saturating_sub(PAUSED_LOOKS_BACK)
+                };
+                if paused == PAUSED_LOOKS_MAX {
                     // Whoever waits for the rest of large requests keeps others from sending theirs.
                     self.cut_largest();
                 }

@@ -7,6 +7,7 @@
 
 mod believed;
 mod bounds;
+mod budget;
 mod chaos;
 mod clients;
 mod held;
