@@ -11,6 +11,7 @@ mod budget;
 mod chaos;
 mod clients;
 mod held;
+mod leavers;
 mod life;
 mod memory;
 mod once;
