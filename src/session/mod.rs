@@ -268,8 +268,16 @@ impl Session {
         if self.recovery.is_idle() && !self.outlet.has_troubles() {
             return Poll::Ready(());
         }
-        let (router, protocol) = (&self.around.router, self.state.protocol);
-        self.recovery.poll(cx, router, &self.outlet, protocol)
+        loop {
+            let (router, protocol) = (&self.around.router, self.state.protocol);
+            let recovered = self.recovery.poll(cx, router, &self.outlet, protocol);
+            // A request in parts is answered when the errand that sends and merges them has ended,
+            // so the errand must not wait for the part in trouble.
+            let goes_on = recovered.is_pending() && self.errand.is_some();
+            if !goes_on || self.poll_errand(cx).is_pending() {
+                return recovered;
+            }
+        }
     }
 
     /// Nothing more is read: ends when everything has been answered and written.

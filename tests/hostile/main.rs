@@ -23,3 +23,4 @@ mod scripts;
 mod split;
 mod support;
 mod told;
+mod wide;
