@@ -62,7 +62,7 @@ impl Session {
         let version = Some(self.around.router.version());
         if version != self.sent_version {
             if unanswered > 0 {
-                self.outlet.wake_when_unanswered(Some(0));
+                self.wait_for_answers(cx, 0);
                 return true;
             }
             self.sent_version = version;
@@ -71,7 +71,7 @@ impl Session {
         let is_new = self.outlet.answered() < self.limits.inflight_max;
         self.outlet.hold(is_new && self.input.is_unread());
         if unanswered >= most {
-            self.outlet.wake_when_unanswered(Some(most / 2));
+            self.wait_for_answers(cx, most / 2);
             return true;
         }
         if self.outlet.buffered() > self.output_mark && self.output_is_full(cx) {
@@ -82,6 +82,16 @@ impl Session {
         }
         self.outlet.wake_when_unanswered(None);
         false
+    }
+
+    /// Waits until at most so many requests are unanswered. Who leaves meanwhile is gone at once: a node
+    /// that never answers must not keep what is left of its clients.
+    #[inline(never)]
+    fn wait_for_answers(&mut self, cx: &mut Context<'_>, at_most: usize) {
+        self.outlet.wake_when_unanswered(Some(at_most));
+        if self.input.poll_broken(cx).is_ready() {
+            self.outlet.cut(Cut::Gone);
+        }
     }
 
     /// Whether the node that the client's next request goes to has no room for it yet.

@@ -107,6 +107,7 @@ impl Outlet {
         *self.queue.borrow_mut() = ReplyQueue::default();
         self.stuck.set(false);
         self.output.clear();
+        self.input.clear();
     }
 
     /// Holds small replies back while requests that came together with theirs have not been taken yet.
