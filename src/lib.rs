@@ -207,8 +207,6 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     let allowed = Allowed::of(&config.routing.allow_commands).map_err(RunError::Allow)?;
     let config = Arc::new(config);
     let topology = Arc::new(Topology::default());
-    let clients = Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay));
-    let book = Arc::new(NodeBook::default());
     // Rows that a live server adds to the table later are counted as "other".
     let rows = topology.table().load().len();
     // One is enough until it is full.
@@ -216,9 +214,9 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     let stats = || Arc::new(WorkerStats::new(rows));
     let parts = Parts {
         config: Arc::clone(&config),
-        topology: Arc::clone(&topology),
-        clients: Arc::clone(&clients),
-        book: Arc::clone(&book),
+        clients: Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay)),
+        topology,
+        book: Arc::new(NodeBook::default()),
         stats: (0..count).map(|_| stats()).collect(),
         seating: Arc::new(Seating::new(count, in_use)),
         held: Arc::new(Held::new(config.limits.held_bytes_max)),
@@ -227,7 +225,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     };
     let workers = worker::start_all(&parts).map_err(RunError::Worker)?;
     tracing::info!(workers = count, version = version::VERSION, "slotway starts");
-    Ok(Arc::new(Gateway::new(config, topology, clients, book, workers, parts.seating)))
+    Ok(Arc::new(Gateway::new(parts, workers)))
 }
 
 /// What all buffers may use.

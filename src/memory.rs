@@ -37,6 +37,11 @@ pub enum Kind {
     Output = 2,
 }
 
+impl Kind {
+    /// All of them, in order.
+    pub const ALL: [Kind; KINDS.len()] = [Kind::Input, Kind::Requests, Kind::Output];
+}
+
 /// All [`Kind`]s as label values, in order.
 pub const KINDS: [&str; 3] = ["input", "requests", "output"];
 
@@ -158,9 +163,7 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        for (kind, untold) in
-            [Kind::Input, Kind::Requests, Kind::Output].into_iter().zip(&self.untold)
-        {
+        for (kind, untold) in Kind::ALL.into_iter().zip(&self.untold) {
             self.budget.change(kind, untold.take());
         }
     }

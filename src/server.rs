@@ -17,11 +17,12 @@ use tokio::time::sleep;
 
 use crate::backend::NodeBook;
 use crate::config::Config;
+use crate::memory::Budget;
 use crate::reply::texts;
 use crate::session::clients::{Clients, Rejected};
 use crate::session::seating::Seating;
 use crate::topology::Topology;
-use crate::worker::{Arrival, Worker};
+use crate::worker::{Arrival, Parts, Worker};
 
 /// Connections the kernel may have waiting for us.
 const BACKLOG: u32 = 4096;
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub workers: Vec<Worker>,
     /// Which of them a client belongs to.
     pub seating: Arc<Seating>,
+    /// What all buffers draw on.
+    pub budget: Arc<Budget>,
     /// When it started.
     pub started: Instant,
     /// Whether it is about to end.
@@ -75,22 +78,16 @@ pub struct Check {
 }
 
 impl Gateway {
-    /// A gateway of these parts.
-    pub fn new(
-        config: Arc<Config>,
-        topology: Arc<Topology>,
-        clients: Arc<Clients>,
-        book: Arc<NodeBook>,
-        workers: Vec<Worker>,
-        seating: Arc<Seating>,
-    ) -> Gateway {
+    /// A gateway of workers that are made from these parts.
+    pub fn new(parts: Parts, workers: Vec<Worker>) -> Gateway {
         Gateway {
-            config,
-            topology,
-            clients,
-            book,
+            config: parts.config,
+            topology: parts.topology,
+            clients: parts.clients,
+            book: parts.book,
             workers,
-            seating,
+            seating: parts.seating,
+            budget: parts.budget,
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }

@@ -3,6 +3,7 @@
 //! Owns the putting together of one worker, and its clients' tasks. Nothing on a request's path is
 //! shared with another worker. A panic in one client's task ends that client only.
 
+mod budget;
 mod core_time;
 mod scheduling;
 pub mod staffing;
@@ -47,13 +48,12 @@ const EVENT_INTERVAL: u32 = 512;
 const LAG_EVERY: Duration = Duration::from_millis(100);
 /// How often slow matters are looked at: silent nodes, buffer sizes; in looks at the lag.
 const SWEEP_EVERY: usize = 10;
-/// Between two looks at memory while more is in use than may be.
-const BUDGET_PAUSE: Duration = Duration::from_millis(1);
 /// Clients may wait so long for room for the rest of their requests, in looks at the lag, before those
 /// that have held most for longest have to go.
 const PAUSED_LOOKS_MAX: u32 = 20;
-/// A client that holds less is not cut off for memory's sake.
-const CUT_BYTES_MIN: usize = 64 * 1024;
+/// A look at which nobody waits takes back so many: room that only the last cut has made is soon full
+/// again, and the others would have to wait as long for the next one.
+const PAUSED_LOOKS_BACK: u32 = 5;
 /// For how many sweeps a lag is told: longer than the usual time between scrapes.
 const LAG_SWEEPS: usize = 30;
 
@@ -332,63 +332,20 @@ impl Workbench {
                 self.busy.note();
                 self.stats.load_percent.set(load.percent(&self.stats));
                 self.router.check_silence();
-                paused = if self.router.shared().ledger.resume() { paused + 1 } else { 0 };
-                if paused >= PAUSED_LOOKS_MAX {
+                paused = if self.router.shared().ledger.resume() {
+                    PAUSED_LOOKS_MAX.min(paused + 1)
+                } else {
+                    paused.saturating_sub(PAUSED_LOOKS_BACK)
+                };
+                if paused == PAUSED_LOOKS_MAX {
                     // Whoever waits for the rest of large requests keeps others from sending theirs.
                     self.cut_largest();
                 }
             }
             self.stats.loop_lag_us.set(lags.sweep(largest_us));
             self.stats.pulse.beat();
-            let (mut buffered, mut unanswered) = (0, 0);
-            for (outlet, info) in self.present.borrow().values() {
-                let Some(outlet) = outlet.upgrade() else { continue };
-                buffered += outlet.buffered();
-                unanswered += outlet.unanswered();
-                info.note_memory(&outlet);
-                outlet.look_for_reset();
-            }
-            self.stats.client_buffered_bytes.set(buffered as u64);
-            self.stats.inflight.set(unanswered as u64);
+            self.note_buffers();
         }
-    }
-
-    /// Cuts clients off while more memory is in use than may be; never ends. Those go first that have
-    /// held most for longest.
-    async fn keep_to_the_budget(self: Rc<Self>) {
-        let ledger = Rc::clone(&self.router.shared().ledger);
-        loop {
-            ledger.exceeded().await;
-            let mut freed = 0;
-            while freed < ledger.budget().excess() {
-                let Some(bytes) = self.cut_largest() else { break };
-                freed += bytes;
-            }
-            // Their sessions end in this turn, others may still grow.
-            tokio::time::sleep(BUDGET_PAUSE).await;
-        }
-    }
-
-    /// Cuts off the client that has held most for longest; returns how much it held.
-    fn cut_largest(&self) -> Option<usize> {
-        let now_s = self.router.shared().clock.tick() / 1_000_000;
-        let present = self.present.borrow();
-        let held = present.values().filter_map(|(outlet, info)| {
-            let outlet = outlet.upgrade().filter(|outlet| !outlet.is_closed())?;
-            let bytes = outlet.held();
-            (bytes >= CUT_BYTES_MIN).then_some((outlet, info, bytes))
-        });
-        let weight = |info: &ClientInfo, bytes: usize| bytes as u64 * (1 + info.idle_s(now_s));
-        let (outlet, info, bytes) = held.max_by_key(|(_, info, bytes)| weight(info, *bytes))?;
-        tracing::warn!(
-            client = info.id,
-            address = %info.peer,
-            bytes,
-            memory_max = self.router.shared().ledger.budget().bytes_max(),
-            "too much memory is in use; the client that has held most for longest is disconnected"
-        );
-        outlet.cut(Cut::Memory);
-        Some(bytes)
     }
 
     fn session(&self, info: &Arc<ClientInfo>, guest: Guest) -> io::Result<Session> {

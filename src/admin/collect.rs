@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{NAMES_MAX, NodeAddress};
 use crate::command::Class;
+use crate::memory::{KINDS, Kind};
 use crate::metrics::exposition::{BucketCounts, seconds_of};
 use crate::metrics::stats::{
     BUCKETS_US, CLASSES, Count, DISCONNECTS, NODE_ERRORS, OUTCOMES, REJECTIONS, RESULTS,
 };
-use crate::metrics::{Exposition, NodeStats, Scrape, WorkerStats, names};
+use crate::metrics::{Exposition, NodeStats, Scrape, Waits, WorkerStats, names};
 use crate::server::Gateway;
 use crate::topology::{ClusterMap, State, TRIGGERS};
 use crate::version;
@@ -55,6 +56,7 @@ impl Collector {
         set_up(&mut scrape, &known, &map, &state);
         set_topology(&mut scrape, gateway, &map, &state, now);
         set_workers(&mut scrape, gateway);
+        set_memory(&mut scrape, gateway);
         set_process(&mut scrape);
         scrape.finish()
     }
@@ -224,6 +226,30 @@ fn set_node(scrape: &mut Scrape<'_>, name: &str, blocks: &[Arc<NodeStats>]) {
     scrape.counter(&names::UPSTREAM_CONNECTS, &[name], sum(|stats| &stats.connects));
     scrape.gauge(&names::UPSTREAM_INFLIGHT, &[name], sum(|stats| &stats.inflight) as f64);
     scrape.gauge(&names::UPSTREAM_CONNECTIONS, &[name], sum(|stats| &stats.connections) as f64);
+    scrape.gauge(&names::UPSTREAM_LEASES, &[name], sum(|stats| &stats.leased) as f64);
+    type Figures = (fn(&NodeStats) -> &Waits, [&'static names::Metric; 3]);
+    const WAITS: [Figures; 2] = [
+        (
+            |stats| &stats.turns,
+            [&names::UPSTREAM_WAITING, &names::UPSTREAM_WAITS, &names::UPSTREAM_WAIT_TIME],
+        ),
+        (
+            |stats| &stats.lease_waits,
+            [
+                &names::UPSTREAM_LEASE_WAITING,
+                &names::UPSTREAM_LEASE_WAITS,
+                &names::UPSTREAM_LEASE_WAIT_TIME,
+            ],
+        ),
+    ];
+    for (waits, [now, ended, time]) in WAITS {
+        let sum = |figure: fn(&Waits) -> &Count| -> u64 {
+            blocks.iter().map(|block| figure(waits(block)).get()).sum()
+        };
+        scrape.gauge(now, &[name], sum(|waits| &waits.now) as f64);
+        scrape.counter(ended, &[name], sum(|waits| &waits.ended));
+        scrape.seconds(time, &[name], seconds_of(sum(|waits| &waits.waited_us)));
+    }
     for (index, kind) in NODE_ERRORS.into_iter().enumerate() {
         let count = blocks.iter().map(|block| block.errors[index].get()).sum();
         scrape.counter(&names::UPSTREAM_ERRORS, &[name, kind], count);
@@ -298,6 +324,20 @@ fn set_workers(scrape: &mut Scrape<'_>, gateway: &Gateway) {
     let held = sum(gateway, |stats| &stats.held_bytes);
     scrape.gauge(&names::BUFFERED_BYTES, &["client"], client as f64);
     scrape.gauge(&names::BUFFERED_BYTES, &["held"], held as f64);
+}
+
+/// What is in use of the memory that all buffers share.
+fn set_memory(scrape: &mut Scrape<'_>, gateway: &Gateway) {
+    let budget = &gateway.budget;
+    for (kind, name) in Kind::ALL.into_iter().zip(KINDS) {
+        scrape.gauge(&names::MEMORY_BYTES, &[name], budget.used_by(kind) as f64);
+    }
+    scrape.gauge(&names::MEMORY_USED, &[], budget.used() as f64);
+    scrape.gauge(&names::MEMORY_MAX, &[], budget.bytes_max() as f64);
+    let waiting = sum(gateway, |stats| &stats.memory_waits.now);
+    scrape.gauge(&names::MEMORY_WAITING, &[], waiting as f64);
+    let pauses = sum(gateway, |stats| &stats.memory_waits.ended);
+    scrape.counter(&names::MEMORY_PAUSES, &[], pauses);
 }
 
 /// What the operating system says of the process; what it does not say is left out.

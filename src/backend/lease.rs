@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::connection::Asked;
 use super::{BackendError, Connection, Identity, NodeAddress};
 use crate::clock::Clock;
-use crate::metrics::NodeStats;
+use crate::metrics::{NodeStats, Wait};
 use crate::resp::Protocol;
 
 /// Leased connections of a worker to one node, at most. They are for questions that a node answers
@@ -68,8 +68,7 @@ impl LeasePool {
         clock: &Clock,
     ) -> Result<Lease, LeaseError> {
         let places = self.places_of(node, identity.protocol, stats);
-        let turn = timeout(patience, Arc::clone(&places.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(LeaseError::unsent(BackendError::Silent)) };
+        let turn = places.turn(patience).await?;
         let open = places.take_idle();
         let mut connection = match open {
             Some(connection) => connection,
@@ -85,6 +84,7 @@ impl LeasePool {
             }
         };
         connection.set_patience(patience);
+        places.stats.leased.add(1);
         let since_us = clock.now_us();
         Ok(Lease { connection: Some(connection), places, is_clean: true, since_us, _turn: turn })
     }
@@ -128,6 +128,17 @@ impl LeasePool {
 }
 
 impl Places {
+    async fn turn(&self, patience: Duration) -> Result<OwnedSemaphorePermit, LeaseError> {
+        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
+            return Ok(turn);
+        }
+        let _wait = Wait::begin(&self.stats, |stats| &stats.lease_waits);
+        match timeout(patience, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(LeaseError::unsent(BackendError::Silent)),
+        }
+    }
+
     fn take_idle(&self) -> Option<Connection> {
         loop {
             let (connection, _) = self.idle.borrow_mut().pop()?;
@@ -198,6 +209,7 @@ impl Drop for UnderWay<'_> {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
+        self.places.stats.leased.sub(1);
         if self.is_clean && !self.places.retired.get() {
             self.places.idle.borrow_mut().push((connection, self.since_us));
         } else {

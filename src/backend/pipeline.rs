@@ -26,7 +26,7 @@ use super::ring::{Ring, Spares};
 use super::{BackendError, Identity, NodeAddress, TurnedAway};
 use crate::clock::Clock;
 use crate::memory::Ledger;
-use crate::metrics::{NodeStats, WorkerStats};
+use crate::metrics::{NodeStats, Wait, WorkerStats};
 use crate::reply::{Outlet, Ticket, Why};
 use crate::resp::ReplyScanner;
 
@@ -262,6 +262,11 @@ impl Pipeline {
         let state = self.state.borrow();
         state.ring.bytes() <= self.shared.queue_bytes_max
             && self.window.has_room(state.entries.len(), under_way)
+    }
+
+    /// A client begins to wait for its turn, until it drops this.
+    pub fn begin_wait(&self) -> Wait<NodeStats> {
+        Wait::begin(&self.stats, |stats| &stats.turns)
     }
 
     /// Wakes the session of this client when it is its turn.

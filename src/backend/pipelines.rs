@@ -32,7 +32,7 @@ fn is_unused(block: &Arc<NodeStats>) -> bool {
 }
 
 impl NodeBook {
-    fn open(&self, name: &Arc<str>) -> Arc<NodeStats> {
+    pub(crate) fn open(&self, name: &Arc<str>) -> Arc<NodeStats> {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         if blocks.len() >= NAMES_MAX && !blocks.contains_key(name) {
             blocks.retain(|_, blocks| !blocks.iter().all(is_unused));

@@ -1,6 +1,6 @@
 //! What the gateway counts and under which names it tells.
 //!
-//! Owns the counters ([`stats`]), the list of metrics ([`names`]) and their text
+//! Owns the counters ([`stats`], [`waits`]), the list of metrics ([`names`]) and their text
 //! ([`exposition`]). Must not know the parts that count: whoever has figures brings them.
 
 pub mod exposition;
@@ -9,7 +9,9 @@ pub mod exposition;
 pub(crate) mod format_check;
 pub mod names;
 pub mod stats;
+pub mod waits;
 
 pub use exposition::{Exposition, Scrape};
 pub use names::{Kind, Metric, Unit, documented};
 pub use stats::{Bucket, NodeStats, Outcome, WorkerStats};
+pub use waits::{Wait, Waits};

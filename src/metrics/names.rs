@@ -134,6 +134,20 @@ metrics! {
         "Connections made to the node.";
     UPSTREAM_ERRORS Counter Number "slotway_upstream_errors_total" ["node" "kind"]
         "Failures of the node's connections (io, timeout, connect, auth, wrong_node, protocol, refused, maxclients: the node has no room by its own setting), replies by which it declined for the moment (tryagain, clusterdown, loading, readonly, masterdown, bad_redirect: to a place that cannot be read), and scripts whose reply was not one reply (script_reply).";
+    UPSTREAM_WAITING Gauge Number "slotway_upstream_waiting_clients" ["node"]
+        "Clients that wait for their turn at the node: it owes as much as it may (node_owed_bytes_max), or does not take what it is sent (node_queue_bytes_max).";
+    UPSTREAM_WAITS Counter Number "slotway_upstream_waits_total" ["node"]
+        "Times that a client waited for its turn at the node; counted when the wait ends.";
+    UPSTREAM_WAIT_TIME Counter Seconds "slotway_upstream_wait_seconds_total" ["node"]
+        "Time that clients waited for their turn at the node; counted when a wait ends.";
+    UPSTREAM_LEASES Gauge Number "slotway_upstream_leases" ["node"]
+        "Connections to the node that one command over all nodes has alone at the moment; a worker has at most 4 to a node.";
+    UPSTREAM_LEASE_WAITING Gauge Number "slotway_upstream_lease_waiting" ["node"]
+        "Commands over all nodes that wait for a connection of their own to the node.";
+    UPSTREAM_LEASE_WAITS Counter Number "slotway_upstream_lease_waits_total" ["node"]
+        "Times that such a command waited for its connection; counted when the wait ends.";
+    UPSTREAM_LEASE_WAIT_TIME Counter Seconds "slotway_upstream_lease_wait_seconds_total" ["node"]
+        "Time that such commands waited for their connections; counted when a wait ends.";
     REDIRECTS Counter Number "slotway_redirects_total" ["kind"]
         "Redirects followed: moved or ask.";
     RETRIES Counter Number "slotway_retries_total" ["reason"]
@@ -176,6 +190,16 @@ metrics! {
         "The latest that a timer of any worker fired within the last 30 seconds, looked at ten times a second; timers have a grain of 1 ms.";
     BUFFERED_BYTES Gauge Bytes "slotway_buffered_bytes" ["side"]
         "Bytes in memory: replies for clients that have not read them (client), requests held for slots without a master (held).";
+    MEMORY_BYTES Gauge Bytes "slotway_memory_bytes" ["kind"]
+        "Bytes in use of memory_max: requests that have come in part (input), requests on their way to nodes (requests), replies for clients that have not read them (output). A worker tells in steps of 256 KiB.";
+    MEMORY_USED Gauge Bytes "slotway_memory_used_bytes" []
+        "Bytes in use of memory_max, of all kinds.";
+    MEMORY_MAX Gauge Bytes "slotway_memory_max_bytes" []
+        "Bytes that may be in use: memory_max, or what stands for it when that is 0.";
+    MEMORY_WAITING Gauge Number "slotway_memory_paused_clients" []
+        "Clients that are not read from at the moment because too much of memory_max is in use.";
+    MEMORY_PAUSES Counter Number "slotway_memory_pauses_total" []
+        "Times that a client was not read from because too much of memory_max was in use; counted when the pause ends.";
     BACKPRESSURE_PAUSES Counter Number "slotway_backpressure_pauses_total" []
         "Times a client was not read from because something of it was full.";
 

@@ -7,6 +7,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::waits::Waits;
+
 /// Upper bounds of the latency buckets in microseconds; a last one takes the rest.
 pub const BUCKETS_US: [u64; 17] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
@@ -164,6 +166,11 @@ pub struct WorkerStats {
     pub held_bytes: Count,
     /// Times a client was not read from because something of it was full.
     pub pauses: Count,
+    /// Clients that are not read from because too much memory is in use.
+    pub memory_waits: Waits,
+    /// The most that is kept of one client's requests, and for one client to read; looked at now
+    /// and then.
+    pub largest_buffers: [Count; 2],
     /// Clients whose connection ended, per reason of [`DISCONNECTS`].
     pub disconnects: [Count; DISCONNECTS.len()],
     /// Microseconds this worker was not waiting for events.
@@ -215,6 +222,8 @@ impl WorkerStats {
             keyless_scripts: Count::default(),
             held_bytes: Count::default(),
             pauses: Count::default(),
+            memory_waits: Waits::default(),
+            largest_buffers: Default::default(),
             disconnects: Default::default(),
             busy_us: Count::default(),
             load_percent: Count::default(),
@@ -264,6 +273,12 @@ pub struct NodeStats {
     pub requests: Count,
     /// Requests without an answer yet.
     pub inflight: Count,
+    /// Clients that wait for their turn to send it a request.
+    pub turns: Waits,
+    /// Connections that somebody has alone at the moment.
+    pub leased: Count,
+    /// Those who wait for one.
+    pub lease_waits: Waits,
     /// Open connections.
     pub connections: Count,
     /// Connections made.

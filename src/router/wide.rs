@@ -183,6 +183,10 @@ impl Router {
 
 /// Returns when a node has answered most of what it was asked.
 async fn wait_for_room(pipeline: &Pipeline) {
+    if pipeline.has_room_for(PARTS_MAX) {
+        return;
+    }
+    let _wait = pipeline.begin_wait();
     while !pipeline.has_room_for(PARTS_MAX) {
         sleep(ROOM_PAUSE).await;
     }

@@ -45,6 +45,10 @@ pub struct Own {
     pub rejected_connections: u64,
     /// Requests that clients have sent.
     pub total_commands: u64,
+    /// The most that is kept of one client's requests, and for one client to read.
+    pub largest_buffers: [u64; 2],
+    /// Bytes of all buffers, and how many there may be.
+    pub memory: [usize; 2],
     /// Shards of the cluster.
     pub shards: usize,
     /// Nodes of the cluster, replicas included.
@@ -395,6 +399,8 @@ impl Own {
             OwnField::MaxClients => self.clients_max.to_string(),
             OwnField::TotalConnections => self.total_connections.to_string(),
             OwnField::RejectedConnections => self.rejected_connections.to_string(),
+            OwnField::LargestInput => self.largest_buffers[0].to_string(),
+            OwnField::LargestOutput => self.largest_buffers[1].to_string(),
         }
     }
 }
@@ -425,13 +431,15 @@ fn write_section(section: &Section<'_>, merged: &Merged<'_>, text: &mut String) 
 
 fn write_gateway(own: &Own, text: &mut String) {
     write_title("Gateway", text);
-    let rows: [(&str, &dyn std::fmt::Display); 12] = [
+    let rows: [(&str, &dyn std::fmt::Display); 14] = [
         ("gateway_version", &own.version),
         ("gateway_workers", &own.workers),
         ("gateway_uptime_in_seconds", &own.uptime_s),
         ("gateway_connected_clients", &own.connected_clients),
         ("gateway_total_connections_received", &own.total_connections),
         ("gateway_total_commands_processed", &own.total_commands),
+        ("gateway_memory_used", &own.memory[0]),
+        ("gateway_memory_max", &own.memory[1]),
         ("gateway_cluster_shards", &own.shards),
         ("gateway_cluster_nodes", &own.nodes),
         ("gateway_cluster_slots_assigned", &own.slots_assigned),

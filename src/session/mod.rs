@@ -39,6 +39,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use crate::backend::{Pipeline, pipeline::OWNED_BYTES_MIN};
 use crate::command::CommandTable;
 use crate::memory::PAUSED_MIN;
+use crate::metrics::{NodeStats, Wait, WorkerStats};
 use crate::reply::{Cut, Outlet, Ticket};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
@@ -110,6 +111,9 @@ pub struct Session {
     full: Option<Rc<Pipeline>>,
     /// Bytes that the reply to the request that waits for it may have, when that is known to be much.
     weight: u32,
+    /// While it waits for room at a pipeline, or for memory.
+    in_line: Option<Wait<NodeStats>>,
+    paused: Option<Wait<WorkerStats>>,
     /// A command that travels beside the pipelines; nothing else of the client is under way.
     errand: Option<Errand>,
     /// Bytes of the gateway's own answers in this turn.
@@ -149,6 +153,8 @@ impl Session {
             sent_version: Some(0),
             full: None,
             weight: 0,
+            in_line: None,
+            paused: None,
             errand: None,
             own_bytes: 0,
             too_large: None,
@@ -268,8 +274,16 @@ impl Session {
         if self.recovery.is_idle() && !self.outlet.has_troubles() {
             return Poll::Ready(());
         }
-        let (router, protocol) = (&self.around.router, self.state.protocol);
-        self.recovery.poll(cx, router, &self.outlet, protocol)
+        loop {
+            let (router, protocol) = (&self.around.router, self.state.protocol);
+            let recovered = self.recovery.poll(cx, router, &self.outlet, protocol);
+            // A request in parts is answered when the errand that sends and merges them has ended,
+            // so the errand must not wait for the part in trouble.
+            let goes_on = recovered.is_pending() && self.errand.is_some();
+            if !goes_on || self.poll_errand(cx).is_pending() {
+                return recovered;
+            }
+        }
     }
 
     /// Nothing more is read: ends when everything has been answered and written.
@@ -293,8 +307,7 @@ impl Session {
             return Poll::Ready(());
         }
         let shared = Rc::clone(self.around.router.shared());
-        if self.input.held() >= PAUSED_MIN && shared.ledger.budget().is_tight_for_input() {
-            shared.ledger.pause(cx.waker());
+        if self.input.held() >= PAUSED_MIN && self.waits_for_memory(cx) {
             return Poll::Pending;
         }
         let mut scratch = shared.scratch.borrow_mut();

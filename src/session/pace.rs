@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::Session;
+use crate::metrics::Wait;
 use crate::reply::{Cut, texts};
 use crate::resp::Args;
 
@@ -103,6 +104,7 @@ impl Session {
         let Some(pipeline) = self.full.take() else { return false };
         if pipeline.has_room_for(unanswered) && pipeline.has_room_for_weight(self.weight) {
             self.weight = 0;
+            self.in_line = None;
             // It may have left while it waited: then nobody wants what it has asked for.
             if self.input.is_reset() {
                 self.outlet.cut(Cut::Gone);
@@ -111,8 +113,27 @@ impl Session {
             return false;
         }
         pipeline.wake_when_room(&self.outlet, cx.waker());
+        self.in_line.get_or_insert_with(|| pipeline.begin_wait());
         self.full = Some(pipeline);
         true
+    }
+
+    /// Whether so much memory is in use that the rest of a large request may not come yet.
+    #[cold]
+    pub(super) fn waits_for_memory(&mut self, cx: &mut Context<'_>) -> bool {
+        let ledger = &self.around.router.shared().ledger;
+        if !ledger.budget().is_tight_for_input() {
+            self.paused = None;
+            return false;
+        }
+        ledger.pause(cx.waker());
+        self.note_paused();
+        true
+    }
+
+    fn note_paused(&mut self) {
+        let stats = self.around.router.stats();
+        self.paused.get_or_insert_with(|| Wait::begin(stats, |stats| &stats.memory_waits));
     }
 
     /// Whether too much still waits for the client after writing what its socket takes.
@@ -122,11 +143,13 @@ impl Session {
         let buffered = self.outlet.buffered();
         if buffered <= OUTPUT_HIGH_WATER {
             (self.output_mark, self.not_reading) = (OUTPUT_HIGH_WATER, None);
+            self.paused = None;
             return false;
         }
         if self.outlet.poll_flush(cx).is_pending() {
             let reads_on = self.reads_on(cx);
             if reads_on {
+                self.paused = None;
                 self.output_mark = buffered + OUTPUT_HIGH_WATER;
             }
             return !reads_on;
@@ -155,6 +178,8 @@ impl Session {
             waiting.timer.as_mut().reset(Instant::now() + NOT_READING_AFTER);
             waiting.is_over = false;
             let _ = waiting.timer.as_mut().poll(cx);
+            self.note_paused();
+            return false;
         }
         waiting.is_over
     }

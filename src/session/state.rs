@@ -99,6 +99,11 @@ impl Surroundings {
         let commands = |stats: &Arc<WorkerStats>| {
             stats.commands().map(|outcomes| outcomes.iter().sum::<u64>()).sum::<u64>()
         };
+        let largest = |side: usize| {
+            let all = self.stats.iter().map(|stats| stats.largest_buffers[side].get());
+            all.max().unwrap_or(0)
+        };
+        let budget = self.router.shared().ledger.budget();
         Own {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             run_id: info::run_id().to_owned(),
@@ -114,6 +119,8 @@ impl Surroundings {
             total_connections,
             rejected_connections,
             total_commands: self.stats.iter().map(commands).sum(),
+            largest_buffers: [0, 1].map(largest),
+            memory: [budget.used(), budget.bytes_max()],
             shards: map.shards().len(),
             nodes: map.nodes().count(),
             slots_assigned: map.assigned(),

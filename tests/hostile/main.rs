@@ -7,9 +7,11 @@
 
 mod believed;
 mod bounds;
+mod budget;
 mod chaos;
 mod clients;
 mod held;
+mod leavers;
 mod life;
 mod memory;
 mod once;
@@ -21,3 +23,4 @@ mod scripts;
 mod split;
 mod support;
 mod told;
+mod wide;

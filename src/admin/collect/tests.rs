@@ -17,21 +17,19 @@ use crate::worker::{self, Parts};
 fn gateway() -> Gateway {
     let config = Arc::new(Config::default());
     let topology = Arc::new(Topology::default());
-    let clients = Arc::new(Clients::new(10, config.timeouts.auth_delay));
-    let book = Arc::new(NodeBook::default());
     let parts = Parts {
         config: Arc::clone(&config),
-        topology: Arc::clone(&topology),
-        clients: Arc::clone(&clients),
-        book: Arc::clone(&book),
+        clients: Arc::new(Clients::new(10, config.timeouts.auth_delay)),
+        book: Arc::new(NodeBook::default()),
         stats: (0..2).map(|_| Arc::new(WorkerStats::new(topology.table().load().len()))).collect(),
+        topology,
         seating: Arc::new(Seating::new(2, 1)),
         held: Arc::new(Held::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
         allowed: Arc::default(),
     };
     let workers = worker::start_all(&parts).unwrap();
-    Gateway::new(config, topology, clients, book, workers, parts.seating)
+    Gateway::new(parts, workers)
 }
 
 fn node(name: &str, port: u16) -> NodeAddress {
@@ -184,4 +182,43 @@ fn commands_are_counted_by_name_up_to_a_bound() {
     assert_eq!(series.len(), (COMMANDS_MAX + 1) * OUTCOMES);
     let total: f64 = series.iter().map(|(_, count)| **count).sum();
     assert_eq!(total, 6.0 + all.len() as f64);
+}
+
+#[test]
+fn memory_is_told_by_kind_and_in_all() {
+    use crate::memory::{Ledger, Share};
+    let (gateway, mut collector, now) = (gateway(), Collector::default(), Instant::now());
+    let ledger = Ledger::new(Arc::clone(&gateway.budget));
+    let shares = Kind::ALL.map(|kind| Share::new(&ledger, kind));
+    shares.iter().zip(1..).for_each(|(share, mib)| share.set(mib << 20));
+    let exposed = scrape(&mut collector, &gateway, now);
+    for (kind, mib) in KINDS.into_iter().zip(1u32..) {
+        let told = exposed.get("slotway_memory_bytes", &[("kind", kind)]);
+        assert_eq!(told, Some(f64::from(mib << 20)), "{kind}");
+    }
+    assert_eq!(exposed.get("slotway_memory_used_bytes", &[]), Some(f64::from(6 << 20)));
+    assert_eq!(exposed.get("slotway_memory_max_bytes", &[]), Some(usize::MAX as f64));
+}
+
+#[test]
+fn waits_at_nodes_are_told() {
+    use crate::metrics::Wait;
+    let (gateway, mut collector, now) = (gateway(), Collector::default(), Instant::now());
+    publish(&gateway, NODES);
+    let block = gateway.book.open(&"n1:1".into());
+    let waiting = Wait::begin(&block, |stats| &stats.turns);
+    drop(Wait::begin(&block, |stats| &stats.lease_waits));
+    block.lease_waits.waited_us.add(1_500_000);
+    let exposed = scrape(&mut collector, &gateway, now);
+    let told = |name: &str| exposed.get(name, &[("node", "n1:1")]).unwrap();
+    assert_eq!(told("slotway_upstream_waiting_clients"), 1.0);
+    assert_eq!(told("slotway_upstream_waits_total"), 0.0);
+    assert_eq!(told("slotway_upstream_lease_waiting"), 0.0);
+    assert_eq!(told("slotway_upstream_lease_waits_total"), 1.0);
+    let seconds = told("slotway_upstream_lease_wait_seconds_total");
+    assert!((1.5..2.5).contains(&seconds), "{seconds}");
+    drop(waiting);
+    let exposed = scrape(&mut collector, &gateway, now);
+    let labels = [("node", "n1:1")];
+    assert_eq!(exposed.get("slotway_upstream_waits_total", &labels), Some(1.0));
 }

@@ -64,6 +64,8 @@ pub(super) enum OwnField {
     MaxClients,
     TotalConnections,
     RejectedConnections,
+    LargestInput,
+    LargestOutput,
 }
 
 /// Fields by rule. A name may be a pattern; exact names are looked at first, then patterns in the
@@ -110,6 +112,8 @@ const RULES: &[(Rule, &[&str])] = &[
     (Rule::Own(OwnField::MaxClients), &["maxclients"]),
     (Rule::Own(OwnField::TotalConnections), &["total_connections_received"]),
     (Rule::Own(OwnField::RejectedConnections), &["rejected_connections"]),
+    (Rule::Own(OwnField::LargestInput), &["client_recent_max_input_buffer"]),
+    (Rule::Own(OwnField::LargestOutput), &["client_recent_max_output_buffer"]),
     (
         // Nobody blocks, subscribes, watches or tracks through the gateway.
         Rule::Const("0"),
@@ -151,8 +155,6 @@ const RULES: &[(Rule, &[&str])] = &[
         &[
             "io_threads_active",
             "shutdown_in_milliseconds",
-            "client_recent_max_input_buffer",
-            "client_recent_max_output_buffer",
             "paused_timeout_milliseconds",
             "used_memory_peak_time",
             "number_of_cached_scripts",

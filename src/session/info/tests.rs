@@ -19,6 +19,8 @@ fn own() -> Own {
         total_connections: 12,
         rejected_connections: 1,
         total_commands: 1000,
+        largest_buffers: [11, 22],
+        memory: [33, 44],
         shards: 2,
         nodes: 4,
         slots_assigned: 16_384,
@@ -315,6 +317,7 @@ fn the_gateway_has_a_section() {
     assert!(whole.starts_with('='), "{whole}");
     assert!(whole.contains("txt:# Cluster\r\ncluster_enabled:0\r\n\r\n# Gateway\r\n"), "{whole}");
     assert!(whole.contains("gateway_cluster_slots_assigned:16384\r\n"), "{whole}");
+    assert!(whole.contains("gateway_memory_used:33\r\ngateway_memory_max:44\r\n"), "{whole}");
     assert!(whole.ends_with("slots_unserved:0\r\ngateway_cluster_masters_missing:0\r\n\r\n"));
     let alone = merge(&[[]; 0], &own(), Protocol::Resp2, Asked::Gateway);
     assert!(body(&alone).starts_with("# Gateway\r\ngateway_version:1.2.3\r\n"));
@@ -368,4 +371,14 @@ proptest! {
         let total: i128 = values.iter().map(|value| i128::from(*value)).sum();
         prop_assert_eq!(sum(&texts), Some(total.to_string()));
     }
+}
+
+/// A client's buffers are the gateway's: what nodes keep is for the gateway's own connections.
+#[test]
+fn the_largest_buffers_are_those_of_the_gateway() {
+    let clients =
+        "# Clients\nclient_recent_max_input_buffer:999\nclient_recent_max_output_buffer:0";
+    let merged = merged(&[clients, clients]);
+    assert!(merged.contains("client_recent_max_input_buffer:11\n"), "{merged}");
+    assert!(merged.contains("client_recent_max_output_buffer:22\n"), "{merged}");
 }

@@ -1,5 +1,6 @@
 //! Several scripted nodes and the map of slots they tell.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,8 @@ struct State {
     /// Replicas of a node, as the map names them.
     replicas: Vec<Vec<usize>>,
     calls: Vec<Call>,
+    /// How often each node has seen each request.
+    times: HashMap<(usize, String), usize>,
     /// Of requests as they are.
     script: Script,
     /// What the map calls the host of a node.
@@ -57,6 +60,7 @@ impl Cluster {
             slots: Vec::new(),
             replicas: Vec::new(),
             calls: Vec::new(),
+            times: HashMap::new(),
             script: Box::new(|_| None),
             hosts: Vec::new(),
             answers: Box::new(|_| None),
@@ -135,7 +139,9 @@ impl Cluster {
 
     /// What has been seen so far counts no more.
     pub(crate) fn forget_calls(&self) {
-        self.shared.state.lock().unwrap().calls.clear();
+        let mut state = self.shared.state.lock().unwrap();
+        state.calls.clear();
+        state.times.clear();
     }
 
     /// The requests a node has seen so far.
@@ -146,7 +152,8 @@ impl Cluster {
 
     /// How often a node has seen a request.
     pub(crate) fn count(&self, node: usize, text: &str) -> usize {
-        self.seen(node).iter().filter(|seen| *seen == text).count()
+        let state = self.shared.state.lock().unwrap();
+        state.times.get(&(node, text.to_owned())).copied().unwrap_or(0)
     }
 
     /// Waits until a node has seen a request that often.
@@ -188,7 +195,7 @@ impl Shared {
     /// Notes a request and says what is to be done about it.
     pub(crate) fn acts(&self, node: usize, connection: usize, text: String) -> Vec<Act> {
         let mut state = self.state.lock().unwrap();
-        let before = state.calls.iter().filter(|c| c.node == node && c.text == text).count();
+        let before = state.times.get(&(node, text.clone())).copied().unwrap_or(0);
         let call = Call { node, connection, text, before };
         if is_fence(&call.text) {
             let acts = (state.script)(&call);
@@ -204,6 +211,7 @@ impl Shared {
             return acts.unwrap_or_else(|| Act::say(state.answer(&call)));
         }
         state.calls.push(call.clone());
+        *state.times.entry((node, call.text.clone())).or_default() += 1;
         (state.script)(&call).unwrap_or_else(|| Act::say(amiable(&call.text)))
     }
 }

@@ -72,6 +72,16 @@ impl Gateway {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), text.to_owned())
     }
 
+    /// The sum of a metric's series that have all of these labels.
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        let (_, page) = self.page("/metrics");
+        let of_it = page.lines().filter_map(|line| line.strip_prefix(name));
+        let series = of_it.filter(|rest| rest.starts_with(['{', ' ']));
+        let fitting = series.filter(|rest| labels.iter().all(|label| rest.contains(label)));
+        let values = fitting.map(|rest| rest.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+        values.sum::<f64>() as u64
+    }
+
     /// Its process number.
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()

@@ -1,0 +1,169 @@
+//! Clients that ask for much and leave, and one that asks for everything before it reads.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use crate::support::cluster::{key, value_of};
+use crate::support::wire::{bulk, request};
+use crate::support::{Act, Client, Cluster, Gate, Gateway, pair, wait_for};
+
+const LARGE_BYTES: usize = 1 << 20;
+/// Large replies that a node may owe: `node_owed_bytes_max` of these, and one that is under way.
+const OWED_MAX: usize = 9;
+
+/// Node 0 reads everything and answers nothing more, until somebody sends it `SET … go`: then it says
+/// all that it owes.
+fn fall_silent(cluster: &Cluster, large: &str) {
+    let (large, frame) = (format!("GET {large}"), bulk(&"v".repeat(LARGE_BYTES)));
+    let owed: Mutex<Vec<u8>> = Mutex::default();
+    cluster.script(move |call| {
+        if call.node != 0 {
+            return None;
+        }
+        let mut owed = owed.lock().unwrap();
+        match call.text.as_str() {
+            text if text == large => owed.extend_from_slice(frame.as_bytes()),
+            text if text.starts_with("GET ") => {
+                owed.extend_from_slice(bulk(&value_of(&text[4..])).as_bytes());
+            }
+            _ => owed.extend_from_slice(b"+OK\r\n"),
+        }
+        let is_over = call.text.ends_with(" go");
+        Some(if is_over { Act::say(std::mem::take(&mut *owed)) } else { Vec::new() })
+    });
+}
+
+/// A cluster whose node 0 has said one large value and then nothing, and a crowd that wants it again.
+fn crowd(count: usize, large: &str) -> (Cluster, Gateway, Client, Vec<Client>) {
+    let (cluster, gateway, mut client) = pair("");
+    let (text, frame) = (format!("GET {large}"), bulk(&"v".repeat(LARGE_BYTES)));
+    cluster.script(move |call| (call.text == text).then(|| Act::say(&frame)));
+    // From the first reply on it is known what such a request asks for.
+    assert_eq!(client.ask(&format!("GET {large}")).len(), LARGE_BYTES + "$1048576\r\n\r\n".len());
+    cluster.forget_calls();
+    fall_silent(&cluster, large);
+    let get = request(&["GET", large]);
+    let mut clients: Vec<Client> = (0..count).map(|_| gateway.client()).collect();
+    clients.iter_mut().for_each(|client| client.send_raw(&get.repeat(300)));
+    (cluster, gateway, client, clients)
+}
+
+fn waiting(gateway: &Gateway) -> u64 {
+    gateway.metric("slotway_upstream_waiting_clients", &[])
+}
+
+#[test]
+fn a_node_owes_a_crowd_only_so_much_and_others_get_through() {
+    let (large, small) = (key(0, 2, 0), key(0, 2, 1));
+    let (cluster, gateway, mut client, clients) = crowd(40, &large);
+    let text = format!("GET {large}");
+    wait_for("the crowd waits for its turn", || waiting(&gateway) >= 30);
+    assert!(cluster.count(0, &text) <= OWED_MAX, "{}", cluster.count(0, &text));
+    client.send(&[&format!("GET {small}")]);
+    cluster.wait_for(0, &format!("GET {small}"), 1);
+    // They leave; what they had not sent yet is not sent any more.
+    clients.into_iter().for_each(Client::reset);
+    wait_for("their sockets are given back", || gateway.clients() == 1);
+    wait_for("nobody waits", || waiting(&gateway) == 0);
+    let sent = cluster.count(0, &text);
+    let mut other = gateway.client();
+    other.send(&[&format!("SET {small} go")]);
+    assert_eq!(client.reply(), bulk(&value_of(&small)));
+    assert_eq!(other.reply(), "+OK\r\n");
+    assert_eq!(cluster.count(0, &text), sent);
+    assert!(sent <= OWED_MAX, "{sent}");
+    assert!(gateway.metric("slotway_upstream_waits_total", &[]) >= 30);
+}
+
+#[test]
+fn leavers_keep_nothing_while_the_node_still_owes_them() {
+    let (large, small) = (key(0, 2, 0), key(0, 2, 1));
+    let (cluster, gateway, mut client, clients) = crowd(3, &large);
+    wait_for("all have asked", || {
+        let received = gateway.metric("slotway_client_received_bytes_total", &[]);
+        received >= 3 * 300 * request(&["GET", &large]).len() as u64
+    });
+    let open = descriptors(&gateway);
+    clients.into_iter().for_each(Client::reset);
+    wait_for("their sockets are given back", || gateway.clients() == 1);
+    assert!(descriptors(&gateway) <= open - 3, "{open} -> {}", descriptors(&gateway));
+    assert!(gateway.metric("slotway_upstream_inflight", &[]) > 0, "the node owes nothing");
+    assert_eq!(client.ask(&format!("SET {small} go")), "+OK\r\n");
+    assert!(cluster.count(0, &format!("GET {large}")) <= OWED_MAX);
+}
+
+/// Open files of the process.
+fn descriptors(gateway: &Gateway) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())).unwrap().count()
+}
+
+/// `count` clients that have sent 1,000 INCR each, of which the node has not answered one: all of
+/// them are in the gateway, or at the node.
+fn counting(cluster: &Cluster, gateway: &Gateway, count: usize) -> (Vec<Client>, Gate) {
+    let (gate, here) = (Gate::default(), key(0, 2, 0));
+    let wait = gate.clone();
+    cluster.script(move |call| {
+        let is_incr = call.text.starts_with("INCR ");
+        is_incr.then(|| vec![Act::Wait(wait.clone()), Act::Say(b":1\r\n".to_vec())])
+    });
+    let incr = request(&["INCR", &here]).repeat(1000);
+    let before = gateway.metric("slotway_client_received_bytes_total", &[]);
+    let mut clients: Vec<Client> = (0..count).map(|_| gateway.client()).collect();
+    clients.iter_mut().for_each(|client| client.send_raw(&incr));
+    let all = before + (count * incr.len()) as u64;
+    wait_for("all requests are in", || {
+        gateway.metric("slotway_client_received_bytes_total", &[]) >= all
+    });
+    (clients, gate)
+}
+
+#[test]
+fn what_an_orderly_leaver_has_sent_all_runs() {
+    let (cluster, gateway, client) = pair("");
+    drop(client);
+    let incr = format!("INCR {}", key(0, 2, 0));
+    let (clients, gate) = counting(&cluster, &gateway, 20);
+    drop(clients);
+    gate.open();
+    cluster.wait_for(0, &incr, 20_000);
+    wait_for("their sockets are given back", || gateway.clients() == 0);
+    assert_eq!(cluster.count(0, &incr), 20_000);
+}
+
+#[test]
+fn what_waits_of_a_client_that_was_reset_does_not_run() {
+    let (cluster, gateway, mut other) = pair("");
+    let incr = format!("INCR {}", key(0, 2, 0));
+    let (clients, gate) = counting(&cluster, &gateway, 20);
+    clients.into_iter().for_each(Client::reset);
+    gate.open();
+    wait_for("their sockets are given back", || gateway.clients() == 1);
+    // Behind everything that was on its way.
+    assert_eq!(other.ask(&format!("SET {} 1", key(0, 2, 0))), "+OK\r\n");
+    let ran = cluster.count(0, &incr);
+    println!("{ran} of 20000 requests of clients that were reset had been sent on");
+    assert!(ran < 1000, "{ran}");
+}
+
+/// As client libraries do with a pipeline: everything is sent, and only then the first reply read.
+#[test]
+fn whoever_sends_everything_first_gets_every_reply() {
+    const REQUESTS: usize = 100_000;
+    let (cluster, gateway, mut client) = pair("");
+    let filler = "v".repeat(300);
+    cluster.script(move |call| {
+        call.text.starts_with("GET ").then(|| Act::say(bulk(&format!("{} {filler}", call.text))))
+    });
+    let keys: Vec<String> = (0..100).map(|n| key(n % 2, 2, n / 2)).collect();
+    let one: Vec<u8> = keys.iter().flat_map(|key| request(&["GET", key])).collect();
+    client.stream.write_all(&one.repeat(REQUESTS / keys.len())).unwrap();
+    for n in 0..REQUESTS {
+        let reply = client.reply();
+        let begin = format!("$\r\nGET {} v", keys[n % keys.len()]);
+        let (_, begin) = begin.split_once('\n').unwrap();
+        let (_, value) = reply.split_once('\n').unwrap();
+        assert!(value.starts_with(begin), "reply {n} is {value}");
+    }
+    assert_eq!(client.ask("PING"), "+PONG\r\n");
+    assert_eq!(gateway.metric("slotway_client_disconnects_total", &["reason=\"memory\""]), 0);
+}
