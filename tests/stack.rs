@@ -101,6 +101,34 @@ fn the_nodes_of_both_stack_files_are_alike() {
     assert_eq!(six, lines("swarm/stack.eight.yml", "x-redis: &redis\n", "services:"));
 }
 
+/// The gateway of the stack takes its part of what the container may use, whatever that is set to.
+#[test]
+fn the_stack_leaves_the_memory_budget_to_the_limit_of_the_container() {
+    let (stack, settings) = (text("swarm/stack.yml"), text("swarm/slotway.toml"));
+    let code = |text: &str| -> String {
+        let is_code = |line: &&str| !line.trim_start().starts_with('#');
+        text.lines().filter(is_code).map(|line| line.to_lowercase() + "\n").collect()
+    };
+    assert!(!code(&stack).contains("memory_max") && !code(&settings).contains("memory_max"));
+    let (_, gateway) = stack.split_once("\n  gateway:\n").unwrap();
+    let (gateway, _) = gateway.split_once("\nnetworks:").unwrap();
+    assert!(code(gateway).contains("limits: {memory: "), "{gateway}");
+}
+
+/// An operator who is woken by an alert about memory finds what to do.
+#[test]
+fn the_readme_says_what_to_do_about_memory() {
+    let readme = text("README.md");
+    for alert in ["MemoryNearLimit", "ClientsCutForMemory", "ClientsWaitLong"] {
+        assert!(readme.contains(&format!("| `{alert}` | ")), "{alert}");
+        assert!(text("swarm/monitoring/rules.yml").contains(&format!("- alert: {alert}\n")));
+    }
+    let board = text("swarm/monitoring/dashboard.json");
+    for metric in ["slotway_memory_bytes", "slotway_memory_max_bytes", "slotway_upstream_waiting"] {
+        assert!(board.contains(metric), "no panel shows {metric}");
+    }
+}
+
 #[test]
 fn the_image_says_the_version_of_the_program() {
     let version = format!("ARG VERSION={}", slotway::version::VERSION);
