@@ -43,6 +43,10 @@ fn serve_until(what: &str, gateway: &Gateway, mut done: impl FnMut() -> bool) ->
 
 /// Every client that was cut off for memory's sake is named in the log, and it is one of these.
 fn assert_told(gateway: &Gateway, clients: &[Client]) {
+    // More may be cut off between the two looks, but not for ever.
+    wait_for("all their ends are told", || {
+        gateway.log().matches("too much memory").count() == cut_for_memory(gateway)
+    });
     let addresses: Vec<String> = clients
         .iter()
         .map(|client| format!("address={} ", client.stream.local_addr().unwrap()))
@@ -55,7 +59,6 @@ fn assert_told(gateway: &Gateway, clients: &[Client]) {
         let known = addresses.iter().any(|address| line.contains(address.as_str()));
         assert!(known, "it is none of them: {line}");
     }
-    assert_eq!(lines.len(), cut_for_memory(gateway));
 }
 
 #[test]
@@ -71,9 +74,6 @@ fn clients_that_do_not_read_share_the_budget() {
     let most = serve_until("some are cut off", &gateway, || cut_for_memory(&gateway) >= 5);
     println!("40 clients that do not read, budget {BUDGET_MIB} MiB: peak {most} MiB");
     assert!(most < BUDGET_MIB + BESIDE_MIB, "{most} MiB");
-    wait_for("all their ends are told", || {
-        gateway.log().matches("too much memory").count() == cut_for_memory(&gateway)
-    });
     assert_told(&gateway, &clients);
     drop(clients);
     wait_for("what they held is given back", || {
@@ -108,9 +108,6 @@ fn half_requests_share_the_budget_and_whole_ones_get_through() {
     println!("60 half requests of 2 MiB, budget {BUDGET_MIB} MiB: peak {most} MiB");
     assert!(most < BUDGET_MIB + BESIDE_MIB, "{most} MiB");
     assert!(cut_for_memory(&gateway) > 0);
-    wait_for("all their ends are told", || {
-        gateway.log().matches("too much memory").count() == cut_for_memory(&gateway)
-    });
     assert_told(&gateway, &clients);
 }
 

@@ -62,7 +62,7 @@ fn a_node_owes_a_crowd_only_so_much_and_others_get_through() {
     cluster.wait_for(0, &format!("GET {small}"), 1);
     // They leave; what they had not sent yet is not sent any more.
     clients.into_iter().for_each(Client::reset);
-    wait_for("their sockets are given back", || gateway.clients() == 1);
+    wait_for("they are gone", || gateway.metric("slotway_client_connections", &[]) == 1);
     wait_for("nobody waits", || waiting(&gateway) == 0);
     let sent = cluster.count(0, &text);
     let mut other = gateway.client();
@@ -82,10 +82,12 @@ fn leavers_keep_nothing_while_the_node_still_owes_them() {
         let received = gateway.metric("slotway_client_received_bytes_total", &[]);
         received >= 3 * 300 * request(&["GET", &large]).len() as u64
     });
-    let open = descriptors(&gateway);
+    // The admin port's own come and go.
+    let open = (0..20).map(|_| descriptors(&gateway)).min().unwrap();
     clients.into_iter().for_each(Client::reset);
-    wait_for("their sockets are given back", || gateway.clients() == 1);
-    assert!(descriptors(&gateway) <= open - 3, "{open} -> {}", descriptors(&gateway));
+    wait_for("their sockets are given back", || {
+        gateway.metric("slotway_client_connections", &[]) == 1 && descriptors(&gateway) <= open - 3
+    });
     assert!(gateway.metric("slotway_upstream_inflight", &[]) > 0, "the node owes nothing");
     assert_eq!(client.ask(&format!("SET {small} go")), "+OK\r\n");
     assert!(cluster.count(0, &format!("GET {large}")) <= OWED_MAX);
@@ -96,16 +98,17 @@ fn descriptors(gateway: &Gateway) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())).unwrap().count()
 }
 
-/// `count` clients that have sent 1,000 INCR each, of which the node has not answered one: all of
+/// Twenty clients that have sent so many INCR each, of which the node has not answered one: all of
 /// them are in the gateway, or at the node.
-fn counting(cluster: &Cluster, gateway: &Gateway, count: usize) -> (Vec<Client>, Gate) {
+fn counting(cluster: &Cluster, gateway: &Gateway, each: usize) -> (Vec<Client>, Gate) {
+    let count = 20;
     let (gate, here) = (Gate::default(), key(0, 2, 0));
     let wait = gate.clone();
     cluster.script(move |call| {
         let is_incr = call.text.starts_with("INCR ");
         is_incr.then(|| vec![Act::Wait(wait.clone()), Act::Say(b":1\r\n".to_vec())])
     });
-    let incr = request(&["INCR", &here]).repeat(1000);
+    let incr = request(&["INCR", &here]).repeat(each);
     let before = gateway.metric("slotway_client_received_bytes_total", &[]);
     let mut clients: Vec<Client> = (0..count).map(|_| gateway.client()).collect();
     clients.iter_mut().for_each(|client| client.send_raw(&incr));
@@ -121,27 +124,31 @@ fn what_an_orderly_leaver_has_sent_all_runs() {
     let (cluster, gateway, client) = pair("");
     drop(client);
     let incr = format!("INCR {}", key(0, 2, 0));
-    let (clients, gate) = counting(&cluster, &gateway, 20);
-    drop(clients);
-    gate.open();
-    cluster.wait_for(0, &incr, 20_000);
-    wait_for("their sockets are given back", || gateway.clients() == 0);
-    assert_eq!(cluster.count(0, &incr), 20_000);
+    // More than may be under way: replies are written, to nobody, before the last has been sent on.
+    for each in [1000, 3000] {
+        cluster.forget_calls();
+        let (clients, gate) = counting(&cluster, &gateway, each);
+        drop(clients);
+        gate.open();
+        cluster.wait_for(0, &incr, 20 * each);
+        wait_for("their sockets are given back", || gateway.clients() == 0);
+        assert_eq!(cluster.count(0, &incr), 20 * each);
+    }
 }
 
 #[test]
 fn what_waits_of_a_client_that_was_reset_does_not_run() {
     let (cluster, gateway, mut other) = pair("");
     let incr = format!("INCR {}", key(0, 2, 0));
-    let (clients, gate) = counting(&cluster, &gateway, 20);
+    let (clients, gate) = counting(&cluster, &gateway, 1000);
     clients.into_iter().for_each(Client::reset);
+    wait_for("they are gone", || gateway.metric("slotway_client_connections", &[]) == 1);
     gate.open();
-    wait_for("their sockets are given back", || gateway.clients() == 1);
     // Behind everything that was on its way.
     assert_eq!(other.ask(&format!("SET {} 1", key(0, 2, 0))), "+OK\r\n");
     let ran = cluster.count(0, &incr);
-    println!("{ran} of 20000 requests of clients that were reset had been sent on");
-    assert!(ran < 1000, "{ran}");
+    // Four of each client may be under way before its first reply.
+    assert!((1..=4 * 20).contains(&ran), "{ran}");
 }
 
 /// As client libraries do with a pipeline: everything is sent, and only then the first reply read. Both

@@ -254,3 +254,20 @@ fn where_several_slots_are_refused_one_slot_is_not() {
         assert_same(&client.ask(&text), &model.answer(&text).unwrap(), &text[..4]);
     }
 }
+
+/// What it keeps of its request until the nodes have answered is memory of the client.
+#[test]
+fn what_it_keeps_counts() {
+    let (cluster, gateway, mut client) = pair("");
+    cluster.script(|call| (!call.text.starts_with("GET ")).then(Vec::new));
+    let pairs: Vec<String> =
+        keys().iter().map(|key| format!("{key} {}", "v".repeat(1000))).collect();
+    client.send(&[&format!("MSET {}", pairs.join(" "))]);
+    let kept = || gateway.metric("slotway_memory_bytes", &["kind=\"input\""]);
+    wait_for("the parts are on their way", || cluster.calls().len() >= 250);
+    wait_for("the request counts", || kept() > 4 << 20);
+    client.reset();
+    wait_for("it is given back", || {
+        gateway.metric("slotway_client_connections", &[]) == 0 && kept() < 1 << 20
+    });
+}
