@@ -33,7 +33,7 @@ impl Session {
         if errand.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        self.errand = None;
+        (self.errand, self.errand_bytes) = (None, 0);
         Poll::Ready(())
     }
 
@@ -67,6 +67,7 @@ impl Session {
         ranges: Vec<(u32, u32)>,
     ) {
         let WideStart { asker, group_len, merge } = start;
+        self.errand_bytes = request.len() + size_of_val(&*ranges);
         let wide = Wide { asker, request, ranges, group_len, merge };
         self.errand = Some(Box::pin(Rc::clone(&self.around.router).send_wide(wide)));
     }

@@ -116,6 +116,8 @@ pub struct Session {
     paused: Option<Wait<WorkerStats>>,
     /// A command that travels beside the pipelines; nothing else of the client is under way.
     errand: Option<Errand>,
+    /// Bytes of the request that it keeps.
+    errand_bytes: usize,
     /// Bytes of the gateway's own answers in this turn.
     own_bytes: usize,
     /// Why the nodes would not take the next request, which is large.
@@ -156,6 +158,7 @@ impl Session {
             in_line: None,
             paused: None,
             errand: None,
+            errand_bytes: 0,
             own_bytes: 0,
             too_large: None,
             output_mark: OUTPUT_HIGH_WATER,
@@ -231,7 +234,8 @@ impl Session {
                 return Poll::Pending;
             }
             let taken = self.turn(cx);
-            self.outlet.note_input(self.input.held() + self.scanner.held());
+            let held = self.input.held() + self.scanner.held() + self.errand_bytes;
+            self.outlet.note_input(held);
             if taken.is_pending() {
                 return Poll::Pending;
             }

@@ -107,6 +107,7 @@ impl Outlet {
         *self.queue.borrow_mut() = ReplyQueue::default();
         self.stuck.set(false);
         self.output.clear();
+        self.input.clear();
     }
 
     /// Finds out whether a client has gone that waits for a node; called now and then. Nothing is
