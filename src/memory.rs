@@ -107,13 +107,18 @@ pub struct Ledger {
     exceeded: Notify,
     /// Clients that may not send the rest of their large requests yet.
     paused: RefCell<Vec<Waker>>,
+    /// The one of them that may, so that one after the other comes to its end.
+    front: Cell<Option<usize>>,
+    /// A large request has grown since the last look.
+    grown: Cell<bool>,
 }
 
 impl Ledger {
     /// A worker's ledger.
     pub fn new(budget: Arc<Budget>) -> Rc<Ledger> {
         let (untold, exceeded) = (Default::default(), Notify::new());
-        Rc::new(Ledger { budget, untold, exceeded, paused: RefCell::default() })
+        let (paused, front, grown) = Default::default();
+        Rc::new(Ledger { budget, untold, exceeded, paused, front, grown })
     }
 
     /// The budget of the whole gateway.
@@ -128,18 +133,37 @@ impl Ledger {
         }
     }
 
+    /// Whether the large request of this client may grow although there is little room: it may while
+    /// nobody else's does.
+    pub fn may_grow(&self, client: usize) -> bool {
+        let front = self.front.get().unwrap_or(client);
+        if front == client && self.budget.excess() == 0 {
+            self.front.set(Some(client));
+            return true;
+        }
+        false
+    }
+
+    /// A large request has grown.
+    pub fn note_grown(&self) {
+        self.grown.set(true);
+    }
+
     /// Wakes this client when there is room for the rest of a large request.
     pub fn pause(&self, waker: &Waker) {
         self.paused.borrow_mut().push(waker.clone());
     }
 
-    /// Wakes the clients that wait for room, when there is some; called often. Says whether some wait
-    /// on.
+    /// Wakes the clients that wait for room, when there is some, or when the one that may go on does
+    /// not; called often. Says whether some wait and none goes on.
     pub fn resume(&self) -> bool {
-        if !self.budget.is_tight_for_input() {
+        let (goes_on, is_tight) = (self.grown.take(), self.budget.is_tight_for_input());
+        let waits = !self.paused.borrow().is_empty();
+        if !is_tight || !goes_on {
+            self.front.set(None);
             self.paused.borrow_mut().drain(..).for_each(Waker::wake);
         }
-        !self.paused.borrow().is_empty()
+        is_tight && waits && !goes_on
     }
 
     /// So many bytes more, or fewer, are in use.
@@ -298,8 +322,14 @@ mod tests {
         let input = Share::new(&ledger, Kind::Input);
         input.set(4 << 20);
         assert!(budget.is_tight_for_input() && !budget.is_tight());
+        // One goes on, and another one when that does not.
+        assert!(ledger.may_grow(1) && !ledger.may_grow(2));
         ledger.pause(Waker::noop());
+        ledger.note_grown();
+        assert!(!ledger.resume());
+        assert!(ledger.may_grow(1) && !ledger.may_grow(2));
         assert!(ledger.resume());
+        assert!(ledger.may_grow(2) && !ledger.may_grow(1));
         input.clear();
         assert!(!ledger.resume());
     }

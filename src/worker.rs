@@ -338,6 +338,7 @@ impl Workbench {
                     paused.saturating_sub(PAUSED_LOOKS_BACK)
                 };
                 if paused == PAUSED_LOOKS_MAX {
+                    paused -= PAUSED_LOOKS_BACK;
                     // Whoever waits for the rest of large requests keeps others from sending theirs.
                     self.cut_largest();
                 }

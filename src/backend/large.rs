@@ -1,8 +1,9 @@
 //! Which slots have large values: what a reply will probably weigh, before it is asked for.
 //!
 //! Owns the memory of it, a worker's own. Pure. Must not know keys: a slot is known by the largest
-//! value of late that was written to it or read from it. What is small in such a slot is taken for
-//! large, which costs it a wait; what is large in another one is learned with its first reply.
+//! value of late that was written to it or read from it, and by small ones read since. What is small
+//! in such a slot is taken for large, which costs it a wait; what is large in another one is learned
+//! with its first reply.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -58,6 +59,18 @@ impl LargeValues {
         self.mark(slot, true);
     }
 
+    /// A reply of the slot was small. When most are, the slot is like any other.
+    #[cold]
+    pub fn note_small(&self, slot: Slot) {
+        let mut sizes = self.sizes.borrow_mut();
+        let Some((size, _)) = sizes.get_mut(&slot) else { return };
+        *size -= *size / 4;
+        if (*size as usize) < LARGE_MIN {
+            sizes.remove(&slot);
+            self.mark(slot, false);
+        }
+    }
+
     /// Forgets slots that have had nothing large since the last call; called now and then.
     pub fn forget(&self) {
         self.sizes.borrow_mut().retain(|slot, (_, is_fresh)| {
@@ -90,6 +103,22 @@ mod tests {
         assert_eq!(values.of(one), 5 * LARGE_MIN as u32);
         values.forget();
         assert_eq!(values.of(one), 0);
+    }
+
+    #[test]
+    fn a_large_value_among_small_ones_is_soon_forgotten() {
+        let values = LargeValues::default();
+        let slot = Slot::of(b"one");
+        values.note(slot, 9 << 20);
+        let mut count = 0;
+        while values.of(slot) > 0 {
+            values.note_small(slot);
+            count += 1;
+        }
+        assert!((10..40).contains(&count), "{count}");
+        values.note_small(slot);
+        values.note(slot, LARGE_MIN);
+        assert_eq!(values.of(slot), LARGE_MIN as u32);
     }
 
     #[test]

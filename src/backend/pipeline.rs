@@ -8,6 +8,7 @@
 mod ending;
 mod fence;
 mod life;
+mod line;
 mod replies;
 mod window;
 
@@ -188,7 +189,7 @@ impl Pipeline {
         if len >= LARGE_MIN && !ticket.repeatable {
             self.shared.large.note(ticket.slot, len);
         }
-        let weight = if ticket.repeatable { self.shared.large.of(ticket.slot) } else { 0 };
+        let weight = if len < LARGE_MIN { self.shared.large.of(ticket.slot) } else { 0 };
         state.ring.append_owned(request);
         self.enter(&mut state, (len, weight), || ticket);
     }
@@ -250,18 +251,19 @@ impl Pipeline {
             || self.window.is_exceeded(state.entries.len())
     }
 
-    /// Whether there is room for a reply of so many bytes, which are known to be many.
+    /// Whether this client, which has so many requests under way, may send another one now, whose
+    /// reply may have `weight` bytes.
     #[inline]
-    pub fn has_room_for_weight(&self, weight: u32) -> bool {
-        weight == 0 || self.window.has_room_for_weight(weight)
+    pub fn has_room_for(&self, outlet: &Rc<Outlet>, under_way: usize, weight: u32) -> bool {
+        let (state, client) = (self.state.borrow(), Rc::as_ptr(outlet).addr());
+        state.ring.bytes() <= self.shared.queue_bytes_max
+            && self.window.has_room(state.entries.len(), under_way, client)
+            && (weight == 0 || self.window.has_room_for_weight(weight, client))
     }
 
-    /// Whether a client that has so many requests under way may send another one.
-    #[inline]
-    pub fn has_room_for(&self, under_way: usize) -> bool {
-        let state = self.state.borrow();
-        state.ring.bytes() <= self.shared.queue_bytes_max
-            && self.window.has_room(state.entries.len(), under_way)
+    /// The client that [had room](Self::has_room_for) sends its request.
+    pub fn use_turn(&self, outlet: &Rc<Outlet>) {
+        self.window.use_turn(Rc::as_ptr(outlet).addr());
     }
 
     /// A client begins to wait for its turn, until it drops this.
@@ -269,9 +271,17 @@ impl Pipeline {
         Wait::begin(&self.stats, |stats| &stats.turns)
     }
 
-    /// Wakes the session of this client when it is its turn.
-    pub fn wake_when_room(&self, outlet: &Rc<Outlet>, waker: &Waker) {
-        self.window.wait(Rc::as_ptr(outlet).addr(), waker);
+    /// Wakes this client when it is its turn for what there [was no room for](Self::has_room_for).
+    pub fn wake_when_room(
+        &self,
+        outlet: &Rc<Outlet>,
+        (under_way, weight): (usize, u32),
+        waker: &Waker,
+    ) {
+        let client = Rc::as_ptr(outlet).addr();
+        let requests = self.state.borrow().entries.len();
+        let lacks_weight = weight > 0 && self.window.has_room(requests, under_way, client);
+        self.window.wait(client, lacks_weight, waker);
     }
 
     /// The node left the map: ends when everything sent has been answered.

@@ -33,6 +33,8 @@ struct State {
     /// `None`: whoever waits for the parts takes them.
     merge: Option<Merge>,
     waiter: Option<Waker>,
+    /// A part's reply is another node's than the map's.
+    elsewhere: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +93,7 @@ impl Gather {
                 bytes: 0,
                 merge,
                 waiter: None,
+                elsewhere: false,
             }),
         }
     }
@@ -105,6 +108,12 @@ impl Gather {
             }
             part.extend_from_slice(bytes);
         }
+    }
+
+    /// The reply to a part will be another node's than the map's: whoever merges is given one part
+    /// more, an empty one.
+    pub fn note_elsewhere(&self) {
+        self.state.borrow_mut().elsewhere = true;
     }
 
     /// Drops what came of part `index`: it will be asked for again.
@@ -139,7 +148,7 @@ impl Gather {
         }
         let merge = state.merge.take()?;
         let (parts, joined) = (std::mem::take(&mut state.parts), std::mem::take(&mut state.joined));
-        Some(Gathered { parts, joined, bytes: state.bytes, merge })
+        Some(Gathered { parts, joined, bytes: state.bytes, merge, elsewhere: state.elsewhere })
     }
 }
 
@@ -165,6 +174,7 @@ pub struct Gathered {
     parts: Vec<Part>,
     joined: Vec<u8>,
     merge: Merge,
+    elsewhere: bool,
     /// How many bytes they have.
     pub bytes: usize,
 }
@@ -172,8 +182,11 @@ pub struct Gathered {
 impl Gathered {
     /// Gives the merged reply to `out`, piece by piece; the last one comes with `true`.
     pub fn merge(self, out: &mut dyn FnMut(&[u8], bool)) {
-        let Gathered { parts, joined, merge, .. } = self;
-        let parts: Vec<&[u8]> = parts.iter().map(|part| part.bytes(&joined)).collect();
+        let Gathered { parts, joined, merge, elsewhere, .. } = self;
+        let mut parts: Vec<&[u8]> = parts.iter().map(|part| part.bytes(&joined)).collect();
+        if elsewhere {
+            parts.push(&[]);
+        }
         merge.apply(&parts, out);
     }
 }

@@ -25,8 +25,8 @@ pub struct Ticket {
     pub repeatable: bool,
     /// Whether its reply is made by a client's script, which may return any error text.
     pub scripted: bool,
-    /// Whether another node than the one it was sent to would answer something else.
-    pub pinned: bool,
+    /// Whether it goes on with something that one node has begun.
+    pub pinned: Pinned,
     /// What has been tried so far; `None` until it first comes back unanswered.
     retry: Option<Box<Retry>>,
     /// When it was read from the client, in microseconds of the worker's clock.
@@ -49,6 +49,18 @@ pub struct Retry {
     pub sent_us: u64,
 }
 
+/// Whether a request goes on with something that one node has begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pinned {
+    /// Any node that has the key answers the same.
+    #[default]
+    No,
+    /// The node that answers gives out a cursor that means something to it alone.
+    Begins,
+    /// It has such a cursor: another node would answer something else.
+    GoesOn,
+}
+
 /// What every ticket of a request has in common.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
@@ -60,8 +72,8 @@ pub struct About {
     pub repeatable: bool,
     /// Whether it runs a client's script.
     pub scripted: bool,
-    /// Whether another node than the one it was sent to would answer something else.
-    pub pinned: bool,
+    /// Whether it goes on with something that one node has begun.
+    pub pinned: Pinned,
     /// When it was read, in microseconds of the worker's clock.
     pub begun_us: u64,
 }
@@ -170,6 +182,13 @@ impl Ticket {
     /// What has been tried so far, to be added to.
     pub fn retry_mut(&mut self) -> &mut Retry {
         self.retry.get_or_insert_default()
+    }
+
+    /// The reply will be another node's than the map's, this once.
+    pub fn note_elsewhere(&self) {
+        if let (Pinned::Begins, Some((gather, _))) = (self.pinned, &self.part) {
+            gather.note_elsewhere();
+        }
     }
 
     /// The client's way out.

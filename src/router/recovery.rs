@@ -19,6 +19,7 @@ use super::Router;
 use super::held::Share;
 use crate::backend::NodeAddress;
 use crate::metrics::Outcome;
+use crate::reply::ticket::Pinned;
 use crate::reply::trouble::NotNow;
 use crate::reply::{Answered, Outlet, Ticket, Trouble, Why, texts};
 use crate::resp::Protocol;
@@ -229,6 +230,7 @@ impl Recovery {
         match step {
             Step::Ask(node) => {
                 router.stats().asked.add(1);
+                ticket.note_elsewhere();
                 router.pipelines.get(&node, protocol).send_asking(ticket, request);
             }
             Step::At(node) => router.pipelines.get(&node, protocol).send_owned(ticket, request),
@@ -246,7 +248,7 @@ impl Held {
         {
             return Some(texts::REDIRECTS.to_owned());
         }
-        if is_redirect(why) && ticket.pinned {
+        if is_redirect(why) && ticket.pinned == Pinned::GoesOn {
             router.topology.want_refresh(Trigger::Moved);
             return Some(texts::CURSOR_OF_ANOTHER.to_owned());
         }

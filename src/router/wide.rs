@@ -6,10 +6,9 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::Poll;
 
 use tokio::task::yield_now;
-use tokio::time::sleep;
 
 use super::Router;
 use super::fanout::Asker;
@@ -18,7 +17,7 @@ use crate::config::CrossSlot;
 use crate::metrics::Outcome;
 use crate::reply::merge::{Merge, open_array, split_frame};
 use crate::reply::ticket::About;
-use crate::reply::{Gather, Ticket, texts};
+use crate::reply::{Gather, Outlet, Ticket, texts};
 use crate::resp::{Args, write};
 use crate::slot::{SLOTS, Slot};
 
@@ -30,8 +29,6 @@ const KEYS_PER_SLICE: usize = 8192;
 const BYTES_PER_SLICE: usize = 256 * 1024;
 /// Parts of one request under way at once.
 const PARTS_MAX: usize = 256;
-/// Between two looks at a node that has much to answer.
-const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
 /// A request of many keys, which owns its bytes.
 #[derive(Debug)]
@@ -145,7 +142,7 @@ impl Router {
             let ticket = Ticket::part(Rc::clone(outlet), *seq, about, part, index as u32);
             let full = self.send_owned(ticket, *protocol, request);
             if let Some(pipeline) = full {
-                wait_for_room(&pipeline).await;
+                wait_for_room(&pipeline, outlet).await;
             }
             if written >= BYTES_PER_SLICE {
                 written = 0;
@@ -182,14 +179,18 @@ impl Router {
 }
 
 /// Returns when a node has answered most of what it was asked.
-async fn wait_for_room(pipeline: &Pipeline) {
-    if pipeline.has_room_for(PARTS_MAX) {
-        return;
-    }
-    let _wait = pipeline.begin_wait();
-    while !pipeline.has_room_for(PARTS_MAX) {
-        sleep(ROOM_PAUSE).await;
-    }
+async fn wait_for_room(pipeline: &Pipeline, outlet: &Rc<Outlet>) {
+    let mut wait = None;
+    std::future::poll_fn(|cx| {
+        if pipeline.has_room_for(outlet, PARTS_MAX, 0) {
+            pipeline.use_turn(outlet);
+            return Poll::Ready(());
+        }
+        pipeline.wake_when_room(outlet, (PARTS_MAX, 0), cx.waker());
+        wait.get_or_insert_with(|| pipeline.begin_wait());
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Gives the values of all parts in the order of the keys; `false` when a part has not as many as it

@@ -83,8 +83,8 @@ impl Session {
         if self.outlet.is_deaf() && command.flags.is_readonly() {
             return Some(Step::Done);
         }
-        let has_room = pipeline.has_room_for(self.outlet.unanswered());
-        if has_room && pipeline.has_room_for_weight(weight) {
+        if pipeline.has_room_for(&self.outlet, self.outlet.unanswered(), weight) {
+            pipeline.use_turn(&self.outlet);
             return None;
         }
         self.full = Some(Rc::clone(pipeline));

@@ -8,7 +8,7 @@ use super::Session;
 use super::step::Step;
 use crate::command::{Command, CommandId};
 use crate::reply::merge::{Make, Merge};
-use crate::reply::ticket::About;
+use crate::reply::ticket::{About, Pinned};
 use crate::reply::{Gather, Ticket, texts};
 use crate::resp::{Args, write};
 use crate::router::key_cursor::KeyCursor;
@@ -32,11 +32,12 @@ impl Session {
             self.refuse(id, texts::CURSOR_OF_ANOTHER);
             return Some(Step::Done);
         }
-        let pinned = cursor.own != 0;
+        let goes_on = cursor.own != 0;
+        let pinned = if goes_on { Pinned::GoesOn } else { Pinned::Begins };
         let about = About { pinned, ..self.about(id, command, slot) };
         let seq = self.ticket();
         let router = Rc::clone(&self.around.router);
-        let make = told(&router, slot, pinned.then_some(master));
+        let make = told(&router, slot, goes_on.then_some(master));
         let gather = Rc::new(Gather::new(1, Merge::With(make)));
         let ticket = || Ticket::part(Rc::clone(&self.outlet), seq, about, gather, 0);
         let route = (slot, self.state.protocol);
@@ -78,8 +79,10 @@ fn told(router: &Rc<Router>, slot: Slot, goes_on_at: Option<Rc<str>>) -> Make {
         if goes_on_at.is_some_and(|before| before != master) {
             return texts::frame(texts::CURSOR_OF_ANOTHER);
         }
+        // A node that the slot is on its way to has answered, this once: nobody can go on there.
+        let node = if parts.len() > 1 { "" } else { &master };
         match scan::open(reply) {
-            Some((own, items)) => scan::close(KeyCursor::tell(own, &master), items),
+            Some((own, items)) => scan::close(KeyCursor::tell(own, node), items),
             None => texts::frame(texts::SCAN_REPLY),
         }
     })

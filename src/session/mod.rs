@@ -349,6 +349,9 @@ impl Session {
         self.note_more_of_transaction();
         let router = &self.around.router;
         router.stats().received_bytes.add(count as u64);
+        if self.input.held() >= PAUSED_MIN {
+            router.shared().ledger.note_grown();
+        }
         self.state.info.stir(router.shared().clock.tick() / 1_000_000);
     }
 
@@ -423,16 +426,6 @@ impl Session {
             None if self.finished.is_some() => Taken::Bytes(bytes.len()),
             None => Taken::Bytes(at),
         }
-    }
-
-    /// Whether requests that came with others must wait for something those brought about.
-    #[inline]
-    fn is_held_up(&self) -> bool {
-        self.own_bytes >= OWN_BYTES_MAX
-            || self.full.is_some()
-            || self.sent_version.is_none()
-            || self.outlet.has_troubles()
-            || self.outlet.buffered() > self.output_mark
     }
 
     /// An inline request becomes an ordinary one.

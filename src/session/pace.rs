@@ -5,12 +5,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Context;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::Session;
+use super::{OWN_BYTES_MAX, Session};
 use crate::metrics::Wait;
 use crate::reply::{Cut, texts};
 use crate::resp::Args;
@@ -68,6 +69,16 @@ impl Session {
             .then(|| texts::too_large_for_nodes("client-query-buffer-limit", query_max))
     }
 
+    /// Whether requests that came with others must wait for something those brought about.
+    #[inline]
+    pub(super) fn is_held_up(&self) -> bool {
+        self.own_bytes >= OWN_BYTES_MAX
+            || self.full.is_some()
+            || self.sent_version.is_none()
+            || self.outlet.has_troubles()
+            || self.outlet.buffered() > self.output_mark
+    }
+
     /// Whether no further request may be taken now. What ends the waiting wakes the session.
     #[inline]
     pub(super) fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
@@ -102,7 +113,7 @@ impl Session {
     #[cold]
     fn waits_for_room(&mut self, cx: &mut Context<'_>, unanswered: usize) -> bool {
         let Some(pipeline) = self.full.take() else { return false };
-        if pipeline.has_room_for(unanswered) && pipeline.has_room_for_weight(self.weight) {
+        if pipeline.has_room_for(&self.outlet, unanswered, self.weight) {
             self.weight = 0;
             self.in_line = None;
             // It may have left while it waited: then nobody wants what it has asked for.
@@ -112,7 +123,7 @@ impl Session {
             }
             return false;
         }
-        pipeline.wake_when_room(&self.outlet, cx.waker());
+        pipeline.wake_when_room(&self.outlet, (unanswered, self.weight), cx.waker());
         self.in_line.get_or_insert_with(|| pipeline.begin_wait());
         self.full = Some(pipeline);
         true
@@ -122,7 +133,8 @@ impl Session {
     #[cold]
     pub(super) fn waits_for_memory(&mut self, cx: &mut Context<'_>) -> bool {
         let ledger = &self.around.router.shared().ledger;
-        if !ledger.budget().is_tight_for_input() {
+        let client = Rc::as_ptr(&self.outlet).addr();
+        if !ledger.budget().is_tight_for_input() || ledger.may_grow(client) {
             self.paused = None;
             return false;
         }

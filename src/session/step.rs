@@ -8,12 +8,13 @@ use super::errand::WideStart;
 use super::state::ReplyMode;
 use super::transaction::Transaction;
 use super::{End, Session, config_get, local};
+use crate::backend::large::LARGE_MIN;
 use crate::command::guarded::{Denied, Way};
 use crate::command::{
     Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, Refusal,
 };
 use crate::metrics::Outcome;
-use crate::reply::ticket::About;
+use crate::reply::ticket::{About, Pinned};
 use crate::reply::{Ticket, texts};
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
@@ -191,7 +192,7 @@ impl Session {
             command: id,
             repeatable: command.flags.is_readonly(),
             scripted: command.class == Class::Script,
-            pinned: false,
+            pinned: Pinned::No,
             begun_us: self.router().shared().clock.now_us(),
         }
     }
@@ -226,7 +227,8 @@ impl Session {
             Plan::Slot(_) | Plan::Any => router.master_of(slot, self.state.protocol),
             _ => None,
         };
-        let weight = if command.flags.is_readonly() { router.shared().large.of(slot) } else { 0 };
+        // What brings a large value is not answered with one.
+        let weight = if frame.len() < LARGE_MIN { router.shared().large.of(slot) } else { 0 };
         if let Some(pipeline) = &master
             && (pipeline.is_crowded() || weight > 0)
             && let Some(step) = self.waits_or_is_gone(command, (pipeline, weight))

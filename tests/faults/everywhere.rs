@@ -272,6 +272,10 @@ fn a_cursor_of_another_node_is_an_error() {
         // The key has gone, the slot has not yet.
         let said = client.call(&[word, &key, &cursor, "COUNT", "50"]).unwrap();
         assert!(matches!(&said, Value::Error(text) if text.contains("begin again")), "{said:?}");
+        // A cursor that the other node has given, this once, leads nowhere when the key is back.
+        let there = begin(&mut client);
+        let said = client.call(&[word, &key, &there, "COUNT", "50"]).unwrap();
+        assert!(matches!(&said, Value::Error(text) if text.contains("begin again")), "{said:?}");
         site.close_slots(&[slot], from, to);
         let said = client.call(&[word, &key, &cursor, "COUNT", "50"]).unwrap();
         assert!(matches!(&said, Value::Error(text) if text.contains("begin again")), "{said:?}");

@@ -203,6 +203,7 @@ impl Pipeline {
         (state.scanner, state.kind) = (ReplyScanner::default(), 0);
         self.stats.requests.add(1);
         self.stats.inflight.sub(1);
+        state.passed_bytes = 0;
         let passed_on = std::mem::take(&mut state.passed_on);
         let Some((_, entry)) = state.entries.take_first() else { return };
         self.window.take_weight(entry.weight);

@@ -104,6 +104,7 @@ impl Pipeline {
         } else {
             state.phase = Phase::Idle;
         }
+        state.passed_bytes = 0;
         let mut passed_on = std::mem::take(&mut state.passed_on);
         let mut entries = std::mem::take(&mut state.entries);
         let ring = Ring::new(Rc::clone(&self.shared.spares));
@@ -119,6 +120,6 @@ impl Pipeline {
         while let Some((at, entry)) = entries.take_first() {
             give_back(entry, at, (&ring, sent_to), std::mem::take(&mut passed_on));
         }
-        self.window.wake_all();
+        self.window.call_all();
     }
 }

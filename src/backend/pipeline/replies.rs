@@ -75,14 +75,15 @@ impl Pipeline {
         let before = state.entries.len();
         let taken = self.take_replies(&mut state, &scratch[..kept + count]);
         let under_way = state.entries.len();
-        self.window.note_read(count, before.saturating_sub(under_way));
+        let replies = before.saturating_sub(under_way);
+        self.window.note_read(count, replies);
         if under_way == 0 {
             self.window.forget_weights();
         }
         let has_room = state.ring.bytes() <= self.shared.queue_bytes_max / 2;
         drop(state);
         if has_room {
-            self.window.wake_some(under_way);
+            self.window.call(under_way, replies);
         }
         Poll::Ready(taken.map_err(BackendError::Protocol))
     }
@@ -166,8 +167,10 @@ impl Pipeline {
         }
         let bytes = std::mem::take(&mut state.passed_bytes) + piece.len();
         if let Some(ticket) = &mut entry.ticket {
-            if bytes >= LARGE_MIN && ticket.repeatable {
+            if bytes >= LARGE_MIN {
                 self.shared.large.note(ticket.slot, bytes);
+            } else if entry.weight > 0 {
+                self.shared.large.note_small(ticket.slot);
             }
             let is_error = state.kind == b'-';
             // What is too long to come in one piece is no matter of the cluster.

@@ -8,9 +8,10 @@
 //! reply before it comes. A client with few requests under way is let in up to a second limit, so that
 //! small requests do not wait in line behind those who ask for much.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::cell::Cell;
 use std::task::Waker;
+
+use super::line::Line;
 
 /// Requests that may be under way whatever the size of replies.
 const WINDOW_MIN: usize = 1;
@@ -34,9 +35,10 @@ pub(super) struct Window {
     sample: Cell<(usize, usize)>,
     /// Bytes of replies under way that are known to be large.
     weight: Cell<usize>,
-    waiting: RefCell<HashMap<usize, Waker>>,
-    /// Those that wait, the first to come first; some may have gone.
-    line: RefCell<VecDeque<usize>>,
+    /// Those that wait because many requests are under way.
+    line: Line,
+    /// Those that wait for room for a large reply.
+    large_line: Line,
 }
 
 impl Window {
@@ -48,27 +50,42 @@ impl Window {
             average: Cell::new(0),
             sample: Cell::new((0, 0)),
             weight: Cell::new(0),
-            waiting: RefCell::default(),
-            line: RefCell::default(),
+            line: Line::default(),
+            large_line: Line::default(),
         }
     }
 
-    /// Whether more requests are under way than may be.
+    /// Whether more requests are under way than may be, or somebody waits: a client may have to wait.
     #[inline]
     pub(super) fn is_exceeded(&self, requests: usize) -> bool {
-        requests > self.requests_max.get()
+        requests > self.requests_max.get() || !self.line.is_empty()
     }
 
-    /// Whether a client that has `own` of these requests under way may send another one.
-    #[inline]
-    pub(super) fn has_room(&self, requests: usize, own: usize) -> bool {
+    /// Whether a client that has `own` of these requests under way may send another one. Nobody
+    /// overtakes those who wait.
+    pub(super) fn has_room(&self, requests: usize, own: usize, client: usize) -> bool {
         let most = self.requests_max.get();
-        requests <= most || own < FEW && requests <= most * HARD
+        let is_in_turn = self.line.is_empty() && own < FEW || self.line.has_turn(client);
+        requests == 0
+            || requests <= most && self.line.is_empty()
+            || requests <= most * HARD && is_in_turn
     }
 
-    /// Whether a reply of so many bytes may be asked for: one always may.
-    pub(super) fn has_room_for_weight(&self, weight: u32) -> bool {
-        self.weight.get() == 0 || self.weight.get() + weight as usize <= self.owed_bytes_max
+    /// Whether a reply of so many bytes may be asked for by this client: one always may.
+    pub(super) fn has_room_for_weight(&self, weight: u32, client: usize) -> bool {
+        let is_in_turn = self.large_line.is_empty() || self.large_line.has_turn(client);
+        let sum = self.weight.get() + weight as usize;
+        self.weight.get() == 0 || is_in_turn && sum <= self.owed_bytes_max
+    }
+
+    /// A client that had its turn sends its request.
+    pub(super) fn use_turn(&self, client: usize) {
+        self.line.use_turn(client);
+        self.large_line.use_turn(client);
+        if self.weight.get() < self.owed_bytes_max {
+            // The next one may fit too.
+            self.large_line.call_next(1);
+        }
     }
 
     /// A reply of so many bytes is asked for.
@@ -109,65 +126,48 @@ impl Window {
         self.requests_max.set(most.clamp(WINDOW_MIN, usize::MAX / HARD));
     }
 
-    /// Puts a client in the line, where it is not there yet.
-    pub(super) fn wait(&self, client: usize, waker: &Waker) {
-        if self.waiting.borrow_mut().insert(client, waker.clone()).is_none() {
-            self.line.borrow_mut().push_back(client);
+    /// Puts a client in the line, where it is not there yet: for a large reply, or for any.
+    pub(super) fn wait(&self, client: usize, is_large: bool, waker: &Waker) {
+        if is_large {
+            self.large_line.wait(client, waker);
+        } else {
+            self.line.wait(client, waker);
         }
     }
 
-    /// Wakes those whose turn it is when so many requests are under way.
+    /// So many requests are under way, after so many have been answered: calls those whose turn it is.
     #[inline]
-    pub(super) fn wake_some(&self, requests: usize) {
-        let has_room = !self.is_exceeded(requests) && self.weight.get() < self.owed_bytes_max;
-        if has_room && !self.line.borrow().is_empty() {
-            self.wake_next(requests);
+    pub(super) fn call(&self, requests: usize, replies: usize) {
+        if !self.line.is_empty() || !self.large_line.is_empty() {
+            self.call_next(requests, replies);
         }
     }
 
     #[cold]
-    fn wake_next(&self, requests: usize) {
-        let line = self.line.borrow().len();
-        // Each may send several; what they leave is the next one's.
-        let count = if requests <= self.requests_max.get() / 2 { line.div_ceil(4) } else { 1 };
-        let all = requests == 0;
-        for _ in 0..if all { line } else { count } {
-            let Some(client) = self.line.borrow_mut().pop_front() else { return };
-            if let Some(waker) = self.waiting.borrow_mut().remove(&client) {
-                waker.wake();
-            }
+    fn call_next(&self, requests: usize, replies: usize) {
+        if requests == 0 {
+            self.line.call_next(usize::MAX);
+        } else if requests <= self.requests_max.get().saturating_mul(HARD) {
+            self.line.call_next(replies);
+        }
+        if (replies > 0 || requests == 0) && self.weight.get() < self.owed_bytes_max {
+            self.large_line.call_next(1);
         }
     }
 
-    /// Wakes everybody: the connection is gone.
-    pub(super) fn wake_all(&self) {
-        self.line.borrow_mut().clear();
-        for (_, waker) in self.waiting.borrow_mut().drain() {
-            waker.wake();
-        }
+    /// Calls everybody: the connection is gone.
+    pub(super) fn call_all(&self) {
+        self.line.call_next(usize::MAX);
+        self.large_line.call_next(usize::MAX);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
 
     use super::*;
-
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn count(woken: &Arc<Woken>) -> usize {
-        woken.0.load(Ordering::Relaxed)
-    }
+    use crate::backend::pipeline::line::tests::{Woken, count};
 
     #[test]
     fn large_replies_make_it_narrow_and_small_ones_wide() {
@@ -179,8 +179,8 @@ mod tests {
         }
         assert!(window.is_exceeded(129) && !window.is_exceeded(120));
         // A client with few is let in, but not without end.
-        assert!(window.has_room(130, 1) && !window.has_room(130, FEW));
-        assert!(!window.has_room(129 * HARD, 1));
+        assert!(window.has_room(130, 1, 0) && !window.has_room(130, FEW, 0));
+        assert!(!window.has_room(129 * HARD, 1, 0));
         for _ in 0..100 {
             window.note_read(5 * 64, 64);
         }
@@ -197,35 +197,56 @@ mod tests {
     }
 
     #[test]
-    fn who_came_first_is_let_in_first() {
+    fn nobody_overtakes_those_who_wait() {
         let window = Window::new(8 << 20);
         for _ in 0..10 {
             window.note_read(1 << 20, 1);
         }
-        let wokens: Vec<Arc<Woken>> = (0..3).map(|_| Arc::default()).collect();
-        for (client, woken) in wokens.iter().enumerate() {
-            let waker = Waker::from(Arc::clone(woken));
-            window.wait(client, &waker);
-            window.wait(client, &waker);
-        }
-        let all = || wokens.iter().map(count).collect::<Vec<_>>();
-        window.wake_some(9);
-        assert_eq!(all(), [0, 0, 0]);
-        window.wake_some(8);
-        assert_eq!(all(), [1, 0, 0]);
-        // Back in the line, behind the others.
-        window.wait(0, &Waker::from(Arc::clone(&wokens[0])));
-        window.wake_some(7);
-        assert_eq!(all(), [1, 1, 0]);
-        window.wake_some(0);
-        assert_eq!(all(), [2, 1, 1]);
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(!window.has_room(9, FEW, 1));
+        window.wait(1, false, &waker);
+        // There is room up to the second limit, and it is the turn of the one that waits.
+        assert!(window.is_exceeded(1) && !window.has_room(9, 1, 2));
+        window.call(9, 1);
+        assert_eq!(count(&woken), 1);
+        assert!(window.has_room(9, FEW, 1) && window.has_room(0, FEW, 2));
+        window.use_turn(1);
+        assert!(!window.has_room(9, FEW, 1) && window.has_room(9, 1, 2));
+    }
+
+    #[test]
+    fn large_replies_are_asked_for_in_turn_and_one_always_may() {
+        let window = Window::new(8 << 20);
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        let mib = |count: u32| count << 20;
+        assert!(window.has_room_for_weight(mib(100), 1));
+        window.add_weight(mib(6));
+        assert!(!window.has_room_for_weight(mib(7), 1) && window.has_room_for_weight(mib(1), 2));
+        window.wait(1, true, &waker);
+        // Small ones do not overtake it, and it keeps its place when there is too little room.
+        assert!(!window.has_room_for_weight(mib(1), 2));
+        window.call(5, 1);
+        assert_eq!(count(&woken), 1);
+        assert!(!window.has_room_for_weight(mib(7), 1));
+        window.wait(1, true, &waker);
+        window.wait(2, true, &waker);
+        window.take_weight(mib(6));
+        window.call(4, 1);
+        assert!(window.has_room_for_weight(mib(7), 1));
+        window.use_turn(1);
+        window.add_weight(mib(7));
+        assert!(window.has_room_for_weight(mib(1), 2));
     }
 
     #[test]
     fn a_lost_connection_leaves_nobody_waiting() {
         let (window, woken) = (Window::new(1), Arc::<Woken>::default());
-        (0..5).for_each(|client| window.wait(client, &Waker::from(Arc::clone(&woken))));
-        window.wake_all();
+        (0..5).for_each(|client| {
+            window.wait(client, client % 2 == 0, &Waker::from(Arc::clone(&woken)))
+        });
+        window.call_all();
         assert_eq!(count(&woken), 5);
     }
 }
