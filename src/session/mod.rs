@@ -56,6 +56,8 @@ use trying::Trying;
 
 /// Bytes of the gateway's own answers to one client before others have their turn.
 const OWN_BYTES_MAX: usize = 64 * 1024;
+/// Requests taken from one buffer before it is looked whether others should have their turn.
+const TAKEN_MAX: usize = 256;
 /// Buffers of requests taken from one client before others have their turn.
 const TURNS_MAX: usize = 8;
 /// Why a client's connection ended: an index into [`crate::metrics::stats::DISCONNECTS`].
@@ -361,7 +363,7 @@ impl Session {
         let first = self.outlet.next_ticket();
         let mut scanner = std::mem::take(&mut self.scanner);
         let table = self.around.router.table();
-        let most = self.inflight_max().saturating_sub(self.outlet.unanswered());
+        let most = self.inflight_max().saturating_sub(self.outlet.unanswered()).min(TAKEN_MAX);
         let (mut at, mut taken) = (0, 0);
         let (mut whole, mut large) = (None, 0);
         while at < bytes.len() && self.finished.is_none() {

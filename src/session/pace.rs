@@ -27,7 +27,7 @@ const NOT_READING_AFTER: Duration = Duration::from_millis(20);
 const REPLY_BYTES_PLANNED: u64 = 4096;
 
 /// The time that a client has before others have their turn.
-const SLICE: Duration = Duration::from_micros(500);
+const SLICE: Duration = Duration::from_micros(200);
 
 /// Of a client whose socket takes no more.
 #[derive(Debug)]
