@@ -41,6 +41,11 @@ impl Flags {
         self.contains(Flags::WRITE)
     }
 
+    /// Whether the command changes data, or may, as a script does.
+    pub const fn may_change_data(self) -> bool {
+        self.is_write() || self.contains(Flags::MAY_REPLICATE)
+    }
+
     /// Whether the command only reads data, so that a replica may answer it.
     pub const fn is_readonly(self) -> bool {
         self.contains(Flags::READONLY)

@@ -72,17 +72,10 @@ impl Session {
         self.errand = Some(Box::pin(Rc::clone(&self.around.router).send_wide(wide)));
     }
 
-    /// What becomes of a request to a node that has much to answer already: it waits for its turn, or
-    /// is dropped when its client hears no more and it only reads. `None`: it may be sent.
+    /// What becomes of a request to a node that has much to answer already: it waits for its turn.
+    /// `None`: it may be sent.
     #[cold]
-    pub(super) fn waits_or_is_gone(
-        &mut self,
-        command: &Command,
-        (pipeline, weight): (&Rc<Pipeline>, u32),
-    ) -> Option<Step> {
-        if self.outlet.is_deaf() && command.flags.is_readonly() {
-            return Some(Step::Done);
-        }
+    pub(super) fn waits_in_line(&mut self, pipeline: &Rc<Pipeline>, weight: u32) -> Option<Step> {
         if pipeline.has_room_for(&self.outlet, self.outlet.unanswered(), weight) {
             pipeline.use_turn(&self.outlet);
             return None;

@@ -54,6 +54,10 @@ impl Session {
                 return Step::Done;
             }
         };
+        if self.outlet.is_deaf() && !command.flags.may_change_data() {
+            // Its client hears nothing any more: only what changes data still runs.
+            return Step::Done;
+        }
         if self.too_large.is_some() {
             let text = self.too_large.take().unwrap_or_default();
             self.refuse(id, &text);
@@ -231,7 +235,7 @@ impl Session {
         let weight = if frame.len() < LARGE_MIN { router.shared().large.of(slot) } else { 0 };
         if let Some(pipeline) = &master
             && (pipeline.is_crowded() || weight > 0)
-            && let Some(step) = self.waits_or_is_gone(command, (pipeline, weight))
+            && let Some(step) = self.waits_in_line(pipeline, weight)
         {
             return step;
         }
