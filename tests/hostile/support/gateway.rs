@@ -40,8 +40,7 @@ impl Gateway {
         for _ in 0..20 {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join("slotway.toml"), settings).unwrap();
-            let address = free_address();
-            let admin = free_address();
+            let [address, admin] = two_free_addresses();
             let mut command = command(&folder, address, seed, workers);
             let child = command.env("SLOTWAY_ADMIN_BIND", admin.to_string()).spawn().unwrap();
             let mut gateway = Gateway { address, admin, child, folder };
@@ -176,6 +175,12 @@ impl Drop for Gateway {
 /// An address nobody listens on at the moment.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Two of them, which differ: the first is held until the second is known.
+fn two_free_addresses() -> [SocketAddr; 2] {
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap())
 }
 
 /// `slotway run`, its log in `folder`.
