@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Client, Router};
-use crate::backend::{BackendError, Connection, Identity};
+use crate::backend::{BackendError, Connection, Identity, Shared};
 use crate::metrics::{Outcome, WorkerStats};
 use crate::reply::merge::Merge;
 use crate::reply::ticket::{About, Answered};
@@ -72,30 +72,50 @@ impl Router {
             let question = Question {
                 ticket: Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32),
                 node,
+                // One that is busy does not tell its id.
+                node_id: "".into(),
                 turn: self.beside.at(node),
                 identity: self.pipelines().identity().clone(),
                 request: Rc::clone(&request),
+                connect_patience: PATIENCE,
+                patience: PATIENCE,
             };
-            let shared = Rc::clone(self.shared());
-            tokio::task::spawn_local(async move { question.ask(&shared.stats).await });
+            question.spawn(self.shared());
         }
     }
 }
 
-/// A request on its way to one node.
+/// A request on its way to one node, over a connection of its own.
 #[derive(Debug)]
-struct Question {
-    ticket: Ticket,
-    node: SocketAddr,
-    turn: Rc<Semaphore>,
-    identity: Identity,
-    request: Rc<[u8]>,
+pub(super) struct Question {
+    /// Which part of which reply the answer is.
+    pub(super) ticket: Ticket,
+    /// Who is asked.
+    pub(super) node: SocketAddr,
+    /// The id that the node must say it has. Empty: it is not asked for.
+    pub(super) node_id: Box<str>,
+    /// Whose turn it is at that node.
+    pub(super) turn: Rc<Semaphore>,
+    /// As whom the gateway comes.
+    pub(super) identity: Identity,
+    /// The bytes of the request.
+    pub(super) request: Rc<[u8]>,
+    /// How long opening the connection may take.
+    pub(super) connect_patience: Duration,
+    /// How long all of it may take, the wait for a turn included.
+    pub(super) patience: Duration,
 }
 
 impl Question {
+    /// Asks in a task of its own, which answers the ticket.
+    pub(super) fn spawn(self, shared: &Rc<Shared>) {
+        let shared = Rc::clone(shared);
+        tokio::task::spawn_local(async move { self.ask(&shared.stats).await });
+    }
+
     async fn ask(mut self, stats: &WorkerStats) {
         let command = self.ticket.command;
-        let answer = timeout(PATIENCE, self.answer()).await;
+        let answer = timeout(self.patience, self.answer()).await;
         let answered = match answer.unwrap_or(Err(BackendError::Silent)) {
             Ok(frame) => self.ticket.answer(&frame),
             Err(error) => self.ticket.fail(&texts::not_asked(&error.to_string())),
@@ -107,14 +127,17 @@ impl Question {
         }
     }
 
-    /// The node's id is not asked for: one that is busy does not tell it.
     async fn answer(&self) -> Result<Vec<u8>, BackendError> {
         let _turn = self.turn.acquire().await;
         if self.ticket.outlet().is_closed() {
             // Nobody waits for it any more.
             return Err(BackendError::Closed);
         }
-        let mut connection = Connection::open(self.node, &self.identity, PATIENCE).await?;
+        let (node, patience) = (self.node, self.connect_patience);
+        let mut connection = Connection::open(node, &self.identity, patience).await?;
+        if !self.node_id.is_empty() {
+            connection.expect_node(&self.node_id).await?;
+        }
         let answer = connection.ask_frame(&self.request).await?;
         connection.close_at_once();
         Ok(answer)

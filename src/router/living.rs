@@ -8,15 +8,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::Router;
-use crate::backend::{BackendError, Connection, Identity, NodeAddress};
-use crate::metrics::{Outcome, WorkerStats};
+use super::beside::Question;
+use crate::backend::NodeAddress;
 use crate::reply::merge::Merge;
 use crate::reply::ticket::About;
-use crate::reply::{Answered, Gather, Outlet, Ticket, texts};
+use crate::reply::{Gather, Outlet, Ticket, texts};
 
 /// A master has as many times the patience for a connection to answer.
 const PATIENCES: u32 = 2;
@@ -50,7 +49,7 @@ impl Router {
     ) {
         let map = self.map();
         let request: Rc<[u8]> = request.into();
-        let count = map.shards().len();
+        let (count, patience) = (map.shards().len(), self.shared().connect_patience);
         let gather = Rc::new(Gather::new(count + 1, merge));
         // Nothing proves that these were all masters.
         gather.finish(count as u32, &texts::frame(texts::SLOTS_MOVING));
@@ -58,57 +57,15 @@ impl Router {
             let outlet = Rc::clone(outlet);
             let question = Question {
                 ticket: Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32),
-                node: shard.master.clone(),
+                node: shard.master.address,
+                node_id: (&*shard.master.id).into(),
                 turn: self.beside.at(shard.master.address),
                 identity: self.pipelines().identity().clone(),
                 request: Rc::clone(&request),
-                patience: self.shared().connect_patience,
+                connect_patience: patience,
+                patience: patience * PATIENCES,
             };
-            let shared = Rc::clone(self.shared());
-            tokio::task::spawn_local(async move { question.ask(&shared.stats).await });
+            question.spawn(self.shared());
         }
-    }
-}
-
-/// A request on its way to one master.
-#[derive(Debug)]
-struct Question {
-    ticket: Ticket,
-    node: NodeAddress,
-    turn: Rc<Semaphore>,
-    identity: Identity,
-    request: Rc<[u8]>,
-    patience: Duration,
-}
-
-impl Question {
-    async fn ask(mut self, stats: &WorkerStats) {
-        let command = self.ticket.command;
-        let answer = timeout(self.patience * PATIENCES, self.answer()).await;
-        let answered = match answer.unwrap_or(Err(BackendError::Silent)) {
-            Ok(frame) => self.ticket.answer(&frame),
-            Err(error) => self.ticket.fail(&texts::not_asked(&error.to_string())),
-        };
-        match answered {
-            Answered::Merged { is_error: true } => stats.command(command, Outcome::Error),
-            Answered::Merged { .. } | Answered::Whole => stats.command(command, Outcome::Ok),
-            Answered::NotYet => {}
-        }
-    }
-
-    async fn answer(&self) -> Result<Vec<u8>, BackendError> {
-        let _turn = self.turn.acquire().await;
-        if self.ticket.outlet().is_closed() {
-            // Nobody waits for it any more.
-            return Err(BackendError::Closed);
-        }
-        let mut connection =
-            Connection::open(self.node.address, &self.identity, self.patience).await?;
-        if !self.node.id.is_empty() {
-            connection.expect_node(&self.node.id).await?;
-        }
-        let answer = connection.ask_frame(&self.request).await?;
-        connection.close_at_once();
-        Ok(answer)
     }
 }
