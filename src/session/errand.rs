@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::step::Step;
+use super::step::{Request, Step};
 use super::{Session, slowlog};
 use crate::backend::Pipeline;
 use crate::command::{Command, CommandId};
@@ -96,6 +96,11 @@ impl Session {
         Asker { outlet: Rc::clone(&self.outlet), seq, about, protocol: self.state.protocol }
     }
 
+    /// [`Session::about`] a request that no slot stands for.
+    pub(super) fn about_all(&self, request: Request<'_>) -> About {
+        self.about(request.id, request.command, Router::home_of(self.state.info.id))
+    }
+
     /// Begins to ask all masters.
     pub(super) fn fan_out(
         &mut self,
@@ -109,14 +114,13 @@ impl Session {
     }
 
     /// SCAN: the next page of one master, with a cursor that says which.
-    pub(super) fn scan(&mut self, id: CommandId, command: &Command, args: Args<'_>) -> Step {
+    pub(super) fn scan(&mut self, request: Request<'_>) -> Step {
         if self.waits_for_earlier() {
             return Step::NotYet;
         }
-        let home = Router::home_of(self.state.info.id);
-        let about = self.about(id, command, home);
+        let about = self.about_all(request);
         let seq = self.ticket();
-        let page = ScanPage::of(args, self.asker(seq, about));
+        let page = ScanPage::of(request.args, self.asker(seq, about));
         self.errand = Some(Box::pin(Rc::clone(&self.around.router).scan_page(page)));
         Step::Done
     }
@@ -124,57 +128,48 @@ impl Session {
     /// Asks all masters, and with `replicas` those too, and makes one reply of theirs.
     pub(super) fn ask_all(
         &mut self,
-        id: CommandId,
-        command: &Command,
-        frame: &[u8],
+        request: Request<'_>,
         (kind, with_replicas, merge): (Kind, bool, Merge),
     ) -> Step {
         if self.waits_for_earlier() {
             return Step::NotYet;
         }
-        let about = self.about(id, command, Router::home_of(self.state.info.id));
-        let about = About { repeatable: true, ..about };
+        let about = About { repeatable: true, ..self.about_all(request) };
         let seq = self.ticket();
         let asker = self.asker(seq, about);
-        self.fan_out(asker, (kind, with_replicas), merge, frame);
+        self.fan_out(asker, (kind, with_replicas), merge, request.frame);
         Step::Done
     }
 
     /// Has all nodes do the same, replicas too.
-    pub(super) fn tell_all(&mut self, id: CommandId, command: &Command, frame: &[u8]) -> Step {
+    pub(super) fn tell_all(&mut self, request: Request<'_>) -> Step {
         if self.waits_for_earlier() {
             return Step::NotYet;
         }
-        let about = self.about(id, command, Router::home_of(self.state.info.id));
+        let about = self.about_all(request);
         let seq = self.ticket();
         let asker = self.asker(seq, about);
-        self.fan_out(asker, (Kind::PerNode, true), Merge::AllSucceeded, frame);
+        self.fan_out(asker, (Kind::PerNode, true), Merge::AllSucceeded, request.frame);
         Step::Done
     }
 
     /// SLOWLOG GET: of all nodes, replicas too.
-    pub(super) fn slowlog_get(
-        &mut self,
-        id: CommandId,
-        command: &Command,
-        args: Args<'_>,
-        frame: &[u8],
-    ) -> Step {
-        let count = slowlog::count_of(args);
+    pub(super) fn slowlog_get(&mut self, request: Request<'_>) -> Step {
+        let count = slowlog::count_of(request.args);
         let merge = move |parts: &[&[u8]]| {
             slowlog::merge(parts, count).unwrap_or_else(|| texts::frame(texts::SLOWLOG_REPLY))
         };
-        self.ask_all(id, command, frame, (Kind::PerNode, true, Merge::With(Box::new(merge))))
+        self.ask_all(request, (Kind::PerNode, true, Merge::With(Box::new(merge))))
     }
 
     /// RANDOMKEY: one of the keys that the shards draw.
-    pub(super) fn random_key(&mut self, id: CommandId, command: &Command, frame: &[u8]) -> Step {
+    pub(super) fn random_key(&mut self, request: Request<'_>) -> Step {
         let draw = Box::new(|parts: &[&[u8]]| {
             let some = |part: &&&[u8]| !part.starts_with(b"$-1") && !part.starts_with(b"_");
             let keys: Vec<&&[u8]> = parts.iter().filter(some).collect();
             let drawn = fastrand::choice(&keys).copied().or(parts.first());
             drawn.map_or_else(Vec::new, |key| key.to_vec())
         });
-        self.ask_all(id, command, frame, (Kind::Collect, false, Merge::With(draw)))
+        self.ask_all(request, (Kind::Collect, false, Merge::With(draw)))
     }
 }

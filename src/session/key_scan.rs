@@ -5,8 +5,7 @@
 use std::rc::Rc;
 
 use super::Session;
-use super::step::Step;
-use crate::command::{Command, CommandId};
+use super::step::{Request, Step};
 use crate::reply::merge::{Make, Merge};
 use crate::reply::ticket::{About, Pinned};
 use crate::reply::{Gather, Ticket, texts};
@@ -18,13 +17,8 @@ use crate::topology::ClusterMap;
 
 impl Session {
     /// Sends the request to the key's master. `None`: it is to be sent on as it is.
-    pub(super) fn key_scan(
-        &mut self,
-        id: CommandId,
-        command: &Command,
-        args: Args<'_>,
-        frame: &[u8],
-    ) -> Option<Step> {
+    pub(super) fn key_scan(&mut self, request: Request<'_>) -> Option<Step> {
+        let Request { id, command, args, frame } = request;
         let cursor = KeyCursor::read(args.get(2))?;
         let slot = Slot::of(args.get(1));
         let master = master_in(&self.router().map(), slot)?;

@@ -22,6 +22,17 @@ use crate::router::wide::WORDS_MIN;
 use crate::router::{self, Client, Plan, Router};
 use crate::slot::Slot;
 
+/// A request that the command table knows.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) id: CommandId,
+    pub(super) command: &'a Command,
+    /// Its words.
+    pub(super) args: Args<'a>,
+    /// All its bytes.
+    pub(super) frame: &'a [u8],
+}
+
 /// What came of a request.
 pub(super) enum Step {
     /// It is on its way or answered.
@@ -69,7 +80,7 @@ impl Session {
             return Step::Done;
         }
         if !matches!(command.handling, Handling::Route | Handling::RouteUnlessBlocking)
-            && let Some(step) = self.handle(id, command, args, frame)
+            && let Some(step) = self.handle(Request { id, command, args, frame })
         {
             return step;
         }
@@ -79,13 +90,8 @@ impl Session {
 
     /// Deals with a request that is not just sent on. `None`: it is to be sent on after all.
     #[inline(never)]
-    fn handle(
-        &mut self,
-        id: CommandId,
-        command: &Command,
-        args: Args<'_>,
-        frame: &[u8],
-    ) -> Option<Step> {
+    fn handle(&mut self, request: Request<'_>) -> Option<Step> {
+        let Request { id, command, args, .. } = request;
         match command.handling {
             Handling::Route | Handling::RouteUnlessBlocking => return None,
             Handling::ConfigResetStat => {
@@ -93,7 +99,7 @@ impl Session {
                 return None;
             }
             Handling::ConfigSet | Handling::Guarded(_) => {
-                return self.carry_out_if_allowed(id, command, args, frame);
+                return self.carry_out_if_allowed(request);
             }
             Handling::Local(what) if self.tries_too_soon(what, args) => return Some(Step::NotYet),
             Handling::Local(what) => self.answer(id, what, args),
@@ -103,25 +109,20 @@ impl Session {
                 }
                 self.refuse(id, &texts::refused(&command.name, why.text()));
             }
-            Handling::Scan => return Some(self.scan(id, command, args)),
-            Handling::KeyScan => return self.key_scan(id, command, args, frame),
-            Handling::Info => return Some(self.info(id, command, args, frame)),
-            Handling::RandomKey => return Some(self.random_key(id, command, frame)),
-            Handling::ConfigGet => return Some(self.config_get(id, command, frame)),
-            Handling::SlowlogGet => return Some(self.slowlog_get(id, command, args, frame)),
+            Handling::Scan => return Some(self.scan(request)),
+            Handling::KeyScan => return self.key_scan(request),
+            Handling::Info => return Some(self.info(request)),
+            Handling::RandomKey => return Some(self.random_key(request)),
+            Handling::ConfigGet => return Some(self.config_get(request)),
+            Handling::SlowlogGet => return Some(self.slowlog_get(request)),
         }
         Some(Step::Done)
     }
 
     /// What acts at nodes behind the gateway's back, where the configuration allows it. `None`: it
     /// is to be sent on.
-    fn carry_out_if_allowed(
-        &mut self,
-        id: CommandId,
-        command: &Command,
-        args: Args<'_>,
-        frame: &[u8],
-    ) -> Option<Step> {
+    fn carry_out_if_allowed(&mut self, request: Request<'_>) -> Option<Step> {
+        let Request { id, command, args, .. } = request;
         let allowed = &self.around.allowed;
         let denied = match command.handling {
             Handling::ConfigSet => allowed.denies_config_set(args),
@@ -136,7 +137,7 @@ impl Session {
             return Some(Step::Done);
         }
         let by_all = command.handling == Handling::Guarded(Way::AllNodes);
-        by_all.then(|| self.tell_all(id, command, frame))
+        by_all.then(|| self.tell_all(request))
     }
 
     /// Says why a request is none.

@@ -7,35 +7,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::info::{self, Asked};
-use super::step::Step;
+use super::step::{Request, Step};
 use super::{Session, config_get};
-use crate::command::{Command, CommandId};
 use crate::metrics::Outcome;
 use crate::reply::merge::{Make, Merge};
 use crate::reply::texts;
 use crate::reply::ticket::About;
-use crate::resp::Args;
-use crate::router::Router;
 use crate::router::fanout::proof::Kind;
 use crate::slot::SLOTS;
 use crate::topology::ClusterMap;
 
 impl Session {
     /// INFO: the nodes' texts made into one, as a single Redis would tell it.
-    pub(super) fn info(
-        &mut self,
-        id: CommandId,
-        command: &Command,
-        args: Args<'_>,
-        frame: &[u8],
-    ) -> Step {
+    pub(super) fn info(&mut self, request: Request<'_>) -> Step {
+        let args = request.args;
         let (mut own, asked) = (self.around.own_figures(), Asked::of(args));
         let (protocol, map) = (self.state.protocol, self.router().map());
         let base = info::base(args, &self.router().topology().server_version());
         own.slots_unserved = SLOTS - map.assigned();
         if info::wants_gateway_only(args) || map.shards().is_empty() {
             let parts = if asked == Asked::Gateway { Vec::new() } else { vec![base] };
-            self.router().stats().command(id, Outcome::Ok);
+            self.router().stats().command(request.id, Outcome::Ok);
             self.deliver_own(&info::merge(&parts, &own, protocol, asked));
             return Step::Done;
         }
@@ -58,39 +50,32 @@ impl Session {
             }
             info::merge(&there, &own, protocol, asked)
         };
-        self.ask_whole(id, command, frame, (Kind::Count, Box::new(merge)))
+        self.ask_whole(request, (Kind::Count, Box::new(merge)))
     }
 
     /// CONFIG GET: what a single Redis would tell, passwords left out.
-    pub(super) fn config_get(&mut self, id: CommandId, command: &Command, frame: &[u8]) -> Step {
+    pub(super) fn config_get(&mut self, request: Request<'_>) -> Step {
         let (own, settings) = (self.around.own_figures(), self.around.settings);
         let merge = move |parts: &[&[u8]]| {
             config_get::merge(parts, &own, &settings)
                 .or_else(|| parts.iter().find(|part| part.starts_with(b"-")).map(|e| e.to_vec()))
                 .unwrap_or_else(|| texts::frame(texts::CONFIG_REPLY))
         };
-        self.ask_whole(id, command, frame, (Kind::PerNode, Box::new(merge)))
+        self.ask_whole(request, (Kind::PerNode, Box::new(merge)))
     }
 
     /// Asks all masters or, while some cannot answer, those that live.
-    fn ask_whole(
-        &mut self,
-        id: CommandId,
-        command: &Command,
-        frame: &[u8],
-        (kind, make): (Kind, Make),
-    ) -> Step {
+    fn ask_whole(&mut self, request: Request<'_>, (kind, make): (Kind, Make)) -> Step {
         let router = Rc::clone(&self.around.router);
         if router.is_whole() {
-            return self.ask_all(id, command, frame, (kind, false, Merge::WithErrors(make)));
+            return self.ask_all(request, (kind, false, Merge::WithErrors(make)));
         }
-        let home = Router::home_of(self.state.info.id);
-        let about = About { repeatable: true, ..self.about(id, command, home) };
+        let about = About { repeatable: true, ..self.about_all(request) };
         let seq = self.ticket();
         if router.map().shards().is_empty() {
-            router.fail(&self.outlet, seq, id, router.why_not_complete());
+            router.fail(&self.outlet, seq, request.id, router.why_not_complete());
         } else {
-            router.ask_living(&self.outlet, (seq, about), Merge::WithErrors(make), frame);
+            router.ask_living(&self.outlet, (seq, about), Merge::WithErrors(make), request.frame);
         }
         Step::Done
     }
