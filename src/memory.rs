@@ -6,9 +6,10 @@
 //! what all workers share is touched once for [`GRAIN`] bytes.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use tokio::sync::Notify;
@@ -50,12 +51,17 @@ pub const KINDS: [&str; 3] = ["input", "requests", "output"];
 pub struct Budget {
     bytes_max: usize,
     used: [AtomicUsize; KINDS.len()],
+    /// Told when more is in use than may be: all workers, since others may hold what one asks for.
+    exceeded: Notify,
+    /// The heaviest client that a worker has claimed to hold since one was cut off.
+    heaviest: AtomicU64,
 }
 
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes_max: usize) -> Budget {
-        Budget { bytes_max, used: Default::default() }
+        let (used, exceeded, heaviest) = Default::default();
+        Budget { bytes_max, used, exceeded, heaviest }
     }
 
     /// How many bytes may be in use.
@@ -88,6 +94,34 @@ impl Budget {
         self.used_by(Kind::Input) >= self.bytes_max / 100 * INPUT_PERCENT || self.is_tight()
     }
 
+    /// Returns when more is in use than may be, whoever uses it.
+    pub async fn exceeded(&self) {
+        loop {
+            let mut notified = pin!(self.exceeded.notified());
+            // From here on it is not missed.
+            notified.as_mut().enable();
+            if self.excess() > 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// A worker's heaviest client has this weight.
+    pub fn claim_heaviest(&self, weight: u64) {
+        self.heaviest.fetch_max(weight, Ordering::Relaxed);
+    }
+
+    /// Whether no worker has claimed a client of more than twice this weight.
+    pub fn is_among_heaviest(&self, weight: u64) -> bool {
+        weight.saturating_mul(2) >= self.heaviest.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what was claimed: it has been cut off, or is not there any more.
+    pub fn forget_heaviest(&self) {
+        self.heaviest.store(0, Ordering::Relaxed);
+    }
+
     fn change(&self, kind: Kind, by: isize) {
         let used = &self.used[kind as usize];
         match by {
@@ -103,8 +137,6 @@ impl Budget {
 pub struct Ledger {
     budget: Arc<Budget>,
     untold: [Cell<isize>; KINDS.len()],
-    /// Told when the budget is exceeded.
-    exceeded: Notify,
     /// Clients that may not send the rest of their large requests yet.
     paused: RefCell<Vec<Waker>>,
     /// The one of them that may, so that one after the other comes to its end.
@@ -116,21 +148,13 @@ pub struct Ledger {
 impl Ledger {
     /// A worker's ledger.
     pub fn new(budget: Arc<Budget>) -> Rc<Ledger> {
-        let (untold, exceeded) = (Default::default(), Notify::new());
-        let (paused, front, grown) = Default::default();
-        Rc::new(Ledger { budget, untold, exceeded, paused, front, grown })
+        let (untold, paused, front, grown) = Default::default();
+        Rc::new(Ledger { budget, untold, paused, front, grown })
     }
 
     /// The budget of the whole gateway.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
-    }
-
-    /// Returns when more is in use than may be.
-    pub async fn exceeded(&self) {
-        while self.budget.excess() == 0 {
-            self.exceeded.notified().await;
-        }
     }
 
     /// Whether the large request of this client may grow although there is little room: it may while
@@ -180,7 +204,7 @@ impl Ledger {
     fn tell(&self, kind: Kind) {
         self.budget.change(kind, self.untold[kind as usize].take());
         if self.budget.excess() > 0 {
-            self.exceeded.notify_one();
+            self.budget.exceeded.notify_waiters();
         }
     }
 }
@@ -338,15 +362,30 @@ mod tests {
     fn who_waits_for_too_much_learns_of_it() {
         let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default());
         runtime.unwrap().block_on(async {
-            let (_, ledger) = parts(1 << 20);
+            let (budget, ledger) = parts(1 << 20);
             let share = Share::new(&ledger, Kind::Output);
-            let waiter = Rc::clone(&ledger);
-            let waiting = tokio::task::spawn_local(async move { waiter.exceeded().await });
+            // Of several workers, every one.
+            let waiting: Vec<_> = (0..3)
+                .map(|_| Arc::clone(&budget))
+                .map(|budget| tokio::task::spawn_local(async move { budget.exceeded().await }))
+                .collect();
             tokio::task::yield_now().await;
-            assert!(!waiting.is_finished());
+            assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
             share.set(2 << 20);
-            waiting.await.unwrap();
+            for waiting in waiting {
+                waiting.await.unwrap();
+            }
         });
+    }
+
+    #[test]
+    fn who_holds_little_is_spared_while_another_worker_has_who_holds_much() {
+        let budget = Budget::new(1 << 20);
+        [100, 900].into_iter().for_each(|weight| budget.claim_heaviest(weight));
+        let spared = [100, 449, 450, 900].map(|weight| !budget.is_among_heaviest(weight));
+        assert_eq!(spared, [true, true, false, false]);
+        budget.forget_heaviest();
+        assert!(budget.is_among_heaviest(100));
     }
 
     #[test]

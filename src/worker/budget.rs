@@ -3,14 +3,18 @@
 //! Owns who has to go when more memory is in use than may be. Must not know what the bytes are.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Workbench;
-use crate::reply::Cut;
+use crate::memory::Budget;
+use crate::reply::{Cut, Outlet};
 use crate::session::clients::ClientInfo;
 
 /// Between two looks at memory while more is in use than may be.
 const BUDGET_PAUSE: Duration = Duration::from_millis(1);
+/// So many looks of a worker that cut nobody, then what others have claimed is not believed any more.
+const IN_VAIN_MAX: u32 = 20;
 /// A client that holds less is not cut off for memory's sake.
 const CUT_BYTES_MIN: usize = 64 * 1024;
 
@@ -36,40 +40,77 @@ impl Workbench {
     }
 
     /// Cuts clients off while more memory is in use than may be; never ends. Those go first that have
-    /// held most for longest.
+    /// held most for longest, whichever worker serves them: each claims its heaviest client, and
+    /// leaves the cutting to the others while theirs are much heavier.
     pub(super) async fn keep_to_the_budget(self: Rc<Self>) {
-        let ledger = Rc::clone(&self.router.shared().ledger);
+        let budget = Arc::clone(self.router.shared().ledger.budget());
+        let mut in_vain = 0;
         loop {
-            ledger.exceeded().await;
-            let mut freed = 0;
-            while freed < ledger.budget().excess() {
-                let Some(bytes) = self.cut_largest() else { break };
-                freed += bytes;
+            budget.exceeded().await;
+            if let Some(heaviest) = self.heaviest() {
+                budget.claim_heaviest(heaviest.weight);
             }
-            // Their sessions end in this turn, others may still grow.
+            // Others claim theirs, and sessions that were cut off end.
             tokio::time::sleep(BUDGET_PAUSE).await;
+            let mut freed = 0;
+            while freed < budget.excess() {
+                let heaviest = self.heaviest();
+                let Some(heaviest) = heaviest.filter(|one| budget.is_among_heaviest(one.weight))
+                else {
+                    break;
+                };
+                freed += heaviest.bytes;
+                heaviest.cut(&budget);
+            }
+            in_vain = if freed > 0 { 0 } else { in_vain + 1 };
+            if freed > 0 || in_vain >= IN_VAIN_MAX {
+                in_vain = 0;
+                budget.forget_heaviest();
+            }
         }
     }
 
-    /// Cuts off the client that has held most for longest; returns how much it held.
-    pub(super) fn cut_largest(&self) -> Option<usize> {
+    /// Cuts off the client that has held most for longest.
+    pub(super) fn cut_largest(&self) {
+        if let Some(heaviest) = self.heaviest() {
+            heaviest.cut(self.router.shared().ledger.budget());
+        }
+    }
+
+    /// The client that has held most for longest, if one holds much.
+    fn heaviest(&self) -> Option<Heaviest> {
         let now_s = self.router.shared().clock.tick() / 1_000_000;
         let present = self.present.borrow();
         let held = present.values().filter_map(|(outlet, info)| {
             let outlet = outlet.upgrade().filter(|outlet| !outlet.is_closed())?;
             let bytes = outlet.held();
-            (bytes >= CUT_BYTES_MIN).then_some((outlet, info, bytes))
+            let weight = bytes as u64 * (1 + info.idle_s(now_s));
+            let one = || Heaviest { outlet, info: Arc::clone(info), bytes, weight };
+            (bytes >= CUT_BYTES_MIN).then(one)
         });
-        let weight = |info: &ClientInfo, bytes: usize| bytes as u64 * (1 + info.idle_s(now_s));
-        let (outlet, info, bytes) = held.max_by_key(|(_, info, bytes)| weight(info, *bytes))?;
+        held.max_by_key(|one| one.weight)
+    }
+}
+
+/// A client that may have to go.
+struct Heaviest {
+    outlet: Rc<Outlet>,
+    info: Arc<ClientInfo>,
+    bytes: usize,
+    /// What it holds, the more the longer it has been silent.
+    weight: u64,
+}
+
+impl Heaviest {
+    fn cut(&self, budget: &Budget) {
+        let Heaviest { outlet, info, bytes, .. } = self;
         tracing::warn!(
             client = info.id,
             address = %info.peer,
             bytes,
-            memory_max = self.router.shared().ledger.budget().bytes_max(),
+            memory_max = budget.bytes_max(),
             "too much memory is in use; the client that has held most for longest is disconnected"
         );
         outlet.cut(Cut::Memory);
-        Some(bytes)
     }
 }
