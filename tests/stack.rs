@@ -117,10 +117,10 @@ fn the_stack_leaves_the_memory_budget_to_the_limit_of_the_container() {
 
 /// An operator who is woken by an alert about memory finds what to do.
 #[test]
-fn the_readme_says_what_to_do_about_memory() {
-    let readme = text("README.md");
+fn the_docs_say_what_to_do_about_memory() {
+    let docs = text("docs/configuration.md");
     for alert in ["MemoryNearLimit", "ClientsCutForMemory", "ClientsWaitLong"] {
-        assert!(readme.contains(&format!("| `{alert}` | ")), "{alert}");
+        assert!(docs.contains(&format!("| `{alert}` | ")), "{alert}");
         assert!(text("swarm/monitoring/rules.yml").contains(&format!("- alert: {alert}\n")));
     }
     let board = text("swarm/monitoring/dashboard.json");

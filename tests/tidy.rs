@@ -1,5 +1,5 @@
 //! The rules of the house that a compiler does not check: layers, headers, sizes, one owner per
-//! list, and a README that names everything an operator can set or see.
+//! list, and docs that name everything an operator can set or see.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -223,31 +223,71 @@ fn metric_names_are_written_once() {
 }
 
 #[test]
-fn the_readme_names_every_setting_and_metric() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
+fn the_docs_name_every_setting_and_metric() {
+    let (settings, metrics) = (page("docs/configuration.md"), page("docs/metrics.md"));
     let mut missing = Vec::new();
     for key in slotway::config::documented_keys() {
-        if !readme.contains(&format!("`{}`", key.key)) || !readme.contains(key.environment.as_str())
-        {
+        let is_named = settings.contains(&format!("`{}`", key.key));
+        if !is_named || !settings.contains(key.environment.as_str()) {
             missing.push(format!("{} / {}", key.key, key.environment));
         }
     }
     for metric in slotway::metrics::documented() {
-        if !readme.contains(&format!("`{}`", metric.name)) {
+        if !metrics.contains(&format!("`{}`", metric.name)) {
             missing.push(metric.name.to_owned());
         }
     }
-    assert!(missing.is_empty(), "the README does not name:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "the docs do not name:\n{}", missing.join("\n"));
 }
 
-/// What is denied, as the README lists it, is what the command table and its lists deny.
+fn page(path: &str) -> String {
+    fs::read_to_string(root().join(path)).expect(path)
+}
+
+/// Every link from one page to another, or to a heading, leads somewhere.
 #[test]
-fn the_readme_lists_what_is_denied() {
+fn links_between_pages_lead_somewhere() {
+    let listed = fs::read_dir(root().join("docs")).expect("docs");
+    let mut pages: Vec<String> = listed
+        .map(|entry| format!("docs/{}", entry.expect("a page").file_name().to_string_lossy()))
+        .collect();
+    pages.push("README.md".to_owned());
+    let mut links = 0;
+    for path in pages {
+        let text = page(&path);
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let own = root().join(&path);
+            let file = if file.is_empty() { own } else { own.with_file_name(file) };
+            let there = fs::read_to_string(&file);
+            let there = there.unwrap_or_else(|_| panic!("{path} leads to {target}, which is not"));
+            let is_there = heading.is_empty() || headings(&there).any(|known| known == heading);
+            assert!(is_there, "{path} leads to {target}, which has no such heading");
+            links += 1;
+        }
+    }
+    assert!(links > 10, "{links} links");
+}
+
+/// The names by which the headings of a page are linked to.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let is_kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    text.lines().filter(|line| line.starts_with('#')).map(move |line| {
+        let line = line.trim_start_matches('#').trim().to_lowercase();
+        line.chars().filter(is_kept).collect::<String>().replace(' ', "-")
+    })
+}
+
+/// What is denied, as docs/compatibility.md lists it, is what the command table and its lists deny.
+#[test]
+fn the_docs_list_what_is_denied() {
     use slotway::command::{CommandTable, Handling, Refusal, guarded};
-    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
-    let (_, rest) = readme.split_once("### Denied unless allowed\n").expect("the section");
+    let docs = page("docs/compatibility.md");
+    let (_, rest) = docs.split_once("## Denied unless allowed\n").expect("the section");
     let section = rest.split("\n## ").next().expect("a section");
-    let section = section.split("\n### ").next().expect("a section");
     let told: BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
     let denied = |handling| {
         use Refusal::{ClusterAdmin, Replication, ServerAdmin};

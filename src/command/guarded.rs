@@ -182,13 +182,16 @@ fn objection(name: &str) -> Option<String> {
         return match option {
             _ if is_never(option) => Some(format!("cannot be allowed: {OWN_OPTION}")),
             _ if OPTIONS.contains(&option) => None,
-            _ => Some("is no option that is denied; the README lists those that are".to_owned()),
+            _ => Some(
+                "is no option that is denied; docs/compatibility.md lists those that are"
+                    .to_owned(),
+            ),
         };
     }
     let table = CommandTable::builtin();
     let row = table.by_name(&name.replace(' ', "|")).and_then(|id| table.get(id));
     Some(match row.map(|row| row.handling) {
-        None => "is no command; the README lists what can be allowed".to_owned(),
+        None => "is no command; docs/compatibility.md lists what can be allowed".to_owned(),
         Some(Handling::Guarded(_) | Handling::ConfigSet | Handling::Refuse(Refusal::Container)) => {
             let parts = COMMANDS.into_iter().filter(|known| known.starts_with(name));
             let parts: Vec<String> = parts.map(|part| format!("\"{part}\"")).collect();

@@ -1,4 +1,4 @@
-//! THE LIST of options: what the file, the environment, `check-config` and the README agree on.
+//! THE LIST of options: what the file, the environment, `check-config` and docs/configuration.md agree on.
 //!
 //! Owns each option's section, name, kind, bounds and meaning; the names of environment variables
 //! derive from it. Knows nothing of where a value came from. Defaults are those of `Config::default`.
@@ -36,7 +36,7 @@ pub(super) enum Target {
     Listener(&'static Key<ListenerConfig>, Option<usize>),
 }
 
-/// One option as the README tells it.
+/// One option as docs/configuration.md tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentedKey {
     /// The table of the file; empty for the top level.

@@ -164,11 +164,11 @@ fn what_is_allowed_by_name_is_carried_out() {
     client.assert_in_step();
 }
 
-/// What the README says of a user of the gateway's own at the nodes, which binds scripts, too.
+/// What docs/compatibility.md says of a user of the gateway's own at the nodes, which binds scripts, too.
 #[test]
 fn a_user_of_its_own_keeps_scripts_from_the_cluster() {
-    let readme = include_str!("../../README.md");
-    let rules = readme.lines().find(|line| line.starts_with("ACL SETUSER slotway ")).unwrap();
+    let docs = include_str!("../../docs/compatibility.md");
+    let rules = docs.lines().find(|line| line.starts_with("ACL SETUSER slotway ")).unwrap();
     let site = Site::start(6, &[]);
     for node in 0..6 {
         assert_eq!(site.cluster.node(node).line(&rules.replace("PASSWORD", "secret")), Reply::ok());

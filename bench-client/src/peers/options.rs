@@ -33,7 +33,7 @@ pub(crate) struct PeersArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=99))]
     rounds: Option<u16>,
     /// What is run: VERB SIZE _pPIPELINE _cCLIENTS, such as get16_p16, set64k_p1, get16_c1000,
-    /// mget10, mset100, mix16_p1; and idle [default: all that are in the README].
+    /// mget10, mset100, mix16_p1; and idle [default: all that are in docs/performance.md].
     #[arg(long, value_name = "CASE,..", value_delimiter = ',')]
     cases: Vec<String>,
     /// Masters of the cluster. Three have a replica each, others none; without --cases the others
