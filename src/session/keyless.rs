@@ -31,8 +31,8 @@ static LOOKED_AT: LazyLock<Mutex<LookedAt>> = LazyLock::new(Mutex::default);
 #[derive(Debug, Default)]
 struct LookedAt {
     keys: RandomState,
-    /// Hashes of texts, so that a text is scanned once.
-    texts: HashSet<u64>,
+    /// Hashes of texts and names as they came, so that each is looked at once.
+    words: HashSet<u64>,
     /// SHA1s, and names of functions.
     names: HashSet<String>,
 }
@@ -79,14 +79,14 @@ impl Session {
 impl LookedAt {
     /// What there is to tell of a script, once.
     fn look(&mut self, word: &[u8]) -> Option<Finding> {
-        if self.texts.len() >= REMEMBERED_MAX || self.names.len() >= REMEMBERED_MAX {
+        if self.words.len() >= REMEMBERED_MAX || self.names.len() >= REMEMBERED_MAX {
+            return None;
+        }
+        if !self.words.insert(self.keys.hash_one(word)) {
             return None;
         }
         if let Some(name) = name(word) {
             return self.names.insert(name.clone()).then_some(Finding::Unseen(name));
-        }
-        if !self.texts.insert(self.keys.hash_one(word)) {
-            return None;
         }
         let sha1 = sha1_smol::Sha1::from(word).digest().to_string();
         self.names.insert(sha1.clone());
