@@ -274,7 +274,7 @@ impl Workbench {
             large: LargeValues::default(),
             classes: RefCell::default(),
         });
-        let pipelines = Pipelines::new(shared, identity(config), Arc::clone(&parts.book));
+        let pipelines = Pipelines::new(shared, &identity(config), Arc::clone(&parts.book));
         let rules = Rules::new(
             config.routing.cross_slot,
             &config.limits,

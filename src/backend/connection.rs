@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{BackendError, NodeAddress};
+use super::{BackendError, Identity, Upstream};
 use crate::resp::{Protocol, Value, reply, write};
 
 /// Longest reply to one of the gateway's own questions; `COMMAND` with many modules is about 1 MiB,
@@ -25,24 +25,6 @@ const REPLY_BYTES_MAX: usize = 16 << 20;
 /// its connections; and a node that a long command keeps from reading has a full window, which
 /// systems may take for the same.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
-
-/// Who the gateway is towards a node, and which RESP it speaks there.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// ACL user; `None` is the default user.
-    pub username: Option<String>,
-    /// Its password; `None` sends no AUTH.
-    pub password: Option<String>,
-    /// Protocol version of the connection.
-    pub protocol: Protocol,
-}
-
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = self.username.as_deref().unwrap_or("default");
-        write!(f, "Identity({name}, {:?})", self.protocol)
-    }
-}
 
 /// Several questions that are asked at once.
 #[derive(Clone, Copy, Debug)]
@@ -87,11 +69,11 @@ impl Connection {
 
     /// As [`Self::open`], to the node that the map means: one that has another id is none.
     pub async fn to_node(
-        node: &NodeAddress,
-        identity: &Identity,
+        upstream: &Upstream,
         patience: Duration,
     ) -> Result<Connection, BackendError> {
-        let plain = Identity { protocol: Protocol::Resp2, ..identity.clone() };
+        let Upstream { node, identity } = upstream;
+        let plain = Identity { protocol: Protocol::Resp2, ..Identity::clone(identity) };
         let mut connection = Connection::open(node.address, &plain, patience).await?;
         if !node.id.is_empty() {
             connection.expect_node(&node.id).await?;

@@ -14,16 +14,49 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::connection::Asked;
-use super::{BackendError, Connection, Identity, NodeAddress};
+use super::{BackendError, Connection, NodeAddress, Upstream};
 use crate::clock::Clock;
 use crate::metrics::{NodeStats, Wait};
-use crate::resp::Protocol;
 
-/// Leased connections of a worker to one node, at most. They are for questions that a node answers
-/// one at a time anyway: more would only have it answer them in smaller pieces.
-const LEASES_MAX: usize = 4;
 /// A connection that nobody has used for so long is closed.
 const IDLE_US_MAX: u64 = 30_000_000;
+/// How long a node may take to greet an urgent connection. One that is busy with a script talks to
+/// nobody for the first 5 s, unless its `busy-reply-threshold` says otherwise.
+const URGENT_CONNECT: Duration = Duration::from_secs(10);
+
+/// Which connections of a pool are meant. Each lane has its own turns, so that nobody waits for
+/// others who ask for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// For what a node answers at once.
+    Quick,
+    /// For what takes a node as long as it has keys, or has long answers.
+    Long,
+    /// For what a node takes while a script keeps it busy. It does not tell its id then, so it is
+    /// not asked for it.
+    Urgent,
+}
+
+impl Lane {
+    /// Connections of one worker to one node, at most. A node answers one question at a time: more
+    /// connections would only have it answer in smaller pieces.
+    fn leases_max(self) -> usize {
+        match self {
+            Lane::Quick => 4,
+            Lane::Long => 2,
+            Lane::Urgent => 2,
+        }
+    }
+}
+
+/// How long a lease may take.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseTimeouts {
+    /// Opening a connection; the same again for each answer of the greeting.
+    pub connect: Duration,
+    /// The wait for a turn, and then for each answer.
+    pub answer: Duration,
+}
 
 /// What went wrong with a lease, and whether the request may have run.
 #[derive(Debug)]
@@ -40,13 +73,13 @@ impl LeaseError {
     }
 }
 
-/// The leased connections of one worker, by node and protocol.
+/// The leased connections of one worker.
 #[derive(Debug, Default)]
 pub struct LeasePool {
-    places: RefCell<HashMap<(NodeAddress, Protocol), Rc<Places>>>,
+    places: RefCell<HashMap<(Upstream, Lane), Rc<Places>>>,
 }
 
-/// The connections to one node.
+/// The connections of one lane to one node.
 #[derive(Debug)]
 struct Places {
     turns: Arc<Semaphore>,
@@ -58,22 +91,21 @@ struct Places {
 }
 
 impl LeasePool {
-    /// Waits for a turn and returns a connection to `node`, one that is open already if there is one.
-    /// `patience` bounds the wait, and then the wait for each answer.
+    /// Waits for a turn and returns a connection, one that is open already if there is one.
     pub async fn lease(
         &self,
-        node: &NodeAddress,
-        (identity, stats): (Identity, Arc<NodeStats>),
-        (connect_patience, patience): (Duration, Duration),
+        (upstream, lane): (Upstream, Lane),
+        stats: Arc<NodeStats>,
+        timeouts: LeaseTimeouts,
         clock: &Clock,
     ) -> Result<Lease, LeaseError> {
-        let places = self.places_of(node, identity.protocol, stats);
-        let turn = places.turn(patience).await?;
+        let places = self.places_of((upstream.clone(), lane), stats);
+        let turn = places.turn(timeouts.answer).await?;
         let open = places.take_idle();
         let mut connection = match open {
             Some(connection) => connection,
             None => {
-                let opened = Connection::to_node(node, &identity, connect_patience).await;
+                let opened = open_in(lane, &upstream, timeouts.connect).await;
                 let connection = opened.map_err(|error| {
                     places.stats.error(error.kind());
                     LeaseError::unsent(error)
@@ -83,22 +115,18 @@ impl LeasePool {
                 connection
             }
         };
-        connection.set_patience(patience);
+        connection.set_patience(timeouts.answer);
         places.stats.leased.add(1);
         let since_us = clock.now_us();
         Ok(Lease { connection: Some(connection), places, is_clean: true, since_us, _turn: turn })
     }
 
-    fn places_of(
-        &self,
-        node: &NodeAddress,
-        protocol: Protocol,
-        stats: Arc<NodeStats>,
-    ) -> Rc<Places> {
+    fn places_of(&self, key: (Upstream, Lane), stats: Arc<NodeStats>) -> Rc<Places> {
+        let leases_max = key.1.leases_max();
         let mut places = self.places.borrow_mut();
-        let places = places.entry((node.clone(), protocol)).or_insert_with(|| {
+        let places = places.entry(key).or_insert_with(|| {
             Rc::new(Places {
-                turns: Arc::new(Semaphore::new(LEASES_MAX)),
+                turns: Arc::new(Semaphore::new(leases_max)),
                 idle: RefCell::default(),
                 stats,
                 retired: Cell::new(false),
@@ -109,8 +137,8 @@ impl LeasePool {
 
     /// Closes connections to nodes for which `stays` is false: those in use when they are given back.
     pub fn retain(&self, stays: impl Fn(&NodeAddress) -> bool) {
-        self.places.borrow_mut().retain(|(node, _), places| {
-            let stays = stays(node);
+        self.places.borrow_mut().retain(|(upstream, _), places| {
+            let stays = stays(&upstream.node);
             if !stays {
                 places.retired.set(true);
                 places.close_idle(|_| true);
@@ -123,6 +151,20 @@ impl LeasePool {
     pub fn close_unused(&self, now_us: u64) {
         for places in self.places.borrow().values() {
             places.close_idle(|since_us| now_us.saturating_sub(since_us) > IDLE_US_MAX);
+        }
+    }
+}
+
+async fn open_in(
+    lane: Lane,
+    upstream: &Upstream,
+    connect: Duration,
+) -> Result<Connection, BackendError> {
+    match lane {
+        Lane::Quick | Lane::Long => Connection::to_node(upstream, connect).await,
+        Lane::Urgent => {
+            let address = upstream.node.address;
+            Connection::open(address, &upstream.identity, URGENT_CONNECT).await
         }
     }
 }
@@ -215,5 +257,97 @@ impl Drop for Lease {
         } else {
             self.places.stats.connections.sub(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::backend::Identity;
+
+    /// A node that says nothing, and what leads there.
+    async fn node() -> (TcpListener, Upstream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let node = NodeAddress { id: "".into(), address, name: "node".into() };
+        (listener, Upstream { node, identity: Rc::new(Identity::default()) })
+    }
+
+    /// A lease, if it can be had at once.
+    async fn try_lease(pool: &LeasePool, upstream: &Upstream, lane: Lane) -> Option<Lease> {
+        let (stats, timeouts) = (Arc::default(), LeaseTimeouts::of_a_test());
+        let clock = Clock::default();
+        let lease = pool.lease((upstream.clone(), lane), stats, timeouts, &clock);
+        tokio::select! {
+            biased;
+            lease = lease => Some(lease.expect("a connection")),
+            // Nobody gives a lease back meanwhile: one that waits now waits on.
+            () = until_it_waits(pool, upstream, lane) => None,
+        }
+    }
+
+    async fn until_it_waits(pool: &LeasePool, upstream: &Upstream, lane: Lane) {
+        let waits = || {
+            let places = pool.places.borrow();
+            let places = places.get(&(upstream.clone(), lane));
+            places.is_some_and(|places| places.stats.lease_waits.now.get() > 0)
+        };
+        while !waits() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    impl LeaseTimeouts {
+        fn of_a_test() -> LeaseTimeouts {
+            let timeout = Duration::from_secs(60);
+            LeaseTimeouts { connect: timeout, answer: timeout }
+        }
+    }
+
+    #[tokio::test]
+    async fn one_lane_does_not_wait_for_another_and_connections_are_used_again() {
+        let (listener, upstream) = node().await;
+        let pool = LeasePool::default();
+        let mut leases = Vec::new();
+        while let Some(lease) = try_lease(&pool, &upstream, Lane::Long).await {
+            leases.push(lease);
+        }
+        assert_eq!(leases.len(), Lane::Long.leases_max());
+        for lane in [Lane::Quick, Lane::Urgent] {
+            assert!(try_lease(&pool, &upstream, lane).await.is_some());
+        }
+        // Both ends stay open while the other is: a connection whose node has gone is not used.
+        let mut accepted = Vec::new();
+        while accepted.len() < leases.len() + 2 {
+            accepted.push(listener.accept().await.expect("a connection"));
+        }
+        leases.pop();
+        for _ in 0..10 {
+            assert!(try_lease(&pool, &upstream, Lane::Long).await.is_some());
+        }
+        let more = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
+        assert!(more.is_err(), "an idle connection was at hand");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_owes_an_answer_is_not_used_again() {
+        let (listener, upstream) = node().await;
+        let pool = LeasePool::default();
+        let mut lease = try_lease(&pool, &upstream, Lane::Quick).await.expect("a lease");
+        let (first, _) = listener.accept().await.expect("a connection");
+        let request = b"*1\r\n$4\r\nPING\r\n";
+        let asked = Asked { requests: request, count: 1, bytes_max: 100, ends_with_error_at: None };
+        {
+            let mut asking = std::pin::pin!(lease.ask(&asked));
+            let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
+            assert!(polled.await.is_pending());
+        }
+        drop(lease);
+        let lease = try_lease(&pool, &upstream, Lane::Quick).await;
+        assert!(lease.is_some());
+        let _second = listener.accept().await.expect("another connection");
+        drop(first);
     }
 }

@@ -10,12 +10,14 @@ pub mod lease;
 pub mod pipeline;
 pub mod pipelines;
 pub mod ring;
+pub mod upstream;
 
-pub use connection::{Asked, Connection, Identity};
+pub use connection::{Asked, Connection};
 pub use large::LargeValues;
-pub use lease::{Lease, LeaseError, LeasePool};
+pub use lease::{Lane, Lease, LeaseError, LeasePool};
 pub use pipeline::{Pipeline, Shared};
 pub use pipelines::{NAMES_MAX, NodeBook, Pipelines};
+pub use upstream::{Identity, Upstream};
 
 use std::fmt;
 use std::io;

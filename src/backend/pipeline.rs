@@ -24,7 +24,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use super::entries::{Entries, Entry};
 use super::large::{LARGE_MIN, LargeValues};
 use super::ring::{Ring, Spares};
-use super::{BackendError, Identity, NodeAddress, TurnedAway};
+use super::{BackendError, NodeAddress, TurnedAway, Upstream};
 use crate::clock::Clock;
 use crate::memory::Ledger;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
@@ -83,8 +83,7 @@ pub struct Shared {
 /// A shared connection to one node.
 #[derive(Debug)]
 pub struct Pipeline {
-    node: NodeAddress,
-    identity: Identity,
+    upstream: Upstream,
     stats: Arc<NodeStats>,
     shared: Rc<Shared>,
     state: RefCell<State>,
@@ -134,18 +133,16 @@ enum Phase {
 }
 
 impl Pipeline {
-    /// A pipeline to `node`; connects with its first request. [`Self::run`] must be spawned.
+    /// A pipeline to this node; connects with its first request. [`Self::run`] must be spawned.
     pub fn new(
-        node: NodeAddress,
-        identity: Identity,
+        upstream: Upstream,
         stats: Arc<NodeStats>,
         shared: Rc<Shared>,
     ) -> Rc<Self> {
         let ring = Ring::new(Rc::clone(&shared.spares));
         let window = Window::new(shared.owed_bytes_max);
         Rc::new(Pipeline {
-            node,
-            identity,
+            upstream,
             stats,
             shared,
             state: RefCell::new(State { ring, ..State::default() }),
@@ -162,7 +159,7 @@ impl Pipeline {
 
     /// The node it leads to.
     pub fn node(&self) -> &NodeAddress {
-        &self.node
+        &self.upstream.node
     }
 
     /// Appends a request. Its reply, or its trouble, goes to the ticket that `make` makes. `weight` is

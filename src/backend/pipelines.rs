@@ -9,8 +9,10 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::lease::LeaseTimeouts;
 use super::pipeline::{Pipeline, Shared};
-use super::{Identity, Lease, LeaseError, LeasePool, NodeAddress};
+use super::upstream::Identities;
+use super::{Identity, Lane, Lease, LeaseError, LeasePool, NodeAddress, Upstream};
 use crate::metrics::NodeStats;
 use crate::resp::Protocol;
 
@@ -68,9 +70,9 @@ impl NodeBook {
 #[derive(Debug)]
 pub struct Pipelines {
     shared: Rc<Shared>,
-    identity: Identity,
+    identities: Identities,
     book: Arc<NodeBook>,
-    open: RefCell<HashMap<(NodeAddress, Protocol), Rc<Pipeline>>>,
+    open: RefCell<HashMap<Upstream, Rc<Pipeline>>>,
     /// Retired ones that still wait for answers.
     leaving: RefCell<Vec<Rc<Pipeline>>>,
     stats: RefCell<HashMap<Arc<str>, Arc<NodeStats>>>,
@@ -79,23 +81,23 @@ pub struct Pipelines {
 
 impl Pipelines {
     /// No pipelines yet; `identity` is who the gateway is towards every node.
-    pub fn new(shared: Rc<Shared>, identity: Identity, book: Arc<NodeBook>) -> Pipelines {
+    pub fn new(shared: Rc<Shared>, identity: &Identity, book: Arc<NodeBook>) -> Pipelines {
         let (open, leaving, stats) = (RefCell::default(), RefCell::default(), RefCell::default());
-        let leases = LeasePool::default();
-        Pipelines { shared, identity, book, open, leaving, stats, leases }
+        let (leases, identities) = (LeasePool::default(), Identities::new(identity));
+        Pipelines { shared, identities, book, open, leaving, stats, leases }
     }
 
     /// The pipeline to a node; it connects when it is first used.
     pub fn get(&self, node: &NodeAddress, protocol: Protocol) -> Rc<Pipeline> {
+        let upstream = self.identities.towards(node, protocol);
         let mut open = self.open.borrow_mut();
-        if let Some(known) = open.get(&(node.clone(), protocol)) {
+        if let Some(known) = open.get(&upstream) {
             return Rc::clone(known);
         }
-        let identity = Identity { protocol, ..self.identity.clone() };
         let shared = Rc::clone(&self.shared);
-        let pipeline = Pipeline::new(node.clone(), identity, self.stats_of(node), shared);
+        let pipeline = Pipeline::new(upstream.clone(), self.stats_of(node), shared);
         tokio::task::spawn_local(Rc::clone(&pipeline).run());
-        open.insert((node.clone(), protocol), Rc::clone(&pipeline));
+        open.insert(upstream, Rc::clone(&pipeline));
         pipeline
     }
 
@@ -105,20 +107,27 @@ impl Pipelines {
         Arc::clone(stats.entry(Arc::clone(&name)).or_insert_with(|| self.book.open(&name)))
     }
 
-    /// A connection to a node for one user alone, when it is its turn.
-    pub async fn lease(&self, node: &NodeAddress, protocol: Protocol) -> Result<Lease, LeaseError> {
-        let identity = Identity { protocol, ..self.identity.clone() };
-        let patience = Duration::from_micros(self.shared.silence_us);
-        let patiences = (self.shared.connect_patience, patience);
+    /// A connection to a node for one user alone, when it is its turn in this lane.
+    pub async fn lease(
+        &self,
+        node: &NodeAddress,
+        protocol: Protocol,
+        lane: Lane,
+    ) -> Result<Lease, LeaseError> {
+        let upstream = self.identities.towards(node, protocol);
+        let timeouts = LeaseTimeouts {
+            connect: self.shared.connect_patience,
+            answer: Duration::from_micros(self.shared.silence_us),
+        };
         let stats = self.stats_of(node);
-        self.leases.lease(node, (identity, stats), patiences, &self.shared.clock).await
+        self.leases.lease((upstream, lane), stats, timeouts, &self.shared.clock).await
     }
 
     /// Retires the pipelines to nodes for which `stays` is false.
     pub fn retain(&self, stays: impl Fn(&NodeAddress) -> bool) {
         self.leases.retain(&stays);
-        self.open.borrow_mut().retain(|(node, _), pipeline| {
-            let stays = stays(node);
+        self.open.borrow_mut().retain(|upstream, pipeline| {
+            let stays = stays(&upstream.node);
             if !stays {
                 pipeline.retire();
                 self.leaving.borrow_mut().push(Rc::clone(pipeline));
@@ -129,8 +138,8 @@ impl Pipelines {
 
     /// Tells the pipelines for which `changed` says so whether their nodes are masters.
     pub fn set_masters(&self, changed: impl Fn(&NodeAddress) -> Option<bool>) {
-        for ((node, _), pipeline) in self.open.borrow().iter() {
-            if let Some(is_master) = changed(node) {
+        for (upstream, pipeline) in self.open.borrow().iter() {
+            if let Some(is_master) = changed(&upstream.node) {
                 pipeline.set_master(is_master);
             }
         }
@@ -148,11 +157,6 @@ impl Pipelines {
         let open = self.open.borrow();
         let all = open.values().chain(leaving.iter());
         all.filter(|pipeline| pipeline.check_silence(now_us)).count() > 0
-    }
-
-    /// Who the gateway is towards the nodes, in RESP2.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
     }
 
     /// What the pipelines share.

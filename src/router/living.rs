@@ -1,6 +1,6 @@
 //! Questions about the whole cluster while a part of it cannot answer.
 //!
-//! Owns the asking of those masters that live, each over a connection of its own and without
+//! Owns the asking of those masters that live, each by a call of its own and without
 //! waiting for anybody to take over: what is asked here is how things stand, and that is needed
 //! most when they stand badly. Must not know what is asked, nor what becomes of the answers. A part
 //! that does not come is an error among the parts.
@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Router;
-use super::beside::Question;
-use crate::backend::NodeAddress;
+use super::out_of_band::Call;
+use crate::backend::{Lane, NodeAddress};
 use crate::reply::merge::Merge;
 use crate::reply::ticket::About;
 use crate::reply::{Gather, Outlet, Ticket, texts};
@@ -41,7 +41,7 @@ impl Router {
     /// Asks all masters of the map that can be reached; the merged reply answers request `seq`. Behind
     /// their parts stands one that says that nothing is proved. There must be a master.
     pub fn ask_living(
-        &self,
+        self: &Rc<Self>,
         outlet: &Rc<Outlet>,
         (seq, about): (u64, About),
         merge: Merge,
@@ -55,17 +55,13 @@ impl Router {
         gather.finish(count as u32, &texts::frame(texts::SLOTS_MOVING));
         for (index, shard) in map.shards().iter().enumerate() {
             let outlet = Rc::clone(outlet);
-            let question = Question {
+            self.call(Call {
                 ticket: Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32),
-                node: shard.master.address,
-                node_id: (&*shard.master.id).into(),
-                turn: self.beside.at(shard.master.address),
-                identity: self.pipelines().identity().clone(),
+                node: shard.master.clone(),
+                lane: Lane::Quick,
                 request: Rc::clone(&request),
-                connect_patience: patience,
-                patience: patience * PATIENCES,
-            };
-            question.spawn(self.shared());
+                timeout: patience * PATIENCES,
+            });
         }
     }
 }

@@ -3,11 +3,11 @@
 //! Owns one worker's view of the map and the pipelines of its masters, and the carrying out of
 //! plans. What comes back unanswered is [`recovery`]'s. Must not know clients beyond their outlet.
 
-mod beside;
 pub mod fanout;
 pub mod held;
 pub mod key_cursor;
 mod living;
+mod out_of_band;
 pub mod plan;
 mod reason;
 pub mod recovery;
@@ -103,7 +103,6 @@ pub struct Router {
     /// Per protocol, the pipeline of each shard's master, made when first needed.
     masters: [RefCell<Vec<Option<Rc<Pipeline>>>>; 2],
     pipelines: Pipelines,
-    beside: beside::Turns,
     rules: Rules,
     /// When it was last looked which slots have large values no more.
     looked_us: Cell<u64>,
@@ -122,7 +121,6 @@ impl Router {
             version: Cell::new(0),
             masters: Default::default(),
             pipelines,
-            beside: beside::Turns::default(),
             rules,
             looked_us: Cell::new(0),
             waiting: RefCell::default(),
@@ -158,7 +156,6 @@ impl Router {
             masters.resize(map.shards().len(), None);
         }
         self.tell_pipelines(&map);
-        self.beside.retain(&map);
         self.version.set(map.version);
         *self.map.borrow_mut() = Rc::new(Arc::clone(&map));
         for (_, waker) in self.waiting.borrow_mut().drain() {

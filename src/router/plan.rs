@@ -23,7 +23,7 @@ pub enum Plan {
     /// As it is, to every master, and with `true` to the replicas too.
     All(Merge, bool),
     /// As it is, to every node that may be busy with a script, past that.
-    Beside(Merge),
+    OutOfBand(Merge),
     /// Nowhere: this error is the answer.
     Refuse(String),
 }
@@ -89,7 +89,7 @@ fn without_keys(command: &Command) -> Plan {
     };
     let may_be_busy = command.flags.contains(Flags::ALLOW_BUSY);
     match (command.request, merge) {
-        (RequestPolicy::AllShards, Some(merge)) if may_be_busy => Plan::Beside(merge),
+        (RequestPolicy::AllShards, Some(merge)) if may_be_busy => Plan::OutOfBand(merge),
         (RequestPolicy::AllShards, Some(merge)) => Plan::All(merge, false),
         (RequestPolicy::AllNodes, Some(merge)) => Plan::All(merge, true),
         _ => Plan::Any,
@@ -281,7 +281,7 @@ mod tests {
         assert!(matches!(planned("SCRIPT EXISTS a", split).0, Plan::All(Merge::And, false)));
         let set = planned("CONFIG SET save x", split).0;
         assert!(matches!(set, Plan::All(Merge::AllSucceeded, true)));
-        assert!(matches!(planned("SCRIPT KILL", split).0, Plan::Beside(Merge::OneSucceeded)));
+        assert!(matches!(planned("SCRIPT KILL", split).0, Plan::OutOfBand(Merge::OneSucceeded)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::reply::texts;
 use crate::reply::ticket::About;
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
-use crate::router::{Asker, Fanout, Router, ScanPage, Wide, plan};
+use crate::router::{self, Asker, Fanout, Router, ScanPage, Wide, plan};
 
 /// How a request with very many keys begins.
 pub(super) struct WideStart {
@@ -105,11 +105,13 @@ impl Session {
     pub(super) fn fan_out(
         &mut self,
         asker: Asker,
+        request: Request<'_>,
         (kind, with_replicas): (Kind, bool),
         merge: Merge,
-        frame: &[u8],
     ) {
-        let fanout = Fanout { asker, request: frame.into(), kind, with_replicas, merge };
+        let Request { command, frame, .. } = request;
+        let lane = router::fanout::lane_of(command, frame.len());
+        let fanout = Fanout { asker, request: frame.into(), kind, lane, with_replicas, merge };
         self.errand = Some(Box::pin(Rc::clone(&self.around.router).fan_out(fanout)));
     }
 
@@ -137,7 +139,7 @@ impl Session {
         let about = About { repeatable: true, ..self.about_all(request) };
         let seq = self.ticket();
         let asker = self.asker(seq, about);
-        self.fan_out(asker, (kind, with_replicas), merge, request.frame);
+        self.fan_out(asker, request, (kind, with_replicas), merge);
         Step::Done
     }
 
@@ -149,7 +151,7 @@ impl Session {
         let about = self.about_all(request);
         let seq = self.ticket();
         let asker = self.asker(seq, about);
-        self.fan_out(asker, (Kind::PerNode, true), Merge::AllSucceeded, request.frame);
+        self.fan_out(asker, request, (Kind::PerNode, true), Merge::AllSucceeded);
         Step::Done
     }
 

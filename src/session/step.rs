@@ -218,7 +218,7 @@ impl Session {
         }
         let home = Router::home_of(self.state.info.id);
         let plan = router::plan(command, args, self.router().cross_slot(), &mut self.keys);
-        if matches!(plan, Plan::Beside(_) | Plan::All(..)) && self.waits_for_earlier() {
+        if matches!(plan, Plan::OutOfBand(_) | Plan::All(..)) && self.waits_for_earlier() {
             return Step::NotYet;
         }
         let slot = match &plan {
@@ -263,11 +263,12 @@ impl Session {
             Plan::Split(split) => router.send_split(client, seq, about, split, args),
             Plan::All(merge, with_replicas) => {
                 let asker = self.asker(seq, about);
-                self.fan_out(asker, (Kind::of(command), with_replicas), merge, frame);
+                let request = Request { id, command, args, frame };
+                self.fan_out(asker, request, (Kind::of(command), with_replicas), merge);
                 None
             }
-            Plan::Beside(merge) => {
-                router.ask_beside(client, seq, about, merge, frame);
+            Plan::OutOfBand(merge) => {
+                router.ask_out_of_band(client, seq, about, merge, frame);
                 None
             }
             Plan::Refuse(text) => {

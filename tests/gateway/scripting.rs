@@ -144,6 +144,33 @@ fn nothing_to_kill_is_told_once() {
     assert_eq!(client.line("FUNCTION KILL").error(), text);
 }
 
+/// What goes beside the data path takes connections that are open already.
+#[test]
+fn questions_to_all_nodes_do_not_connect_each_time() {
+    const ROUNDS: u64 = 100;
+    let site = alone();
+    let mut client = site.gateway.client();
+    let mut nodes: Vec<Client> = (0..3).map(|node| site.cluster.node(node)).collect();
+    let mut connected = || -> Vec<u64> {
+        let of = |node: &mut Client| {
+            let text = node.line("INFO stats").text();
+            let count = text.lines().find_map(|l| l.strip_prefix("total_connections_received:"));
+            count.expect("a count").trim().parse().expect("a number")
+        };
+        nodes.iter_mut().map(of).collect()
+    };
+    let before = connected();
+    for _ in 0..ROUNDS {
+        assert!(client.line("SCRIPT KILL").error().starts_with("NOTBUSY"));
+        assert_eq!(client.line("DBSIZE"), Reply::Int(0));
+        client.line("INFO server").text();
+    }
+    for (before, after) in before.into_iter().zip(connected()) {
+        // Every lane of every worker may have been used for the first time, and maps are read.
+        assert!(after - before < ROUNDS, "{} connections in {ROUNDS} rounds", after - before);
+    }
+}
+
 /// A script's author can have Redis answer with two frames, or with one and half of another.
 /// Nobody else may get any of it, or nothing for it.
 #[test]

@@ -16,7 +16,7 @@ impl Pipeline {
     /// and again, until somebody changes a setting: that is logged once.
     pub(super) fn tell(&self, error: &BackendError, unanswered: usize) {
         self.stats.error(error.kind());
-        let (node, why) = (&self.node.name, error.turned_away());
+        let (node, why) = (&self.upstream.node.name, error.turned_away());
         let is_told = why.is_some() && self.turned_away.replace(why) == why;
         match why {
             None => tracing::info!(%node, %error, unanswered, "lost a node connection"),

@@ -225,7 +225,7 @@ impl Pipeline {
         self.stats.error("script_reply");
         if !std::mem::replace(&mut state.fences.warned, true) {
             tracing::warn!(
-                node = %self.node.name,
+                node = %self.upstream.node.name,
                 "the reply to a script was not one reply; no other client got any of it"
             );
         }

@@ -73,7 +73,7 @@ impl Pipeline {
 
     async fn connect(&self) -> Result<Connection, BackendError> {
         let patience = self.shared.connect_patience;
-        let connection = Connection::to_node(&self.node, &self.identity, patience).await?;
+        let connection = Connection::to_node(&self.upstream, patience).await?;
         connection.limit_send_buffer(self.shared.send_buffer_bytes)?;
         Ok(connection)
     }

@@ -195,7 +195,7 @@ impl Pipeline {
         if ticket.scripted && !why.is_a_nodes_own(ticket.slot) {
             return None;
         }
-        why.said_by(self.node.address.ip());
+        why.said_by(self.upstream.node.address.ip());
         if let Why::NotNow(not_now, _) = &why {
             self.stats.error(not_now.kind());
         }

@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Router, reason};
-use crate::backend::{Asked, BackendError, LeaseError, NodeAddress};
+use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
+use crate::command::{Categories, Command};
 use crate::metrics::{Bucket, Outcome};
 use crate::reply::merge::Merge;
 use crate::reply::ticket::About;
@@ -60,6 +61,8 @@ pub struct Fanout {
     pub request: Rc<[u8]>,
     /// What it does.
     pub kind: Kind,
+    /// Which of the nodes' connections it takes.
+    pub lane: Lane,
     /// Whether replicas get it too.
     pub with_replicas: bool,
     /// How the replies become one.
@@ -86,6 +89,20 @@ impl Gathered {
 impl Drop for Gathered {
     fn drop(&mut self) {
         self.forget();
+    }
+}
+
+/// Requests from this length on are answered at length.
+const LONG_REQUEST: usize = 4096;
+
+/// Which of a node's connections a command over all masters takes: what goes through all keys of a
+/// node keeps nobody waiting who asks for a number.
+pub fn lane_of(command: &Command, request_len: usize) -> Lane {
+    let walks_keys = Categories::KEYSPACE.union(Categories::DANGEROUS);
+    if command.categories.contains(walks_keys) || request_len >= LONG_REQUEST {
+        Lane::Long
+    } else {
+        Lane::Quick
     }
 }
 
@@ -176,8 +193,9 @@ impl Router {
         for (index, question) in questions.into_iter().enumerate() {
             let (router, gathered) = (Rc::clone(self), Rc::clone(gathered));
             let (request, asker) = (Rc::clone(&fanout.request), fanout.asker.clone());
+            let lane = fanout.lane;
             asking.spawn_local(async move {
-                (index, router.ask(question, &request, (&asker, &gathered)).await)
+                (index, router.ask((question, lane), &request, (&asker, &gathered)).await)
             });
         }
         let mut heard = Vec::with_capacity(asking.len());
@@ -191,7 +209,7 @@ impl Router {
     /// Asks one node.
     async fn ask(
         self: Rc<Self>,
-        question: Question,
+        (question, lane): (Question, Lane),
         request: &[u8],
         (asker, gathered): (&Asker, &Gathered),
     ) -> Heard {
@@ -204,7 +222,7 @@ impl Router {
             bytes_max: asker.outlet.output_bytes_max(),
             ends_with_error_at: asker.about.scripted.then_some(at_command),
         };
-        let asked = self.ask_node(&node, asker.protocol, &asked).await;
+        let asked = self.ask_node(&node, (asker.protocol, lane), &asked).await;
         let answer = match asked {
             Ok(frames) => {
                 gathered.note(frames.iter().map(Vec::len).sum());
@@ -225,11 +243,11 @@ impl Router {
     async fn ask_node(
         &self,
         node: &NodeAddress,
-        protocol: Protocol,
+        (protocol, lane): (Protocol, Lane),
         asked: &Asked<'_>,
     ) -> Result<Vec<Vec<u8>>, LeaseError> {
         let work = async {
-            let mut lease = self.pipelines().lease(node, protocol).await?;
+            let mut lease = self.pipelines().lease(node, protocol, lane).await?;
             lease.ask(asked).await
         };
         tokio::select! {
@@ -374,5 +392,27 @@ fn integer(frame: &[u8]) -> i64 {
     match Value::decode(frame) {
         Ok(Some((Value::Int(number), _))) => number,
         _ => -1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::CommandTable;
+
+    #[test]
+    fn only_what_takes_long_takes_the_long_lane() {
+        let table = CommandTable::builtin();
+        let lane = |name: &str, len| {
+            let (_, command) = table.iter().find(|(_, row)| row.name == name).expect("a command");
+            lane_of(command, len)
+        };
+        for name in ["keys", "flushall", "flushdb"] {
+            assert_eq!(lane(name, 20), Lane::Long, "{name}");
+        }
+        for name in ["dbsize", "info", "randomkey", "script|load", "script|exists", "config|get"] {
+            assert_eq!(lane(name, 20), Lane::Quick, "{name}");
+        }
+        assert_eq!(lane("script|exists", 200_000), Lane::Long);
     }
 }

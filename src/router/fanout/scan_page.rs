@@ -9,7 +9,7 @@ use super::super::scan::{self, Layout, NODES_MAX, Position};
 use super::super::{Router, reason};
 use super::proof::Role;
 use super::{Asker, Trying, WHAT_DO_YOU_OWN, declined, read};
-use crate::backend::{Asked, LeaseError, NodeAddress};
+use crate::backend::{Asked, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
 use crate::reply::texts;
 use crate::resp::{Args, write};
@@ -90,7 +90,7 @@ impl Router {
             let node = nodes.get(position.node).ok_or(texts::NOT_COMPLETE)?;
             let request = page.request(position.cursor);
             let asked = asked(&request, &page.asker);
-            let reply = self.ask_node(node, page.asker.protocol, &asked).await;
+            let reply = self.ask_node(node, (page.asker.protocol, Lane::Quick), &asked).await;
             let why = match reply.map(|frames| declined(&mut frames.concat())) {
                 Ok(Ok(reply)) if reply.first() == Some(&b'-') => return Ok(reply),
                 Ok(Ok(reply)) => return self.go_on(page, (&map, layout), position, &reply).await,
@@ -138,7 +138,7 @@ impl Router {
             let asker = asker.clone();
             asking.spawn_local(async move {
                 let asked = asked(WHAT_DO_YOU_OWN, &asker);
-                let answer = router.ask_node(&node, asker.protocol, &asked).await;
+                let answer = router.ask_node(&node, (asker.protocol, Lane::Quick), &asked).await;
                 answer.ok().map(|frames| read(Role::Master, false, 0, frames))
             });
         }
