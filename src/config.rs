@@ -21,6 +21,7 @@ mod tests;
 mod value;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use keys::{DocumentedKey, documented_keys};
@@ -40,6 +41,8 @@ pub const MASTERS_MIN: usize = 3;
 /// The whole configuration. `Config::default()` is a gateway without seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The file that it was read from, if there is one.
+    pub file: Option<PathBuf>,
     /// Worker threads; 0 is one per core.
     pub workers: usize,
     /// Percentage of its core that a worker uses before another one takes part, 90 at most; with 0 all
@@ -260,6 +263,7 @@ const fn local(port: u16) -> SocketAddr {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            file: None,
             workers: 0,
             worker_fill_percent: 80,
             batch_scheduling: true,

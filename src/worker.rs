@@ -282,12 +282,15 @@ impl Workbench {
             Arc::clone(&parts.held),
         );
         let router = Rc::new(Router::new(Arc::clone(&parts.topology), pipelines, rules));
+        let config_file =
+            config.file.as_deref().map_or(String::new(), |file| file.display().to_string());
         let around = |listener: &crate::config::ListenerConfig| {
             Rc::new(Surroundings {
                 router: Rc::clone(&router),
                 clients: Arc::clone(&parts.clients),
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
+                config_file: config_file.clone(),
                 allowed: Arc::clone(&parts.allowed),
                 settings: crate::session::settings::Settings::of(config, listener),
                 stats: Arc::clone(&parts.stats),

@@ -341,7 +341,8 @@ mod tests {
         let asked = Asked { requests: request, count: 1, bytes_max: 100, ends_with_error_at: None };
         {
             let mut asking = std::pin::pin!(lease.ask(&asked));
-            let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
+            let polled =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
             assert!(polled.await.is_pending());
         }
         drop(lease);

@@ -4,7 +4,7 @@
 //! command means.
 
 pub mod connection;
-mod entries;
+mod in_flight;
 pub mod large;
 pub mod lease;
 pub mod pipeline;

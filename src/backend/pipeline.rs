@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::entries::{Entries, Entry};
+use super::in_flight::{Entry, InFlight, Kind, Weight};
 use super::large::{LARGE_MIN, LargeValues};
 use super::ring::{Ring, Spares};
 use super::{BackendError, NodeAddress, TurnedAway, Upstream};
@@ -31,7 +31,6 @@ use crate::metrics::{NodeStats, Wait, WorkerStats};
 use crate::reply::{Outlet, Ticket, Why};
 use crate::resp::ReplyScanner;
 
-pub(super) use fence::FENCE_LEN;
 use window::Window;
 
 /// Most chunks given to the kernel in one write.
@@ -49,7 +48,6 @@ const HANDOVER_US: u64 = 500_000;
 const SUSPECT_US: u64 = 300_000;
 /// What precedes a request after `-ASK`.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
-const _: () = assert!(ASKING.len() != FENCE_LEN, "they are told apart by it");
 
 /// What the pipelines of one worker share.
 #[derive(Debug)]
@@ -106,7 +104,7 @@ pub struct Pipeline {
 struct State {
     phase: Phase,
     ring: Ring,
-    entries: Entries,
+    in_flight: InFlight,
     scanner: ReplyScanner,
     /// Half a header line, until the rest comes.
     kept: Vec<u8>,
@@ -134,11 +132,7 @@ enum Phase {
 
 impl Pipeline {
     /// A pipeline to this node; connects with its first request. [`Self::run`] must be spawned.
-    pub fn new(
-        upstream: Upstream,
-        stats: Arc<NodeStats>,
-        shared: Rc<Shared>,
-    ) -> Rc<Self> {
+    pub fn new(upstream: Upstream, stats: Arc<NodeStats>, shared: Rc<Shared>) -> Rc<Self> {
         let ring = Ring::new(Rc::clone(&shared.spares));
         let window = Window::new(shared.owed_bytes_max);
         Rc::new(Pipeline {
@@ -183,7 +177,7 @@ impl Pipeline {
             return ticket.trouble(request, Why::Unsent);
         }
         let len = request.len();
-        if len >= LARGE_MIN && !ticket.repeatable {
+        if len >= LARGE_MIN && !ticket.on_failure.may_run_twice() {
             self.shared.large.note(ticket.slot, len);
         }
         let weight = if len < LARGE_MIN { self.shared.large.of(ticket.slot) } else { 0 };
@@ -196,7 +190,7 @@ impl Pipeline {
         let mut state = self.state.borrow_mut();
         if !self.is_down(&state) {
             state.ring.append(ASKING);
-            state.entries.push(ASKING.len(), 0, || None);
+            state.in_flight.push_own(ASKING.len(), Kind::Asking);
             self.stats.inflight.add(1);
         }
         drop(state);
@@ -205,10 +199,10 @@ impl Pipeline {
 
     #[inline(always)]
     fn enter(&self, state: &mut State, (len, weight): (usize, u32), make: impl FnOnce() -> Ticket) {
-        let entry = state.entries.push(len, weight, || Some(make()));
-        let is_fenced = entry.is_fenced();
-        if weight > 0 {
-            self.window.add_weight(weight);
+        let weight = Weight::of(weight);
+        let is_fenced = state.in_flight.push(len, weight, make).is_fenced();
+        if !weight.is_none() {
+            self.window.add_weight(weight.bytes());
         }
         self.stats.inflight.add(1);
         if is_fenced {
@@ -245,7 +239,7 @@ impl Pipeline {
     pub fn is_crowded(&self) -> bool {
         let state = self.state.borrow();
         state.ring.bytes() > self.shared.queue_bytes_max
-            || self.window.is_exceeded(state.entries.len())
+            || self.window.is_exceeded(state.in_flight.len())
     }
 
     /// Whether this client, which has so many requests under way, may send another one now, whose
@@ -254,7 +248,7 @@ impl Pipeline {
     pub fn has_room_for(&self, outlet: &Rc<Outlet>, under_way: usize, weight: u32) -> bool {
         let (state, client) = (self.state.borrow(), Rc::as_ptr(outlet).addr());
         state.ring.bytes() <= self.shared.queue_bytes_max
-            && self.window.has_room(state.entries.len(), under_way, client)
+            && self.window.has_room(state.in_flight.len(), under_way, client)
             && (weight == 0 || self.window.has_room_for_weight(weight, client))
     }
 
@@ -276,7 +270,7 @@ impl Pipeline {
         waker: &Waker,
     ) {
         let client = Rc::as_ptr(outlet).addr();
-        let requests = self.state.borrow().entries.len();
+        let requests = self.state.borrow().in_flight.len();
         let lacks_weight = weight > 0 && self.window.has_room(requests, under_way, client);
         self.window.wait(client, lacks_weight, waker);
     }
@@ -289,7 +283,7 @@ impl Pipeline {
 
     /// Whether it has been retired and has nothing left to do.
     pub fn is_over(&self) -> bool {
-        self.retired.get() && self.state.borrow().entries.is_empty()
+        self.retired.get() && self.state.borrow().in_flight.is_empty()
     }
 
     /// The node has become a master, or is none any more. What it was sent as one must then be
@@ -303,8 +297,8 @@ impl Pipeline {
     /// whether the node owes an answer for so long that the map is worth a look.
     pub fn check_silence(&self, now_us: u64) -> bool {
         let state = self.state.borrow();
-        let Some(ticket) = state.entries.iter().find_map(|entry| entry.ticket.as_ref()) else {
-            if self.retired.get() && !state.entries.is_empty() {
+        let Some(ticket) = state.in_flight.iter().find_map(|entry| entry.ticket.as_ref()) else {
+            if self.retired.get() && !state.in_flight.is_empty() {
                 // A fence is still to come, and nobody waits for it.
                 self.fault.set(true);
                 self.wake();
@@ -344,7 +338,7 @@ impl Pipeline {
             self.set_task(cx);
             match self.poll_both(cx, &mut reader, &mut put_off) {
                 Ok(()) if self.fault.get() => Poll::Ready(BackendError::Silent),
-                Ok(()) if self.retired.get() && self.state.borrow().entries.is_empty() => {
+                Ok(()) if self.retired.get() && self.state.borrow().in_flight.is_empty() => {
                     Poll::Ready(BackendError::Closed)
                 }
                 Ok(()) => Poll::Pending,

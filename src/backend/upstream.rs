@@ -58,11 +58,7 @@ mod tests {
     use super::*;
 
     fn node(id: &str, name: &str) -> NodeAddress {
-        NodeAddress {
-            id: id.into(),
-            address: ([127, 0, 0, 1], 7000).into(),
-            name: name.into(),
-        }
+        NodeAddress { id: id.into(), address: ([127, 0, 0, 1], 7000).into(), name: name.into() }
     }
 
     #[test]
@@ -75,7 +71,10 @@ mod tests {
         });
         let key = ours.towards(&node("a", "one"), Protocol::Resp2);
         assert_eq!(key, ours.towards(&node("a", "another name"), Protocol::Resp2));
-        assert_eq!(ours.towards(&node("a", "one"), Protocol::Resp3).identity.protocol, Protocol::Resp3);
+        assert_eq!(
+            ours.towards(&node("a", "one"), Protocol::Resp3).identity.protocol,
+            Protocol::Resp3
+        );
         for other in [
             ours.towards(&node("b", "one"), Protocol::Resp2),
             ours.towards(&node("a", "one"), Protocol::Resp3),

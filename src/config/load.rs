@@ -76,6 +76,7 @@ pub fn load(given: &Given, purpose: Purpose) -> Result<Loaded, ConfigError> {
     }
     if let Some(path) = &given.file {
         let contents = file::read(path);
+        draft.config.file = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
         if contents.listeners > 0 {
             draft.config.listeners = vec![ListenerConfig::default(); contents.listeners];
         }

@@ -192,6 +192,13 @@ const BAD_FILES: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn the_file_is_remembered_with_its_whole_path() {
+    let loaded = with_file("[topology]\nseeds = [\"a\"]", &[], Purpose::Cluster).unwrap();
+    let file = loaded.config.file.unwrap();
+    assert!(file.is_absolute() && file.ends_with("slotway.toml"), "{}", file.display());
+}
+
+#[test]
 fn bad_files_are_refused_with_the_line_and_what_would_be_right() {
     for &(text, expected) in BAD_FILES {
         let error = with_file(text, &[], Purpose::Inspect).map(|_| ()).unwrap_err();

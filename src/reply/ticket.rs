@@ -21,12 +21,8 @@ pub struct Ticket {
     pub slot: Slot,
     /// Row of the command table.
     pub command: u16,
-    /// Whether the request may run twice without harm (it only reads).
-    pub repeatable: bool,
-    /// Whether its reply is made by a client's script, which may return any error text.
-    pub scripted: bool,
-    /// Whether it goes on with something that one node has begun.
-    pub pinned: Pinned,
+    /// What may be done with it when it comes back without its answer.
+    pub on_failure: OnFailure,
     /// What has been tried so far; `None` until it first comes back unanswered.
     retry: Option<Box<Retry>>,
     /// When it was read from the client, in microseconds of the worker's clock.
@@ -49,16 +45,48 @@ pub struct Retry {
     pub sent_us: u64,
 }
 
-/// Whether a request goes on with something that one node has begun.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pinned {
-    /// Any node that has the key answers the same.
-    #[default]
-    No,
-    /// The node that answers gives out a cursor that means something to it alone.
-    Begins,
-    /// It has such a cursor: another node would answer something else.
-    GoesOn,
+/// What may be done with a request that has come back without its answer. It is sent again in any case
+/// when it provably did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It only reads: it may run twice.
+    Resend,
+    /// It may change data: it must not run twice.
+    ResendIfUnsent,
+    /// It runs a client's script, which may have changed data and may return any error text: what
+    /// looks like the node's own words may be the script's.
+    Script,
+    /// As [`OnFailure::Script`], but the node sees to it that it only reads.
+    ReadOnlyScript,
+    /// It only reads, and the node that answers gives out a cursor that means something to it alone.
+    BeginCursor,
+    /// It only reads, and has such a cursor: another node would answer something else.
+    ContinueCursor,
+}
+
+impl OnFailure {
+    /// For a request that only reads or may not, and runs a client's script or does not.
+    #[inline(always)]
+    pub fn of(only_reads: bool, is_script: bool) -> OnFailure {
+        match (only_reads, is_script) {
+            (true, false) => OnFailure::Resend,
+            (false, false) => OnFailure::ResendIfUnsent,
+            (false, true) => OnFailure::Script,
+            (true, true) => OnFailure::ReadOnlyScript,
+        }
+    }
+
+    /// Whether it may run twice without harm.
+    #[inline]
+    pub fn may_run_twice(self) -> bool {
+        !matches!(self, OnFailure::ResendIfUnsent | OnFailure::Script)
+    }
+
+    /// Whether its reply is made by a client's script.
+    #[inline(always)]
+    pub fn is_script(self) -> bool {
+        matches!(self, OnFailure::Script | OnFailure::ReadOnlyScript)
+    }
 }
 
 /// What every ticket of a request has in common.
@@ -68,12 +96,8 @@ pub struct About {
     pub slot: Slot,
     /// Row of the command table.
     pub command: u16,
-    /// Whether it only reads.
-    pub repeatable: bool,
-    /// Whether it runs a client's script.
-    pub scripted: bool,
-    /// Whether it goes on with something that one node has begun.
-    pub pinned: Pinned,
+    /// What may be done with it when it comes back without its answer.
+    pub on_failure: OnFailure,
     /// When it was read, in microseconds of the worker's clock.
     pub begun_us: u64,
 }
@@ -96,16 +120,14 @@ impl Ticket {
     /// A claim on the whole reply of request `seq`.
     #[inline(always)]
     pub fn new(outlet: Rc<Outlet>, seq: u64, about: About) -> Ticket {
-        let About { slot, command, repeatable, scripted, pinned, begun_us } = about;
+        let About { slot, command, on_failure, begun_us } = about;
         Ticket {
             outlet,
             seq,
             part: None,
             slot,
             command,
-            repeatable,
-            scripted,
-            pinned,
+            on_failure,
             retry: None,
             begun_us,
             redeemed: false,
@@ -186,7 +208,7 @@ impl Ticket {
 
     /// The reply will be another node's than the map's, this once.
     pub fn note_elsewhere(&self) {
-        if let (Pinned::Begins, Some((gather, _))) = (self.pinned, &self.part) {
+        if let (OnFailure::BeginCursor, Some((gather, _))) = (self.on_failure, &self.part) {
             gather.note_elsewhere();
         }
     }

@@ -1,11 +1,13 @@
 //! Requests that came back unanswered, and what becomes of them: the one loop for redirects,
 //! nodes that cannot serve, and lost connections.
 //!
-//! Owns the order of retries, the waiting and the giving up. Invariants: requests of one client
+//! Owns the order of retries and the waiting; what becomes of one request is [`decide`]'s. Invariants: requests of one client
 //! are sent again in the order in which they came, one at a time (the parts of one request
 //! together), after everything else under way has been answered, and one that was refused never
 //! behind a later one on its slot; a request is sent again only when it did not run, or only reads;
 //! none waits longer than `failover_wait`.
+
+mod decide;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,21 +19,12 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::Router;
 use super::held::Share;
-use crate::backend::NodeAddress;
 use crate::metrics::Outcome;
-use crate::reply::ticket::Pinned;
 use crate::reply::trouble::NotNow;
 use crate::reply::{Answered, Outlet, Ticket, Trouble, Why, texts};
 use crate::resp::Protocol;
 use crate::topology::Trigger;
-
-/// Longest pause before a held request is tried again without news of the map.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Pause after TRYAGAIN, and while a redirect's host name is being resolved.
-const SHORT_PAUSE: Duration = Duration::from_millis(10);
-/// How often a request that only reads is sent again because its connection was lost. What it asks
-/// for may be what the node does not survive, and others have their requests on that connection.
-const LOSSES_MAX: u16 = 4;
+use decide::{Case, GiveUp, Limits, Next, Situation, is_redirect};
 
 /// The recovery of one client.
 #[derive(Debug, Default)]
@@ -56,20 +49,6 @@ struct Held {
     is_new: bool,
     /// The map has been changed as a redirect said.
     patched: bool,
-}
-
-/// What to do with a held request now.
-enum Step {
-    /// Send it where its slot is served.
-    Send,
-    /// Send it to this node, though the map names another.
-    At(NodeAddress),
-    /// Send it to this node, after ASKING.
-    Ask(NodeAddress),
-    /// Keep it for so long or until the map changes.
-    Wait(Duration),
-    /// Answer with this error.
-    Fail(String),
 }
 
 impl Recovery {
@@ -113,14 +92,14 @@ impl Recovery {
                 return Poll::Pending;
             }
             router.catch_up();
-            match self.step(router, outlet) {
-                Step::Wait(pause) => {
+            match self.next(router, outlet) {
+                Next::Wait(pause) => {
                     if self.poll_timer(cx, pause).is_pending() {
                         router.wake_on_change(outlet, cx.waker());
                         return Poll::Pending;
                     }
                 }
-                step => self.carry_out(step, router, protocol),
+                next => self.carry_out(next, router, protocol),
             }
         }
     }
@@ -141,7 +120,8 @@ impl Recovery {
             // A redirect is followed at once: only what has to wait counts as held.
             let bytes = if is_redirect(&trouble.why) { 0 } else { trouble.request.len() };
             let Some(share) = router.hold(bytes) else {
-                let may_have_run = trouble.why == Why::Indeterminate && !trouble.ticket.repeatable;
+                let may_have_run =
+                    trouble.why == Why::Indeterminate && !trouble.ticket.on_failure.may_run_twice();
                 let text = if may_have_run { texts::INDETERMINATE } else { texts::HOLD_FULL };
                 finish(router, trouble.ticket, text);
                 continue;
@@ -162,34 +142,45 @@ impl Recovery {
     }
 
     /// What to do with the first held request.
-    fn step(&mut self, router: &Router, outlet: &Rc<Outlet>) -> Step {
+    fn next(&mut self, router: &Router, outlet: &Rc<Outlet>) -> Next {
         let now_us = router.shared().clock.tick();
-        let others = outlet.under_way() > self.requests_held();
-        let Some(held) = self.held.first_mut() else { return Step::Send };
-        if let Some(text) = held.gives_up(router, now_us) {
-            return Step::Fail(text);
+        let others_under_way = outlet.under_way() > self.requests_held();
+        let Some(held) = self.held.first_mut() else { return Next::Send };
+        if let Some(give_up) = decide::gives_up(&held.case(now_us), &limits_of(router)) {
+            return Next::Fail(give_up);
         }
         if std::mem::take(&mut held.is_new) {
-            let pause = held.tell(router);
+            held.tell(router);
+            let pause = decide::pause_after(&held.trouble.why, held.tries());
             held.not_before_us = now_us + pause.as_micros() as u64;
             if router.rules.failover_wait_us == 0 && !pause.is_zero() {
-                return Step::Fail(last_word(router, &held.trouble));
+                return Next::Fail(GiveUp::LastWord);
             }
         }
-        if others {
-            // What was sent after it may still run before it: wait and see.
-            return Step::Wait(PAUSE);
-        }
-        // A redirect is one for all commands on the key: later ones on it come back too.
         let ticket = &held.trouble.ticket;
-        let refused = matches!(held.trouble.why, Why::NotNow(..));
-        if refused && outlet.was_overtaken(ticket.slot, ticket.seq) {
-            return Step::Fail(last_word(router, &held.trouble));
+        let situation = Situation {
+            others_under_way,
+            was_overtaken: outlet.was_overtaken(ticket.slot, ticket.seq),
+            has_new_map: router.version() != held.version,
+            is_patched: held.patched,
+            pause_left_us: held.not_before_us.saturating_sub(now_us),
+        };
+        let (topology, is_script) = (&router.topology, ticket.on_failure.is_script());
+        let next = decide::next(&held.case(now_us), &situation, |redirect| match is_script {
+            true => topology.locate_known(redirect),
+            false => topology.locate(redirect),
+        });
+        match next {
+            Next::Refresh(pause) => {
+                topology.want_refresh(Trigger::Moved);
+                Next::Wait(pause)
+            }
+            Next::PatchAndSend => {
+                held.patch(router);
+                Next::Send
+            }
+            next => next,
         }
-        if router.version() == held.version && now_us < held.not_before_us {
-            return Step::Wait(Duration::from_micros(held.not_before_us - now_us));
-        }
-        held.where_to(router)
     }
 
     /// How many requests of the client have something in trouble.
@@ -212,14 +203,15 @@ impl Recovery {
         polled
     }
 
-    fn carry_out(&mut self, step: Step, router: &Router, protocol: Protocol) {
+    fn carry_out(&mut self, next: Next, router: &Router, protocol: Protocol) {
         let Held { trouble, share, .. } = self.held.remove(0);
         drop(share);
-        let Trouble { mut ticket, request, why } = trouble;
         self.timer = None;
-        if let Step::Fail(text) = step {
-            return finish(router, ticket, &text);
+        if let Next::Fail(give_up) = next {
+            let text = text_of(give_up, router, &trouble);
+            return finish(router, trouble.ticket, &text);
         }
+        let Trouble { mut ticket, request, why } = trouble;
         let retry = ticket.retry_mut();
         retry.tries = retry.tries.saturating_add(1);
         retry.losses = retry.losses.saturating_add(u16::from(why == Why::Indeterminate));
@@ -227,130 +219,101 @@ impl Recovery {
         // A slot that moves back and forth is waited for; only redirects in a row are a loop.
         retry.redirects = if is_redirect(&why) { retry.redirects.saturating_add(1) } else { 0 };
         self.under_way = Some(ticket.seq);
-        match step {
-            Step::Ask(node) => {
+        match next {
+            Next::Ask(node) => {
                 router.stats().asked.add(1);
                 ticket.note_elsewhere();
                 router.pipelines.get(&node, protocol).send_asking(ticket, request);
             }
-            Step::At(node) => router.pipelines.get(&node, protocol).send_owned(ticket, request),
+            Next::SendTo(node) => router.pipelines.get(&node, protocol).send_owned(ticket, request),
             _ => drop(router.send_owned(ticket, protocol, request)),
         }
     }
 }
 
 impl Held {
-    /// The error to answer with, when it is not to be tried again.
-    fn gives_up(&mut self, router: &Router, now_us: u64) -> Option<String> {
-        let (ticket, why) = (&mut self.trouble.ticket, &self.trouble.why);
-        if is_redirect(why)
-            && ticket.retry().map_or(0, |retry| retry.redirects) >= router.rules.redirects_max
-        {
-            return Some(texts::REDIRECTS.to_owned());
-        }
-        if is_redirect(why) && ticket.pinned == Pinned::GoesOn {
-            router.topology.want_refresh(Trigger::Moved);
-            return Some(texts::CURSOR_OF_ANOTHER.to_owned());
-        }
-        if *why == Why::Indeterminate && !ticket.repeatable {
-            router.topology.want_refresh(Trigger::NodeTrouble);
-            return Some(texts::INDETERMINATE.to_owned());
-        }
-        let losses = ticket.retry().map_or(0, |retry| retry.losses);
-        if *why == Why::Indeterminate && losses >= LOSSES_MAX {
-            return Some(router.why_unreachable(ticket.slot).to_owned());
-        }
-        // What counts is how long it has been in trouble, not how long a slow node took to say so.
+    /// What came back, as far as the decision depends on it.
+    fn case(&mut self, now_us: u64) -> Case<'_> {
+        let ticket = &mut self.trouble.ticket;
         let retry = ticket.retry_mut();
         if retry.troubled_us == 0 {
             retry.troubled_us = now_us;
         }
-        let waited_us = now_us - retry.troubled_us;
-        (waited_us > router.rules.failover_wait_us).then(|| last_word(router, &self.trouble))
+        let retry = *retry;
+        Case {
+            why: &self.trouble.why,
+            on_failure: ticket.on_failure,
+            redirects: retry.redirects,
+            losses: retry.losses,
+            waited_us: now_us - retry.troubled_us,
+        }
     }
 
-    /// Tells the topology what has just gone wrong; returns how long to wait before the next try,
-    /// unless the map changes.
-    fn tell(&mut self, router: &Router) -> Duration {
+    fn tries(&self) -> u16 {
+        self.trouble.ticket.retry().map_or(0, |retry| retry.tries)
+    }
+
+    /// Tells the topology what has just gone wrong, and counts it.
+    fn tell(&mut self, router: &Router) {
         let (topology, stats) = (&router.topology, router.stats());
         match &self.trouble.why {
-            Why::Moved(redirect) if !self.trouble.ticket.scripted => {
+            Why::Moved(_) if !self.trouble.ticket.on_failure.is_script() => {
                 stats.moved.add(1);
-                self.patched = topology.moved(redirect);
-                router.catch_up();
-                Duration::ZERO
+                self.patch(router);
             }
-            Why::Moved(_) | Why::Ask(_) => {
-                topology.want_refresh(Trigger::Moved);
-                Duration::ZERO
-            }
-            Why::NotNow(NotNow::TryAgain, _) => {
-                stats.retried_not_now.add(1);
-                SHORT_PAUSE
-            }
+            Why::Moved(_) | Why::Ask(_) => topology.want_refresh(Trigger::Moved),
+            Why::NotNow(NotNow::TryAgain, _) => stats.retried_not_now.add(1),
             Why::NotNow(..) => {
                 stats.retried_not_now.add(1);
                 topology.want_refresh(Trigger::NodeTrouble);
-                PAUSE
             }
             Why::Unsent | Why::Indeterminate => {
                 stats.retried_lost.add(1);
                 topology.want_refresh(Trigger::NodeTrouble);
-                if self.trouble.ticket.retry().is_none_or(|retry| retry.tries == 0) {
-                    SHORT_PAUSE
-                } else {
-                    PAUSE
-                }
             }
-            Why::NoMaster => {
-                topology.want_refresh(Trigger::NoMaster);
-                PAUSE
-            }
+            Why::NoMaster => topology.want_refresh(Trigger::NoMaster),
         }
     }
 
-    /// Where it is to be sent now. A redirect that a script may have made up is followed only to a
-    /// node that the cluster itself has told of, and never changes the map for others.
-    fn where_to(&mut self, router: &Router) -> Step {
-        let topology = &router.topology;
-        let locate = |redirect| match self.trouble.ticket.scripted {
-            true => topology.locate_known(redirect),
-            false => topology.locate(redirect),
-        };
-        let node = match &self.trouble.why {
-            Why::Moved(redirect) | Why::Ask(redirect) => locate(redirect),
-            _ => return Step::Send,
-        };
-        match (node, &self.trouble.why) {
-            (Some(node), Why::Ask(_)) => Step::Ask(node),
-            (Some(node), _) if self.trouble.ticket.scripted => Step::At(node),
-            (Some(_), Why::Moved(redirect)) if !self.patched => {
-                // Its host name has been resolved only now.
-                self.patched = topology.moved(redirect);
-                router.catch_up();
-                Step::Send
-            }
-            (Some(_), _) => Step::Send,
-            (None, _) => {
-                topology.want_refresh(Trigger::Moved);
-                Step::Wait(SHORT_PAUSE)
-            }
+    /// Changes the map as the redirect says.
+    fn patch(&mut self, router: &Router) {
+        if let Why::Moved(redirect) = &self.trouble.why {
+            self.patched = router.topology.moved(redirect);
+            router.catch_up();
         }
     }
 }
 
-/// Whether a node has named another one.
-fn is_redirect(why: &Why) -> bool {
-    matches!(why, Why::Moved(_) | Why::Ask(_))
+fn limits_of(router: &Router) -> Limits {
+    let rules = &router.rules;
+    Limits { redirects_max: rules.redirects_max, failover_wait_us: rules.failover_wait_us }
+}
+
+/// The error for the client. Has the map looked at where that is the likely cause.
+fn text_of(give_up: GiveUp, router: &Router, trouble: &Trouble) -> String {
+    match give_up {
+        GiveUp::Indeterminate => {
+            router.topology.want_refresh(Trigger::NodeTrouble);
+            texts::INDETERMINATE.to_owned()
+        }
+        GiveUp::Redirects => texts::REDIRECTS.to_owned(),
+        GiveUp::CursorOfAnother => {
+            router.topology.want_refresh(Trigger::Moved);
+            texts::CURSOR_OF_ANOTHER.to_owned()
+        }
+        GiveUp::Unreachable => router.why_unreachable(trouble.ticket.slot).to_owned(),
+        GiveUp::LastWord => last_word(router, trouble),
+    }
 }
 
 fn last_word(router: &Router, trouble: &Trouble) -> String {
+    let is_script = trouble.ticket.on_failure.is_script();
     match &trouble.why {
         Why::NotNow(_, text) => text.clone(),
         Why::NoMaster => router.why_not_served().to_owned(),
         // What a script made up is its reply.
-        Why::Moved(redirect) if trouble.ticket.scripted => redirect.text("MOVED"),
-        Why::Ask(redirect) if trouble.ticket.scripted => redirect.text("ASK"),
+        Why::Moved(redirect) if is_script => redirect.text("MOVED"),
+        Why::Ask(redirect) if is_script => redirect.text("ASK"),
         Why::Moved(_) | Why::Ask(_) => texts::REDIRECTS.to_owned(),
         Why::Unsent | Why::Indeterminate => router.why_unreachable(trouble.ticket.slot).to_owned(),
     }

@@ -13,7 +13,7 @@ use crate::backend::Pipeline;
 use crate::command::{Command, CommandId};
 use crate::reply::merge::Merge;
 use crate::reply::texts;
-use crate::reply::ticket::About;
+use crate::reply::ticket::{About, OnFailure};
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
 use crate::router::{self, Asker, Fanout, Router, ScanPage, Wide, plan};
@@ -88,7 +88,7 @@ impl Session {
     /// Whether a request that travels beside the pipelines has to wait for those before it. Those
     /// behind it wait for it in any case.
     pub(super) fn waits_for_earlier(&mut self) -> bool {
-        self.sent_version = None;
+        self.barrier.raise();
         self.outlet.unanswered() > 0
     }
 
@@ -136,7 +136,7 @@ impl Session {
         if self.waits_for_earlier() {
             return Step::NotYet;
         }
-        let about = About { repeatable: true, ..self.about_all(request) };
+        let about = About { on_failure: OnFailure::Resend, ..self.about_all(request) };
         let seq = self.ticket();
         let asker = self.asker(seq, about);
         self.fan_out(asker, request, (kind, with_replicas), merge);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::Session;
 use super::step::{Request, Step};
 use crate::reply::merge::{Make, Merge};
-use crate::reply::ticket::{About, Pinned};
+use crate::reply::ticket::{About, OnFailure};
 use crate::reply::{Gather, Ticket, texts};
 use crate::resp::{Args, write};
 use crate::router::key_cursor::KeyCursor;
@@ -27,8 +27,8 @@ impl Session {
             return Some(Step::Done);
         }
         let goes_on = cursor.own != 0;
-        let pinned = if goes_on { Pinned::GoesOn } else { Pinned::Begins };
-        let about = About { pinned, ..self.about(id, command, slot) };
+        let on_failure = if goes_on { OnFailure::ContinueCursor } else { OnFailure::BeginCursor };
+        let about = About { on_failure, ..self.about(id, command, slot) };
         let seq = self.ticket();
         let router = Rc::clone(&self.around.router);
         let make = told(&router, slot, goes_on.then_some(master));

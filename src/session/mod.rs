@@ -6,6 +6,7 @@
 //! earlier one is in trouble, nor while earlier ones travel by an older map.
 
 pub mod attempts;
+mod barrier;
 mod client_command;
 pub mod clients;
 mod command_command;
@@ -44,6 +45,7 @@ use crate::reply::{Cut, Outlet, Ticket};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
 use crate::router::{Recovery, Router};
+use barrier::Barrier;
 use clients::Overdue;
 use input::{Input, Read, SLACK_BYTES};
 pub use moving::Moving;
@@ -106,9 +108,8 @@ pub struct Session {
     limits: Rc<SessionLimits>,
     scanner: RequestScanner,
     recovery: Recovery,
-    /// Version of the map by which the requests under way travel; `None` when the next ones must
-    /// not travel beside them: the client has changed its protocol, so they take other connections.
-    sent_version: Option<u64>,
+    /// Whether the next request waits until all before it have been answered.
+    barrier: Barrier,
     /// A pipeline without room: nothing is read until it has some.
     full: Option<Rc<Pipeline>>,
     /// Bytes that the reply to the request that waits for it may have, when that is known to be much.
@@ -154,7 +155,7 @@ impl Session {
             limits,
             scanner: RequestScanner::default(),
             recovery: Recovery::default(),
-            sent_version: Some(0),
+            barrier: Barrier::new(),
             full: None,
             weight: 0,
             in_line: None,

@@ -74,7 +74,7 @@ impl Session {
     pub(super) fn is_held_up(&self) -> bool {
         self.own_bytes >= OWN_BYTES_MAX
             || self.full.is_some()
-            || self.sent_version.is_none()
+            || self.barrier.is_raised()
             || self.outlet.has_troubles()
             || self.outlet.buffered() > self.output_mark
     }
@@ -84,13 +84,9 @@ impl Session {
     pub(super) fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
         self.around.router.catch_up();
         let unanswered = self.outlet.unanswered();
-        let version = Some(self.around.router.version());
-        if version != self.sent_version {
-            if unanswered > 0 {
-                self.outlet.wake_when_unanswered(Some(0));
-                return true;
-            }
-            self.sent_version = version;
+        if !self.barrier.lets_pass(self.around.router.version(), unanswered) {
+            self.outlet.wake_when_unanswered(Some(0));
+            return true;
         }
         let most = self.inflight_max();
         let is_new = self.outlet.answered() < self.limits.inflight_max;

@@ -78,6 +78,8 @@ pub struct Surroundings {
     pub password: Option<String>,
     /// Where its listener listens.
     pub port: u16,
+    /// The file that the gateway's settings come from; empty without one.
+    pub config_file: String,
     /// What the configuration allows of what is denied else.
     pub allowed: Arc<Allowed>,
     /// What else of the gateway's settings its clients may read.
@@ -110,7 +112,7 @@ impl Surroundings {
             process_id: std::process::id(),
             tcp_port: self.port,
             executable: std::env::current_exe().unwrap_or_default().display().to_string(),
-            config_file: String::new(),
+            config_file: self.config_file.clone(),
             uptime_s: self.clients.now_s(),
             server_time_us: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
             workers: self.stats.len(),

@@ -14,7 +14,7 @@ use crate::command::{
     Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, Refusal,
 };
 use crate::metrics::Outcome;
-use crate::reply::ticket::{About, Pinned};
+use crate::reply::ticket::{About, OnFailure};
 use crate::reply::{Ticket, texts};
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
@@ -168,7 +168,7 @@ impl Session {
         let outcome = if error { Outcome::GatewayError } else { Outcome::Ok };
         self.router().stats().command(id, outcome);
         if self.state.protocol != protocol {
-            self.sent_version = None;
+            self.barrier.raise();
         }
         self.deliver_own(&out);
         if self.state.closing {
@@ -195,9 +195,7 @@ impl Session {
         About {
             slot,
             command: id,
-            repeatable: command.flags.is_readonly(),
-            scripted: command.class == Class::Script,
-            pinned: Pinned::No,
+            on_failure: OnFailure::of(command.flags.is_readonly(), command.class == Class::Script),
             begun_us: self.router().shared().clock.now_us(),
         }
     }

@@ -12,7 +12,7 @@ use super::{Session, config_get};
 use crate::metrics::Outcome;
 use crate::reply::merge::{Make, Merge};
 use crate::reply::texts;
-use crate::reply::ticket::About;
+use crate::reply::ticket::{About, OnFailure};
 use crate::router::fanout::proof::Kind;
 use crate::slot::SLOTS;
 use crate::topology::ClusterMap;
@@ -70,7 +70,7 @@ impl Session {
         if router.is_whole() {
             return self.ask_all(request, (kind, false, Merge::WithErrors(make)));
         }
-        let about = About { repeatable: true, ..self.about_all(request) };
+        let about = About { on_failure: OnFailure::Resend, ..self.about_all(request) };
         let seq = self.ticket();
         if router.map().shards().is_empty() {
             router.fail(&self.outlet, seq, request.id, router.why_not_complete());

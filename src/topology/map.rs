@@ -157,12 +157,6 @@ impl ClusterMap {
         self.assigned == SLOTS
     }
 
-    /// A slot that this shard serves: what is sent to it goes where the shard goes.
-    pub fn first_slot_of(&self, shard: usize) -> Option<Slot> {
-        let slot = self.shard_of.iter().position(|owner| usize::from(*owner) == shard)?;
-        Slot::new(slot as u64)
-    }
-
     /// The shard that serves a slot.
     #[inline]
     pub fn shard_of(&self, slot: Slot) -> Option<usize> {

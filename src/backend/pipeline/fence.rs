@@ -15,7 +15,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::replies::PUSH;
-use super::{Pipeline, State};
+use super::{Kind, Pipeline, State};
 use crate::metrics::Outcome;
 use crate::reply::{Answered, texts};
 use crate::resp::reply::LeftOut;
@@ -26,7 +26,7 @@ const NAME_LEN: usize = 32;
 /// What precedes the name in the request.
 const HEADER: &[u8] = b"*1\r\n$32\r\n";
 /// Bytes of a fence's request.
-pub(in crate::backend) const FENCE_LEN: usize = HEADER.len() + NAME_LEN + 2;
+const FENCE_LEN: usize = HEADER.len() + NAME_LEN + 2;
 /// What precedes the name in the node's answer, but for a quotation mark, which is not the same in
 /// every version.
 const ANSWER: &[u8] = b"-ERR unknown command ";
@@ -125,7 +125,7 @@ impl Pipeline {
     pub(super) fn append_fence(&self, state: &mut State) {
         let request = state.fences.next();
         state.ring.append(&request);
-        state.entries.push(request.len(), 0, || None);
+        state.in_flight.push_own(request.len(), Kind::Fence);
         self.stats.inflight.add(1);
     }
 
@@ -141,7 +141,7 @@ impl Pipeline {
     ) -> Result<(usize, bool), ProtocolError> {
         let found = state.fences.find(bytes)?;
         let own = &bytes[..found.before];
-        if state.entries.first_mut().is_some_and(|entry| entry.ticket.is_some()) {
+        if state.in_flight.first_mut().is_some_and(|entry| entry.kind == Kind::Script) {
             return self.take_script(state, own, found.seen, now_us);
         }
         if !own.is_empty() {
@@ -150,7 +150,7 @@ impl Pipeline {
         let Some(end) = found.end else { return Ok((found.before, false)) };
         state.fences.passed += 1;
         state.fences.is_misfit = false;
-        state.entries.drop_first();
+        state.in_flight.drop_first();
         self.stats.inflight.sub(1);
         Ok((end, true))
     }
@@ -205,8 +205,8 @@ impl Pipeline {
         self.stats.inflight.sub(1);
         state.passed_bytes = 0;
         let passed_on = std::mem::take(&mut state.passed_on);
-        let Some((_, entry)) = state.entries.take_first() else { return };
-        self.window.take_weight(entry.weight);
+        let Some((_, entry)) = state.in_flight.take_first() else { return };
+        self.window.take_weight(entry.weight.bytes());
         let Some(ticket) = entry.ticket else { return };
         let command = ticket.command;
         let whole_again = if passed_on { ticket.broke_off() } else { Some(ticket) };

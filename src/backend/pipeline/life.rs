@@ -29,7 +29,7 @@ impl Pipeline {
                     *self.writer.borrow_mut() = Some(writer);
                     let error = self.serve(reader).await;
                     if let Some(writer) = self.writer.take()
-                        && self.state.borrow().entries.is_empty()
+                        && self.state.borrow().in_flight.is_empty()
                     {
                         connection::withdraw_when_closed(writer.as_ref(), false);
                     }
@@ -46,7 +46,7 @@ impl Pipeline {
     async fn wait_for_demand(&self) -> bool {
         std::future::poll_fn(|cx| {
             self.set_task(cx);
-            if !self.state.borrow().entries.is_empty() {
+            if !self.state.borrow().in_flight.is_empty() {
                 return Poll::Ready(true);
             }
             self.dirty.set(false);
@@ -93,7 +93,7 @@ impl Pipeline {
     fn ended(&self, error: &BackendError) {
         let mut state = self.state.borrow_mut();
         if !self.retired.get() {
-            self.tell(error, state.entries.len());
+            self.tell(error, state.in_flight.len());
         }
         let was_open = state.phase == Phase::Open;
         if !was_open || matches!(error, BackendError::WrongNode { .. } | BackendError::Auth(_)) {
@@ -106,7 +106,7 @@ impl Pipeline {
         }
         state.passed_bytes = 0;
         let mut passed_on = std::mem::take(&mut state.passed_on);
-        let mut entries = std::mem::take(&mut state.entries);
+        let mut in_flight = std::mem::take(&mut state.in_flight);
         let ring = Ring::new(Rc::clone(&self.shared.spares));
         let ring = std::mem::replace(&mut state.ring, ring);
         (state.scanner, state.kind) = (ReplyScanner::default(), 0);
@@ -114,10 +114,10 @@ impl Pipeline {
         state.fences.forget();
         drop(state);
         self.dirty.set(false);
-        self.stats.inflight.sub(entries.len() as u64);
+        self.stats.inflight.sub(in_flight.len() as u64);
         let sent_to = if was_open { ring.sent_to() } else { 0 };
         self.window.forget_weights();
-        while let Some((at, entry)) = entries.take_first() {
+        while let Some((at, entry)) = in_flight.take_first() {
             give_back(entry, at, (&ring, sent_to), std::mem::take(&mut passed_on));
         }
         self.window.call_all();

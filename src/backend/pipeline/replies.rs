@@ -72,9 +72,9 @@ impl Pipeline {
             scratch[..kept].copy_from_slice(&state.kept);
             state.kept.clear();
         }
-        let before = state.entries.len();
+        let before = state.in_flight.len();
         let taken = self.take_replies(&mut state, &scratch[..kept + count]);
-        let under_way = state.entries.len();
+        let under_way = state.in_flight.len();
         let replies = before.saturating_sub(under_way);
         self.window.note_read(count, replies);
         if under_way == 0 {
@@ -93,7 +93,7 @@ impl Pipeline {
         let now_us = self.shared.clock.tick();
         let mut at = 0;
         while at < bytes.len() {
-            if state.entries.first_mut().is_some_and(|entry| entry.is_fenced()) {
+            if state.in_flight.first_mut().is_some_and(|entry| entry.is_fenced()) {
                 let (used, goes_on) = self.take_fenced(state, &bytes[at..], now_us)?;
                 at += used;
                 if goes_on {
@@ -129,17 +129,17 @@ impl Pipeline {
                 break;
             }
         }
-        if state.entries.at() > state.ring.sent_to() {
+        if state.in_flight.at() > state.ring.sent_to() {
             // The answer is the client's; what is left of its request must not go out.
             return Err(ProtocolError::Reply("an answer before all of the request was sent"));
         }
-        state.ring.release_before(state.entries.at());
+        state.ring.release_before(state.in_flight.at());
         Ok(())
     }
 
     pub(super) fn pass_on(&self, state: &mut State, piece: &[u8]) -> Result<(), ProtocolError> {
         let entry =
-            state.entries.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
+            state.in_flight.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
         state.passed_on = true;
         state.passed_bytes += piece.len();
         if let Some(ticket) = &entry.ticket {
@@ -158,18 +158,18 @@ impl Pipeline {
         now_us: u64,
     ) -> Result<(), ProtocolError> {
         let entry =
-            state.entries.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
+            state.in_flight.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
         state.passed_on = false;
         self.stats.requests.add(1);
         self.stats.inflight.sub(1);
-        if entry.weight > 0 {
-            self.window.take_weight(entry.weight);
+        if !entry.weight.is_none() {
+            self.window.take_weight(entry.weight.bytes());
         }
         let bytes = std::mem::take(&mut state.passed_bytes) + piece.len();
         if let Some(ticket) = &mut entry.ticket {
             if bytes >= LARGE_MIN {
                 self.shared.large.note(ticket.slot, bytes);
-            } else if entry.weight > 0 {
+            } else if !entry.weight.is_none() {
                 self.shared.large.note_small(ticket.slot);
             }
             let is_error = state.kind == b'-';
@@ -183,7 +183,7 @@ impl Pipeline {
             }
             self.answer(ticket, piece, is_error, now_us);
         }
-        state.entries.drop_first();
+        state.in_flight.drop_first();
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Pipeline {
     fn trouble_in(&self, ticket: &Ticket, reply: &[u8]) -> Option<Why> {
         let mut why = trouble::classify(reply)?;
         // A script that has run must not run again for what it says.
-        if ticket.scripted && !why.is_a_nodes_own(ticket.slot) {
+        if ticket.on_failure.is_script() && !why.is_a_nodes_own(ticket.slot) {
             return None;
         }
         why.said_by(self.upstream.node.address.ip());
@@ -233,7 +233,7 @@ fn go_on_later(cx: &mut Context<'_>) {
 
 /// The reply to the oldest request is a trouble.
 fn give_back_first(state: &mut State, why: Why) {
-    let Some((at, entry)) = state.entries.take_first() else { return };
+    let Some((at, entry)) = state.in_flight.take_first() else { return };
     let Some(ticket) = entry.ticket else { return };
     ticket.trouble(state.ring.get(at, entry.len as usize).to_vec(), why);
 }

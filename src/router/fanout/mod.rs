@@ -158,7 +158,7 @@ impl Router {
         fanout: &Fanout,
         gathered: &Rc<Gathered>,
     ) -> Result<(Vec<Vec<u8>>, bool), String> {
-        let once = !fanout.asker.about.repeatable && fanout.kind == Kind::PerNode;
+        let once = !fanout.asker.about.on_failure.may_run_twice() && fanout.kind == Kind::PerNode;
         let mut proof = Proof::new(fanout.kind, once, fanout.with_replicas);
         let mut trying = Trying::new();
         loop {
@@ -220,7 +220,7 @@ impl Router {
             requests: &requests,
             count,
             bytes_max: asker.outlet.output_bytes_max(),
-            ends_with_error_at: asker.about.scripted.then_some(at_command),
+            ends_with_error_at: asker.about.on_failure.is_script().then_some(at_command),
         };
         let asked = self.ask_node(&node, (asker.protocol, lane), &asked).await;
         let answer = match asked {

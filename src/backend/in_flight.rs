@@ -1,40 +1,79 @@
 //! The requests of one node connection that have no reply yet, the oldest first.
 //!
-//! Owns their order, and where each is in the connection's ring. Pure: no socket. They are filled in
+//! Owns what each is, their order, and where each is in the connection's ring. Pure: no socket. They are filled in
 //! and done with where they stand: a ticket that moves right after it was made has the processor
 //! wait for its own stores. With a `VecDeque`, emptied as this one is, a GET in a pipeline of 64 took
 //! 6 % more of the gateway's time (medians of 9 pairs).
 
-use super::pipeline::FENCE_LEN;
 use crate::reply::Ticket;
 
 /// Most places that are kept when nothing is under way.
 const KEPT_MAX: usize = 16 * 1024;
 const PLACES_MIN: usize = 16;
 
-/// A request that has no reply yet.
+/// What was sent, and so what its reply is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A client's request: its reply is the client's.
+    #[default]
+    Request,
+    /// A client's request that runs or keeps a script: a fence follows it.
+    Script,
+    /// The ASKING before a request: nobody reads its reply.
+    Asking,
+    /// A fence, whose answer shows where the reply to a script ends.
+    Fence,
+}
+
+/// How large a reply may be, when that is known to be much. Kept in KiB, so that an entry keeps to
+/// one line of the cache; from 64 MiB on all are alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Weight(u16);
+
+impl Weight {
+    /// Of a reply of so many bytes; 0 when nothing is known.
+    #[inline(always)]
+    pub(super) fn of(bytes: u32) -> Weight {
+        Weight(u16::try_from(bytes.div_ceil(1024)).unwrap_or(u16::MAX))
+    }
+
+    /// Bytes, rounded up.
+    #[inline(always)]
+    pub(super) fn bytes(self) -> u32 {
+        u32::from(self.0) * 1024
+    }
+
+    /// Whether nothing is known.
+    #[inline(always)]
+    pub(super) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Something sent that has no reply yet.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    /// `None`: an ASKING or a fence, whose replies no client reads.
+    /// Whose reply it is; `None` where no client reads it.
     pub(super) ticket: Option<Ticket>,
     /// Bytes of the request.
     pub(super) len: u32,
-    /// Bytes that its reply may have, when that is known to be much; 0 otherwise.
-    pub(super) weight: u32,
+    /// What its reply may have.
+    pub(super) weight: Weight,
+    /// What it is.
+    pub(super) kind: Kind,
 }
 
 impl Entry {
-    /// Whether it runs or keeps a script, and so has a fence behind it, or is such a fence. Told by
-    /// the length, which an ASKING has not, so that an entry keeps to one line of the cache.
+    /// Whether the end of its reply is told by a fence.
     #[inline(always)]
     pub(super) fn is_fenced(&self) -> bool {
-        self.ticket.as_ref().map_or(self.len as usize == FENCE_LEN, |ticket| ticket.scripted)
+        matches!(self.kind, Kind::Script | Kind::Fence)
     }
 }
 
 /// A queue of entries whose requests follow each other in the ring.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
+pub(super) struct InFlight {
     /// None, or a power of two; those not in use are empty.
     places: Vec<Entry>,
     first: usize,
@@ -43,25 +82,39 @@ pub(super) struct Entries {
     at: u64,
 }
 
-impl Entries {
-    /// Adds a request of `len` bytes, with the ticket that `make` makes.
+impl InFlight {
+    /// Adds a client's request of `len` bytes, with the ticket that `make` makes.
     #[inline(always)]
     pub(super) fn push(
         &mut self,
         len: usize,
-        weight: u32,
-        make: impl FnOnce() -> Option<Ticket>,
+        weight: Weight,
+        make: impl FnOnce() -> Ticket,
     ) -> &Entry {
+        let place = self.next_place(len);
+        let ticket = place.ticket.insert(make());
+        let is_script = ticket.on_failure.is_script();
+        place.kind = if is_script { Kind::Script } else { Kind::Request };
+        place.weight = weight;
+        place
+    }
+
+    /// Adds `len` bytes of the gateway's own, whose reply no client reads.
+    pub(super) fn push_own(&mut self, len: usize, kind: Kind) {
+        let place = self.next_place(len);
+        (place.weight, place.kind) = (Weight::default(), kind);
+    }
+
+    #[inline(always)]
+    fn next_place(&mut self, len: usize) -> &mut Entry {
         if self.count == self.places.len() {
             self.grow();
         }
         let index = self.index(self.count);
+        self.count += 1;
         let place = &mut self.places[index];
         // No request is so long: see `request_bytes_max`.
         place.len = len as u32;
-        place.weight = weight;
-        place.ticket = make();
-        self.count += 1;
         place
     }
 
@@ -147,27 +200,27 @@ mod tests {
         /// A queue like any other, which knows where each request begins.
         #[test]
         fn keeps_order_and_positions(steps in prop::collection::vec((0usize..40, 0usize..40), 1..40)) {
-            let (mut entries, mut model) = (Entries::default(), std::collections::VecDeque::new());
+            let (mut in_flight, mut model) = (InFlight::default(), std::collections::VecDeque::new());
             let (mut appended, mut next) = (0u64, 1);
             for (pushes, takes) in steps {
                 for _ in 0..pushes {
-                    entries.push(next, 0, || None);
+                    in_flight.push_own(next, Kind::Asking);
                     model.push_back((appended, next));
                     appended += next as u64;
                     next = next % 1000 + 1;
                 }
-                let lens: Vec<usize> = entries.iter().map(|entry| entry.len as usize).collect();
+                let lens: Vec<usize> = in_flight.iter().map(|entry| entry.len as usize).collect();
                 prop_assert_eq!(lens, model.iter().map(|(_, len)| *len).collect::<Vec<_>>());
                 for n in 0..takes {
-                    prop_assert_eq!(entries.at(), model.front().map_or(appended, |(at, _)| *at));
-                    prop_assert_eq!(entries.len(), model.len());
+                    prop_assert_eq!(in_flight.at(), model.front().map_or(appended, |(at, _)| *at));
+                    prop_assert_eq!(in_flight.len(), model.len());
                     let expected = model.pop_front();
                     if n % 2 == 0 {
-                        let taken = entries.take_first().map(|(at, entry)| (at, entry.len as usize));
+                        let taken = in_flight.take_first().map(|(at, entry)| (at, entry.len as usize));
                         prop_assert_eq!(taken, expected);
                     } else {
-                        prop_assert_eq!(entries.first_mut().map(|entry| entry.len as usize), expected.map(|(_, len)| len));
-                        entries.drop_first();
+                        prop_assert_eq!(in_flight.first_mut().map(|entry| entry.len as usize), expected.map(|(_, len)| len));
+                        in_flight.drop_first();
                     }
                 }
             }
@@ -181,14 +234,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reply_weighs_is_rounded_up() {
+        assert!(Weight::of(0).is_none() && Weight::of(0).bytes() == 0);
+        for (bytes, kib) in [(1, 1), (1024, 1), (1025, 2), (65_535 << 10, 65_535)] {
+            assert_eq!(Weight::of(bytes).bytes(), kib * 1024);
+        }
+        assert_eq!(Weight::of(u32::MAX), Weight::of(64 << 20));
+    }
+
+    #[test]
     fn a_burst_leaves_little() {
-        let mut entries = Entries::default();
+        let mut in_flight = InFlight::default();
         for _ in 0..=KEPT_MAX {
-            entries.push(1, 0, || None);
+            in_flight.push_own(1, Kind::Asking);
         }
-        while !entries.is_empty() {
-            entries.drop_first();
+        while !in_flight.is_empty() {
+            in_flight.drop_first();
         }
-        assert_eq!((entries.places.len(), entries.at()), (0, KEPT_MAX as u64 + 1));
+        assert_eq!((in_flight.places.len(), in_flight.at()), (0, KEPT_MAX as u64 + 1));
     }
 }
