@@ -41,12 +41,18 @@ use crate::options::{Cli, Command, Plan, SweepArgs};
 use crate::report::Report;
 
 const EXIT_CANNOT_RUN: u8 = 1;
+/// As sysexits.h has it; 2, which is usual, says that the figures are bad.
+const EXIT_MISUSED: u8 = 64;
 const EXIT_INTERRUPTED: u8 = 130;
 const STOPPING_SWEEP: &str = "stopping: removing keys and writing the report";
 const STOPPING_PEERS: &str = "stopping: ending what was started and writing the report";
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let done = match cli.command {
         Command::Sweep(args) => sweep(*args),
         Command::Peers(args) => until_signal(|stop| peers::run(*args, stop)),
         Command::Isolation(args) => until_signal(|stop| isolation::run(*args, stop)),
@@ -60,8 +66,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// Help and the version are errors to clap, and go to stdout with code 0.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // Nobody is left to be told that the output is closed.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(EXIT_MISUSED) } else { ExitCode::SUCCESS }
+}
+
 fn sweep(args: SweepArgs) -> Result<u8> {
-    let plan = Plan::from_args(args)?;
+    let plan = match Plan::from_args(args) {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("slotway-bench: {error:#}");
+            return Ok(EXIT_MISUSED);
+        }
+    };
     report::prepare(&plan.out)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -39,13 +39,14 @@ pub(crate) enum Command {
     /// Run set, then get, for payload sizes doubling from 128 bits to 4 Mbits, and report.
     ///
     /// Exit codes: 0 good; 1 could not run; 2 more errors, misses or wrong values than
-    /// --max-error-pct; 3 --rate was not held; 130 interrupted.
+    /// --max-error-pct; 3 --rate was not held; 64 the command line is wrong; 130 interrupted.
     Sweep(Box<SweepArgs>),
     /// Run the same work through this gateway and through other proxies, in turn, and compare.
     ///
     /// Starts Redis nodes, the gateway, and what there is of HAProxy and Envoy, all on this machine;
     /// ends all of them at the end, by Ctrl-C too. Exit codes: 0 measured, whatever the figures say;
-    /// 1 could not run; 130 interrupted, with the report of what was measured.
+    /// 1 could not run; 64 the command line is wrong; 130 interrupted, with the report of what was
+    /// measured.
     Peers(Box<PeersArgs>),
     /// Measure what very slow clients with large values cost everybody else.
     ///
@@ -66,7 +67,7 @@ pub(crate) struct SweepArgs {
     /// Where to send the load.
     #[arg(long, value_name = "HOST:PORT")]
     target: String,
-    /// Measured time per size and operation, such as 60s, 500ms or 2m [default: 60s; --quick: 1s].
+    /// Measured time per size and operation, such as 60s, 500ms or 2m; seconds without a unit [default: 60s; --quick: 1s].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     duration: Option<Duration>,
     /// Time per size and operation that is run but not counted [default: 5s; --quick: 0s].

@@ -108,3 +108,14 @@ fn an_open_loop_sees_a_stall_that_one_request_hit() {
     assert!(phase["service_ms"]["p50"].as_f64() <= phase["latency_ms"]["p50"].as_f64(), "{phase}");
     assert!(run.file("report.md").contains("from the moment the request was due"));
 }
+
+#[test]
+fn a_wrong_command_line_is_told_from_bad_figures() {
+    for options in
+        [&["--nonsense"][..], &["--duration", "5 minutes"], &["--from", "4M", "--to", "128"]]
+    {
+        let run = sweep("127.0.0.1:1", options);
+        run.expect_code(64);
+        assert!(!run.stderr().is_empty(), "{options:?}");
+    }
+}
