@@ -18,6 +18,7 @@ help:
 # Ctrl-C stops everything.
 # The build folder may be elsewhere (CARGO_TARGET_DIR).
 up:
+	@.ci/ports $(FLAGS)
 	@.ci/prepare server
 	cargo build --release --workspace
 	@exec "$${CARGO_TARGET_DIR:-target}/release/slotway" local $(FLAGS)

@@ -66,8 +66,8 @@ pub enum LocalError {
         /// How many were asked for.
         wanted: usize,
     },
-    /// The gateway cannot have an address.
-    AddressTaken(SocketAddr, io::Error),
+    /// The gateway cannot have an address; the flag that gives another one.
+    AddressTaken(SocketAddr, &'static str, io::Error),
     /// A node exited before there was a cluster.
     NodeExited(Exit),
     /// The nodes run, and do not become a cluster.
@@ -160,9 +160,10 @@ fn seed(address: SocketAddr) -> HostPort {
 }
 
 fn check_addresses(config: &Config) -> Result<(), LocalError> {
-    let listeners = config.listeners.iter().map(|listener| listener.bind);
-    for address in listeners.chain(config.admin.bind) {
-        TcpListener::bind(address).map_err(|error| LocalError::AddressTaken(address, error))?;
+    let listeners = config.listeners.iter().map(|listener| (listener.bind, "--listen"));
+    for (address, flag) in listeners.chain(config.admin.bind.map(|address| (address, "--admin"))) {
+        TcpListener::bind(address)
+            .map_err(|error| LocalError::AddressTaken(address, flag, error))?;
     }
     Ok(())
 }
@@ -261,10 +262,10 @@ impl fmt::Display for LocalError {
                  choose another folder",
                 path.display()
             ),
-            LocalError::AddressTaken(address, error) => write!(
+            LocalError::AddressTaken(address, flag, error) => write!(
                 f,
                 "the gateway cannot listen on {address}: {error}; choose another address with \
-                 --listen or --admin"
+                 {flag} ADDR:PORT (make up FLAGS=\"{flag} ADDR:PORT\")"
             ),
             LocalError::NodeExited(Exit { address, status, last_words }) => {
                 write!(f, "node {address} has exited ({status}); the end of its log:\n{last_words}")

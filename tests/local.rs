@@ -86,7 +86,41 @@ fn an_address_that_is_taken_is_told_before_anything_is_started() {
     assert_eq!(output.status.code(), Some(1));
     let expected = format!("the gateway cannot listen on {address}");
     assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("make up FLAGS=\"--listen ADDR:PORT\""),
+        "{}",
+        stderr(&output)
+    );
     assert_empty(temporary.path());
+}
+
+/// `make up` asks this before it builds, which takes minutes.
+#[test]
+fn a_port_that_is_taken_is_told_before_the_build() {
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap().to_string();
+    let everywhere = format!("--listen=0.0.0.0:{}", held.local_addr().unwrap().port());
+    let ports = |flags: &[&str]| {
+        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/ports"));
+        command.args(flags).env_remove("SLOTWAY_CONFIG").output().unwrap()
+    };
+    for (flags, flag) in [
+        (vec!["--admin", "off", "--listen", &address], "--listen"),
+        (vec!["-v", &everywhere, "--admin", "off"], "--listen"),
+        (vec!["--listen", "127.0.0.1:0", "--admin", &address], "--admin"),
+    ] {
+        let output = ports(&flags);
+        assert_eq!(output.status.code(), Some(1), "{flags:?}");
+        let advice = format!("make up FLAGS=\"{flag} 127.0.0.1:PORT\"");
+        assert!(stderr(&output).contains(&advice), "{}", stderr(&output));
+    }
+    // Which ports a file names is for the program to find out.
+    let free = ["--listen", "127.0.0.1:0", "--admin", "off"];
+    let in_file = ["--config", "slotway.toml", "--listen", &address];
+    for flags in [free, in_file] {
+        let output = ports(&flags);
+        assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+    }
 }
 
 /// The processes are looked for where they listen.
