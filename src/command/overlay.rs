@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use super::columns::{Categories, Class, Flags, Handling, Local, Refusal, Tips};
 use super::key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec};
@@ -37,6 +38,19 @@ pub struct OverlayReport {
     pub left_out: usize,
     /// Rows of the table that the server lacks. They stay: the node will say that it lacks them.
     pub missing: usize,
+}
+
+impl fmt::Display for OverlayReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OverlayReport { known, keys_kept, policies_kept, .. } = self;
+        let OverlayReport { appended, refused, left_out, missing, .. } = self;
+        write!(
+            f,
+            "{known} commands known ({keys_kept} with keys and {policies_kept} with policies "
+        )?;
+        write!(f, "by the gateway's own table), {appended} new ({refused} of them refused), ")?;
+        write!(f, "{left_out} left out, {missing} that the cluster lacks")
+    }
 }
 
 impl CommandTable {

@@ -17,7 +17,7 @@ use super::cluster::{self, View};
 use super::names::{self, Resolver};
 use super::node_limits::NodeLimits;
 use super::troubles::{Failures, Told, no_seed};
-use super::{Topology, Trigger};
+use super::{TRIGGERS, Topology, Trigger};
 use crate::backend::{BackendError, Connection, Identity};
 use crate::command::LiveCommand;
 use crate::config::HostPort;
@@ -176,7 +176,15 @@ impl Refresher {
         }
         let Some(view) = best else { return false };
         if self.topology.publish(view.map) {
-            tracing::info!(map = ?self.topology.map.load(), ?trigger, "the cluster's map has changed");
+            let map = self.topology.map.load();
+            tracing::info!(
+                version = map.version,
+                epoch = map.epoch,
+                shards = map.shards().len(),
+                slots = map.assigned(),
+                trigger = TRIGGERS[trigger as usize],
+                "the cluster's map has changed"
+            );
         }
         self.read_commands().await;
         if trigger == Trigger::Timer {
@@ -402,7 +410,7 @@ impl Refresher {
             match LiveCommand::from_reply(&reply) {
                 Ok(live) => {
                     let (table, report) = self.topology.table.load().overlay(&live);
-                    tracing::info!(?report, "read the cluster's command table");
+                    tracing::info!("read the cluster's command table: {report}");
                     self.topology.publish_table(table);
                 }
                 Err(error) => tracing::warn!(%error, "the cluster's COMMAND makes no sense"),

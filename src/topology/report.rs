@@ -22,7 +22,7 @@ const RANGES_SHOWN: usize = 4;
 pub struct ClusterReport {
     /// The map as a whole.
     pub topology: TopologyReport,
-    /// Its shards, in the order of their masters' ids.
+    /// Its shards, in the order of their first slots; those without slots come last.
     pub shards: Vec<ShardReport>,
 }
 
@@ -107,7 +107,9 @@ impl ClusterReport {
             master: node(&shard.master),
             replicas: shard.replicas.iter().map(node).collect(),
         });
-        ClusterReport { shards: shards.collect(), topology: TopologyReport::new(map, state, now) }
+        let mut shards: Vec<ShardReport> = shards.collect();
+        shards.sort_by_key(|shard| shard.slots.ranges.first().map_or(u16::MAX, |range| range[0]));
+        ClusterReport { shards, topology: TopologyReport::new(map, state, now) }
     }
 }
 
@@ -250,8 +252,8 @@ epoch 7, 2 shards, 16001 of 16384 slots served
 the cluster calls itself ok
 
 SHARD  SLOTS  RANGES                         MASTER                       ID      REPLICAS
-    0  15995  1-9 11-19 21-29 31-39 and 2 more  127.0.0.1:1               000001  127.0.0.1:3 down
-    1      6  0 10 20 30 and 2 more          evil?[2J:2 (127.0.0.1:2)  000002  none
+    0      6  0 10 20 30 and 2 more          evil?[2J:2 (127.0.0.1:2)  000002  none
+    1  15995  1-9 11-19 21-29 31-39 and 2 more  127.0.0.1:1               000001  127.0.0.1:3 down
 ";
         let squeezed = |text: &str| {
             let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -269,10 +271,10 @@ SHARD  SLOTS  RANGES                         MASTER                       ID    
         assert_eq!(json["topology"]["slots_assigned"], 16_001);
         assert_eq!(json["topology"]["age_s"], serde_json::Value::Null);
         assert_eq!(json["topology"]["refreshes"][1]["trigger"], "moved");
-        assert_eq!(json["shards"][1]["slots"]["count"], 6);
-        assert_eq!(json["shards"][0]["slots"]["ranges"][1], serde_json::json!([11, 19]));
-        assert_eq!(json["shards"][0]["master"]["address"], "127.0.0.1:1");
-        assert_eq!(json["shards"][0]["master"]["up"], serde_json::Value::Null);
-        assert_eq!(json["shards"][0]["replicas"][0]["up"], false);
+        assert_eq!(json["shards"][0]["slots"]["count"], 6);
+        assert_eq!(json["shards"][1]["slots"]["ranges"][1], serde_json::json!([11, 19]));
+        assert_eq!(json["shards"][1]["master"]["address"], "127.0.0.1:1");
+        assert_eq!(json["shards"][1]["master"]["up"], serde_json::Value::Null);
+        assert_eq!(json["shards"][1]["replicas"][0]["up"], false);
     }
 }
