@@ -56,11 +56,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use backend::NodeBook;
 use command::guarded::Allowed;
-use config::Config;
+use config::{Config, ListenerConfig};
 use keeper::{Keeper, KeeperError};
 use memory::Budget;
 use metrics::WorkerStats;
@@ -77,8 +78,8 @@ const DESCRIPTORS_KEPT: u64 = 256;
 /// Why the gateway could not start.
 #[derive(Debug)]
 pub enum RunError {
-    /// An address cannot be listened on.
-    Listen(SocketAddr, io::Error),
+    /// An address cannot be listened on; the flag that gives another one.
+    Listen(SocketAddr, &'static str, io::Error),
     /// A worker thread cannot be started.
     Worker(io::Error),
     /// What is to be allowed cannot be.
@@ -92,7 +93,10 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Listen(address, flag, error) => write!(
+                f,
+                "cannot listen on {address}: {error}; choose another address with {flag} ADDR:PORT"
+            ),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
             Self::Allow(why) => write!(f, "routing.allow_commands: {why}"),
             Self::Keeper(error) => write!(f, "{error}"),
@@ -112,26 +116,18 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let mut config = config;
     config.limits.clients_max = clients_that_fit(config.limits.clients_max);
+    // All of them, before a client is let in and anything is said of it.
+    let sockets = Sockets::bind(&config)?;
     let gateway = build(config)?;
     let config = &gateway.config;
     let mut tasks = tokio::task::JoinSet::new();
     let mut accepting = tokio::task::JoinSet::new();
-    for (index, listener) in config.listeners.iter().enumerate() {
-        let socket = server::listen(listener.bind)
-            .map_err(|error| RunError::Listen(listener.bind, error))?;
+    for (index, (listener, socket)) in config.listeners.iter().zip(sockets.listeners).enumerate() {
         accepting.spawn(Arc::clone(&gateway).accept(index, socket));
         tracing::info!(address = %listener.bind, "accepting clients");
-        if listener.is_protected() && !listener.bind.ip().is_loopback() {
-            tracing::warn!(
-                address = %listener.bind,
-                "protected mode: there is no client password, so only clients of this machine are \
-                 served; set one with --client-password-file or password_file in [[listener]], or \
-                 say protected_mode = false to serve everybody who reaches this port"
-            );
-        }
+        warn_if_protected(listener);
     }
-    if let Some(address) = config.admin.bind {
-        let socket = server::listen(address).map_err(|error| RunError::Listen(address, error))?;
+    if let Some((address, socket)) = sockets.admin {
         tasks.spawn(admin::serve(Arc::clone(&gateway), socket));
         tracing::info!(%address, "metrics and health are served");
     }
@@ -157,6 +153,38 @@ pub async fn run(
     Ok(())
 }
 
+/// The ports of a gateway.
+struct Sockets {
+    /// In the order of the listeners.
+    listeners: Vec<TcpListener>,
+    /// Of metrics and health, with its address.
+    admin: Option<(SocketAddr, TcpListener)>,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Sockets, RunError> {
+        let listeners = config.listeners.iter().map(|listener| bind(listener.bind, "--listen"));
+        let listeners = listeners.collect::<Result<_, _>>()?;
+        let admin = config.admin.bind.map(|address| Ok((address, bind(address, "--admin")?)));
+        Ok(Sockets { listeners, admin: admin.transpose()? })
+    }
+}
+
+fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, RunError> {
+    server::listen(address).map_err(|error| RunError::Listen(address, flag, error))
+}
+
+fn warn_if_protected(listener: &ListenerConfig) {
+    if listener.is_protected() && !listener.bind.ip().is_loopback() {
+        tracing::warn!(
+            address = %listener.bind,
+            "protected mode: there is no client password, so only clients of this machine are \
+             served; set one with --client-password-file or password_file in [[listener]], or \
+             say protected_mode = false to serve everybody who reaches this port"
+        );
+    }
+}
+
 /// Keeps a cluster on the current runtime until told to stop or, with `once`, until it is whole.
 pub async fn keep(config: &Config, mut stop: watch::Receiver<Stop>) -> Result<(), RunError> {
     let options = &config.keeper;
@@ -167,7 +195,7 @@ pub async fn keep(config: &Config, mut stop: watch::Receiver<Stop>) -> Result<()
     let mut tasks = tokio::task::JoinSet::new();
     // Who asks for `once` waits for the exit code, and may have a gateway on that port already.
     if let Some(address) = config.admin.bind.filter(|_| !options.once) {
-        let socket = server::listen(address).map_err(|error| RunError::Listen(address, error))?;
+        let socket = bind(address, "--admin")?;
         tasks.spawn(admin::serve_keeper(Arc::clone(&board), socket));
         tracing::info!(%address, "metrics and health are served");
     }

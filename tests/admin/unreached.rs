@@ -112,6 +112,9 @@ fn an_admin_address_that_is_taken_ends_it() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+    assert!(said.contains("choose another address with --admin"), "{said}");
+    // Nobody is told of clients that it will not serve.
+    assert!(!said.contains("accepting clients"), "{said}");
 }
 
 #[test]
