@@ -77,8 +77,8 @@ pub fn parse(
     };
     let read = |file, flags, purpose| read(file, flags, purpose).map_err(CliError::Config);
     match cli.command {
-        Command::Run(RunFlags { seeds, server, config }) => {
-            let flags = [seeds.given(), server.given(), config.given()].concat();
+        Command::Run(RunFlags { seeds, login, server, config }) => {
+            let flags = [seeds.given(), login.given(), server.given(), config.given()].concat();
             Ok(Invocation::Run(read(config.config, flags, Purpose::Cluster)?.config))
         }
         Command::Local(local) => {
@@ -89,13 +89,14 @@ pub fn parse(
             let loaded = read(config.config, flags, Purpose::OwnNodes)?;
             Ok(Invocation::Local(options, loaded.config))
         }
-        Command::Keeper(KeeperFlags { nodes, keeping, admin, config }) => {
+        Command::Keeper(KeeperFlags { nodes, login, keeping, admin, config }) => {
             let admin = one("--admin", "admin.bind", admin);
-            let flags = [nodes.given(), keeping.given(), admin, config.given()].concat();
+            let flags =
+                [nodes.given(), login.given(), keeping.given(), admin, config.given()].concat();
             Ok(Invocation::Keeper(read(config.config, flags, Purpose::Keeper)?.config))
         }
-        Command::Topology(TopologyFlags { seeds, json, config }) => {
-            let flags = [seeds.given(), config.given()].concat();
+        Command::Topology(TopologyFlags { seeds, login, json, config }) => {
+            let flags = [seeds.given(), login.given(), config.given()].concat();
             let loaded = read(config.config, flags, Purpose::Cluster)?;
             Ok(Invocation::Topology { config: loaded.config, json })
         }

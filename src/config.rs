@@ -31,9 +31,9 @@ pub use secret::Secret;
 pub use value::{DEFAULT_NODE_PORT, HostPort};
 
 /// Where the password of the nodes is set, in words for people.
-pub const NODE_PASSWORD_SETTINGS: &str = "password or password_file, and username where the nodes \
-    have users, in [topology] (SLOTWAY_TOPOLOGY_PASSWORD, SLOTWAY_TOPOLOGY_PASSWORD_FILE, \
-    SLOTWAY_TOPOLOGY_USERNAME)";
+pub const NODE_PASSWORD_SETTINGS: &str = "--password-file, or password or password_file in \
+    [topology] (SLOTWAY_TOPOLOGY_PASSWORD, SLOTWAY_TOPOLOGY_PASSWORD_FILE), and where the nodes have \
+    users --username (SLOTWAY_TOPOLOGY_USERNAME)";
 
 /// Fewer masters cannot agree that one of them is gone.
 pub const MASTERS_MIN: usize = 3;

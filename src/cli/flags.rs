@@ -56,6 +56,8 @@ pub(super) struct RunFlags {
     #[command(flatten)]
     pub(super) seeds: SeedFlags,
     #[command(flatten)]
+    pub(super) login: LoginFlags,
+    #[command(flatten)]
     pub(super) server: ServerFlags,
     #[command(flatten)]
     pub(super) config: ConfigFlags,
@@ -83,6 +85,8 @@ pub(super) struct KeeperFlags {
     #[command(flatten)]
     pub(super) nodes: NodeFlags,
     #[command(flatten)]
+    pub(super) login: LoginFlags,
+    #[command(flatten)]
     pub(super) keeping: KeepingFlags,
     /// Metrics and health, or "off" [default: 127.0.0.1:7020] [env: SLOTWAY_ADMIN_BIND]
     #[arg(long, value_name = "ADDR:PORT")]
@@ -99,6 +103,10 @@ pub(super) struct NodeFlags {
     /// Replicas of each master when the cluster is formed [default: 1] [env: SLOTWAY_KEEPER_REPLICAS]
     #[arg(long, value_name = "N")]
     replicas: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct LoginFlags {
     /// ACL user of the nodes [env: SLOTWAY_TOPOLOGY_USERNAME]
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
@@ -138,6 +146,8 @@ pub(super) struct KeepingFlags {
 pub(super) struct TopologyFlags {
     #[command(flatten)]
     pub(super) seeds: SeedFlags,
+    #[command(flatten)]
+    pub(super) login: LoginFlags,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -246,6 +256,14 @@ impl NodeFlags {
         [
             several("--nodes", "keeper.nodes", &self.nodes),
             one("--replicas", "keeper.replicas", self.replicas.clone()),
+        ]
+        .concat()
+    }
+}
+
+impl LoginFlags {
+    pub(super) fn given(&self) -> Vec<FlagValue> {
+        [
             one("--username", "topology.username", self.username.clone()),
             one("--password-file", "topology.password_file", self.password_file.clone()),
         ]

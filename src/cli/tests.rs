@@ -20,18 +20,20 @@ fn run(line: &str, environment: &[(&str, &str)]) -> Config {
 fn the_flags_are_well_formed_and_each_is_an_option() {
     Cli::command().debug_assert();
     let keys = documented_keys();
-    let all = "slotway run --seed a --listen 127.0.0.1:1 --admin off --workers 1 \
-               --client-password-file f --protected-mode false --log-level warn --log-format json";
+    let all = "slotway run --seed a --username u --password-file f --listen 127.0.0.1:1 \
+               --admin off --workers 1 --client-password-file f --protected-mode false \
+               --log-level warn --log-format json";
     let cli = Cli::try_parse_from(all.split_whitespace()).unwrap();
     let Command::Run(flags) = cli.command else { panic!() };
-    let given = [flags.seeds.given(), flags.server.given(), flags.config.given()].concat();
-    assert_eq!(given.len(), 8);
+    let login = flags.login.given();
+    let given = [flags.seeds.given(), login, flags.server.given(), flags.config.given()].concat();
+    assert_eq!(given.len(), 10);
     let all = "slotway keeper --nodes a,b,c --replicas 0 --username u --password-file f --once \
                --wait 1s --dry-run --interval 1s --patience 1s --forget-after 1h \
                --takeover-after 1h --admin off --log-level warn";
     let cli = Cli::try_parse_from(all.split_whitespace()).unwrap();
     let Command::Keeper(flags) = cli.command else { panic!() };
-    let more = [flags.nodes.given(), flags.keeping.given()].concat();
+    let more = [flags.nodes.given(), flags.login.given(), flags.keeping.given()].concat();
     assert_eq!(more.len(), 11);
     let given = [given, more].concat();
     for flag in given {
@@ -71,6 +73,25 @@ fn a_flag_wins_over_the_environment() {
     let binds: Vec<String> = config.listeners.iter().map(|l| l.bind.to_string()).collect();
     assert_eq!(binds, ["127.0.0.1:0", "[::1]:5"]);
     assert_eq!(config.admin.bind, None);
+}
+
+#[test]
+fn who_asks_the_nodes_may_be_said_on_the_command_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "s3cret\n").unwrap();
+    let path = file.path().display();
+    for line in ["run --seed a", "topology --seed a", "keeper --nodes a,b,c --replicas 0"] {
+        let line = format!("slotway {line} --username gateway --password-file {path}");
+        let config = match parsed(&line, &[]).unwrap() {
+            Invocation::Run(config) | Invocation::Keeper(config) => config,
+            Invocation::Topology { config, .. } => config,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(config.topology.username.as_deref(), Some("gateway"), "{line}");
+        assert_eq!(config.topology.password.as_ref().unwrap().expose(), "s3cret", "{line}");
+    }
+    // A local cluster has no password.
+    assert!(parsed(&format!("slotway local --password-file {path}"), &[]).is_err());
 }
 
 #[test]
