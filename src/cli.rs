@@ -17,7 +17,8 @@ use crate::command::guarded::Allowed;
 use crate::config::{Config, ConfigError, Given, Loaded, Purpose, load};
 use crate::local::LocalOptions;
 use flags::{
-    CheckFlags, Cli, Command, HealthFlags, KeeperFlags, LocalFlags, RunFlags, TopologyFlags, one,
+    CheckFlags, Cli, Command, DocsFlags, HealthFlags, KeeperFlags, LocalFlags, RunFlags,
+    TopologyFlags, one,
 };
 
 /// What the program is to do, everything checked.
@@ -44,6 +45,11 @@ pub enum Invocation {
         admin: SocketAddr,
         /// Ask whether it should get clients, not only whether it lives.
         ready: bool,
+    },
+    /// Print the generated parts of the documentation, or write them into the pages of a folder.
+    Docs {
+        /// The folder.
+        write: Option<PathBuf>,
     },
 }
 
@@ -109,6 +115,7 @@ pub fn parse(
                 .map_err(|error| CliError::Unaskable(error.to_string()))?;
             Ok(Invocation::Healthcheck { admin: reachable(&loaded.config)?, ready })
         }
+        Command::Docs(DocsFlags { write }) => Ok(Invocation::Docs { write }),
     }
 }
 

@@ -45,8 +45,7 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Worker threads; 0 is one per core.
     pub workers: usize,
-    /// Percentage of its core that a worker uses before another one takes part, 90 at most; with 0 all
-    /// do.
+    /// Percentage of its core that a worker uses before another one takes part; with 0 all do.
     pub worker_fill_percent: usize,
     /// Whether a worker that wakes lets the program go on that has the core (`SCHED_BATCH`).
     pub batch_scheduling: bool,
@@ -104,7 +103,7 @@ impl ListenerConfig {
     }
 }
 
-/// `[admin]`: metrics, health and the status page.
+/// `[admin]`: metrics and health.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdminConfig {
     /// The address and port of the HTTP server; without it there is none.

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! 7  main, cli          the command line           lib.rs       run(), keep(): all put together
-//!    topology_report    `slotway topology`
+//!    topology_report    `slotway topology`         docs         `slotway docs`
 //! 6  server             accept, place, drain       worker       one core: its clients, its connections
 //!    admin              metrics, health            keeper       forms and heals    local   one on this machine
 //! 5  session            one client: read -> classify -> step -> write
@@ -35,6 +35,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod docs;
 pub mod healthcheck;
 pub mod keeper;
 pub mod local;

@@ -10,7 +10,7 @@ use anyhow::Result;
 use slotway::cli::{self, CliError, Invocation};
 use slotway::config::{Config, Level, LogConfig, LogFormat};
 use slotway::server::Stop;
-use slotway::{healthcheck, local, topology_report};
+use slotway::{docs, healthcheck, local, topology_report};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -88,6 +88,11 @@ fn carry_out(invocation: Invocation) -> Result<()> {
         Invocation::Topology { config, json } => block_on(show_topology(config, json)),
         Invocation::CheckConfig(page) => print(&page),
         Invocation::Healthcheck { admin, ready } => Ok(healthcheck::ask(admin, ready)?),
+        Invocation::Docs { write: None } => print(&docs::all()),
+        Invocation::Docs { write: Some(folder) } => {
+            let changed = docs::write(&folder)?;
+            print(&changed.iter().map(|page| format!("{}\n", page.display())).collect::<String>())
+        }
     }
 }
 

@@ -38,7 +38,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 fn help_names_every_command_and_goes_to_stdout() {
     let output = slotway(&["--help"], &[]);
     assert_eq!(output.status.code(), Some(0));
-    for command in ["run", "local", "keeper", "topology", "check-config", "healthcheck"] {
+    for command in ["run", "local", "keeper", "topology", "check-config", "healthcheck", "docs"] {
         let listed = format!("\n  {command} ");
         assert!(stdout(&output).contains(&listed), "{}", stdout(&output));
         let own = slotway(&[command, "--help"], &[]);

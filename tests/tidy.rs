@@ -1,7 +1,7 @@
 //! The rules of the house that a compiler does not check: layers, headers, sizes, one owner per
 //! list, and docs that name everything an operator can set or see.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["session"],
     &["worker"],
     &["server", "keeper"],
-    &["admin", "local", "healthcheck", "topology_report"],
+    &["admin", "docs", "local", "healthcheck", "topology_report"],
     &["cli"],
     &["lib", "main"],
 ];
@@ -222,24 +222,6 @@ fn metric_names_are_written_once() {
     }
 }
 
-#[test]
-fn the_docs_name_every_setting_and_metric() {
-    let (settings, metrics) = (page("docs/configuration.md"), page("docs/metrics.md"));
-    let mut missing = Vec::new();
-    for key in slotway::config::documented_keys() {
-        let is_named = settings.contains(&format!("`{}`", key.key));
-        if !is_named || !settings.contains(key.environment.as_str()) {
-            missing.push(format!("{} / {}", key.key, key.environment));
-        }
-    }
-    for metric in slotway::metrics::documented() {
-        if !metrics.contains(&format!("`{}`", metric.name)) {
-            missing.push(metric.name.to_owned());
-        }
-    }
-    assert!(missing.is_empty(), "the docs do not name:\n{}", missing.join("\n"));
-}
-
 fn page(path: &str) -> String {
     fs::read_to_string(root().join(path)).expect(path)
 }
@@ -247,11 +229,12 @@ fn page(path: &str) -> String {
 /// Every link from one page to another, or to a heading, leads somewhere.
 #[test]
 fn links_between_pages_lead_somewhere() {
-    let listed = fs::read_dir(root().join("docs")).expect("docs");
-    let mut pages: Vec<String> = listed
-        .map(|entry| format!("docs/{}", entry.expect("a page").file_name().to_string_lossy()))
-        .collect();
-    pages.push("README.md".to_owned());
+    let pages = ["", "docs/"].into_iter().flat_map(|folder| {
+        let listed = fs::read_dir(root().join(folder)).expect("a folder of pages");
+        let names = listed.map(|entry| entry.expect("an entry").file_name());
+        let pages = names.filter(|name| Path::new(name).extension().is_some_and(|e| e == "md"));
+        pages.map(move |name| format!("{folder}{}", name.to_string_lossy()))
+    });
     let mut links = 0;
     for path in pages {
         let text = page(&path);
@@ -279,36 +262,6 @@ fn headings(text: &str) -> impl Iterator<Item = String> {
         let line = line.trim_start_matches('#').trim().to_lowercase();
         line.chars().filter(is_kept).collect::<String>().replace(' ', "-")
     })
-}
-
-/// What is denied, as docs/compatibility.md lists it, is what the command table and its lists deny.
-#[test]
-fn the_docs_list_what_is_denied() {
-    use slotway::command::{CommandTable, Handling, Refusal, guarded};
-    let docs = page("docs/compatibility.md");
-    let (_, rest) = docs.split_once("## Denied unless allowed\n").expect("the section");
-    let section = rest.split("\n## ").next().expect("a section");
-    let told: BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
-    let denied = |handling| {
-        use Refusal::{ClusterAdmin, Replication, ServerAdmin};
-        matches!(handling, Handling::Refuse(ServerAdmin | Replication | ClusterAdmin))
-    };
-    let table = CommandTable::builtin();
-    let rows = table.iter().filter(|(_, command)| denied(command.handling));
-    let commands: BTreeSet<String> =
-        rows.map(|(_, command)| command.name.replace('|', " ").to_uppercase()).collect();
-    let families = [&guarded::FAMILIES[..], &guarded::NEVER_FAMILIES].concat();
-    let families = families.into_iter().map(|family| format!("{family}…"));
-    let options = [&guarded::OPTIONS[..], &guarded::NEVER].concat();
-    let lower = [&guarded::COMMANDS[..], &options].concat();
-    let all = commands.iter().cloned().chain(lower.into_iter().map(str::to_owned)).chain(families);
-    let missing: Vec<String> = all.filter(|name| !told.contains(name.as_str())).collect();
-    assert!(missing.is_empty(), "not told as denied: `{}`", missing.join("` `"));
-    let is_upper = |b: u8| b.is_ascii_uppercase() || b == b' ' || b == b'-';
-    let is_command = |word: &&&str| !word.is_empty() && word.bytes().all(is_upper);
-    let wrong: Vec<_> =
-        told.iter().filter(is_command).filter(|w| !commands.contains(**w)).collect();
-    assert!(wrong.is_empty(), "told as denied, and is not: {wrong:?}");
 }
 
 /// The picture in `src/lib.rs` shows every module.

@@ -49,6 +49,8 @@ pub(super) enum Command {
     CheckConfig(CheckFlags),
     /// Ask a running gateway or keeper how it is; exit code 0 when it is well
     Healthcheck(HealthFlags),
+    /// Print the tables of all settings, metrics and commands, as the pages in docs/ have them
+    Docs(DocsFlags),
 }
 
 #[derive(Args)]
@@ -174,6 +176,13 @@ pub(super) struct HealthFlags {
     /// The configuration file of the gateway
     #[arg(long, value_name = "FILE", env = "SLOTWAY_CONFIG")]
     pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct DocsFlags {
+    /// Print nothing, and bring the tables in the pages of this folder up to date
+    #[arg(long, value_name = "DIR")]
+    pub(super) write: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -23,43 +23,58 @@ pub enum Way {
 pub const COMMANDS: [&str; 4] =
     ["config rewrite", "debug set-active-expire", "debug sleep", "migrate"];
 
+/// Options of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionKind {
+    /// What they are, as one clause.
+    pub what: &'static str,
+    /// Their names.
+    pub names: &'static [&'static str],
+}
+
 /// Options that CONFIG SET changes only when they are allowed, as `config set NAME`: where nodes
 /// read and write files, and what the gateway and its other clients rely on.
 #[rustfmt::skip] // a table: one row, one kind
-pub const OPTIONS: [&str; 82] = [
-    // Paths, and what is loaded from them.
-    "aclfile", "appenddirname", "appendfilename", "dbfilename", "dir",
-    "loadmodule", "logfile", "pidfile", "proc-title-template", "syslog-enabled", "syslog-facility",
-    "syslog-ident", "unixsocketgroup",
-    // Limits of a connection. The gateway's are shared: a node that closes one takes the requests of
-    // all clients along.
-    "client-output-buffer-limit", "client-query-buffer-limit", "max-new-connections-per-cycle",
-    "max-new-tls-connections-per-cycle", "maxclients", "maxmemory-clients", "proto-max-bulk-len",
-    "socket-mark-id", "tcp-backlog", "tcp-keepalive", "timeout",
-    // When a node answers, and when it says that it cannot.
-    "busy-reply-threshold", "key-load-delay", "lua-time-limit", "rdb-key-save-delay",
-    "watchdog-period",
-    // Who may do what at a node, and how it ends.
-    "acl-pubsub-default", "enable-debug-command", "enable-module-command",
-    "enable-protected-configs", "oom-score-adj", "oom-score-adj-values", "shutdown-on-sigint",
-    "shutdown-on-sigterm", "shutdown-timeout",
-    // How the nodes are one cluster.
-    "cluster-allow-pubsubshard-when-down", "cluster-allow-reads-when-down",
-    "cluster-allow-replica-migration", "cluster-blacklist-ttl", "cluster-link-sendbuf-limit",
-    "cluster-manual-failover-timeout", "cluster-migration-barrier", "cluster-node-timeout",
-    "cluster-ping-interval", "cluster-preferred-endpoint-type", "cluster-replica-no-failover",
-    "cluster-replica-validity-factor", "cluster-require-full-coverage", "cluster-slave-no-failover",
-    "cluster-slave-validity-factor", "cluster-slot-stats-enabled",
-    // How replicas follow their masters.
-    "dual-channel-replication-enabled", "min-replicas-max-lag", "min-replicas-to-write",
-    "min-slaves-max-lag", "min-slaves-to-write", "repl-backlog-size", "repl-backlog-ttl",
-    "repl-disable-tcp-nodelay", "repl-diskless-load", "repl-diskless-sync",
-    "repl-diskless-sync-delay", "repl-diskless-sync-max-replicas", "repl-ping-replica-period",
-    "repl-ping-slave-period", "repl-timeout", "replica-announced",
-    "replica-ignore-disk-write-errors", "replica-ignore-maxmemory", "replica-lazy-flush",
-    "replica-priority", "replica-read-only", "replica-serve-stale-data", "slave-announced",
-    "slave-ignore-maxmemory", "slave-lazy-flush", "slave-priority", "slave-read-only",
-    "slave-serve-stale-data",
+pub const OPTIONS: [OptionKind; 6] = [
+    OptionKind { what: "paths, and what is loaded from them", names: &[
+        "aclfile", "appenddirname", "appendfilename", "dbfilename", "dir", "loadmodule", "logfile",
+        "pidfile", "proc-title-template", "syslog-enabled", "syslog-facility", "syslog-ident",
+        "unixsocketgroup",
+    ] },
+    OptionKind { what: "limits of a connection: clients share the gateway's connections, so a node \
+                        that closes one takes the requests of all clients along", names: &[
+        "client-output-buffer-limit", "client-query-buffer-limit", "max-new-connections-per-cycle",
+        "max-new-tls-connections-per-cycle", "maxclients", "maxmemory-clients",
+        "proto-max-bulk-len", "socket-mark-id", "tcp-backlog", "tcp-keepalive", "timeout",
+    ] },
+    OptionKind { what: "when a node answers, and when it says that it cannot", names: &[
+        "busy-reply-threshold", "key-load-delay", "lua-time-limit", "rdb-key-save-delay",
+        "watchdog-period",
+    ] },
+    OptionKind { what: "who may do what at a node, and how the node ends", names: &[
+        "acl-pubsub-default", "enable-debug-command", "enable-module-command",
+        "enable-protected-configs", "oom-score-adj", "oom-score-adj-values", "shutdown-on-sigint",
+        "shutdown-on-sigterm", "shutdown-timeout",
+    ] },
+    OptionKind { what: "how the nodes are one cluster", names: &[
+        "cluster-allow-pubsubshard-when-down", "cluster-allow-reads-when-down",
+        "cluster-allow-replica-migration", "cluster-blacklist-ttl", "cluster-link-sendbuf-limit",
+        "cluster-manual-failover-timeout", "cluster-migration-barrier", "cluster-node-timeout",
+        "cluster-ping-interval", "cluster-preferred-endpoint-type", "cluster-replica-no-failover",
+        "cluster-replica-validity-factor", "cluster-require-full-coverage",
+        "cluster-slave-no-failover", "cluster-slave-validity-factor", "cluster-slot-stats-enabled",
+    ] },
+    OptionKind { what: "how replicas follow their masters", names: &[
+        "dual-channel-replication-enabled", "min-replicas-max-lag", "min-replicas-to-write",
+        "min-slaves-max-lag", "min-slaves-to-write", "repl-backlog-size", "repl-backlog-ttl",
+        "repl-disable-tcp-nodelay", "repl-diskless-load", "repl-diskless-sync",
+        "repl-diskless-sync-delay", "repl-diskless-sync-max-replicas", "repl-ping-replica-period",
+        "repl-ping-slave-period", "repl-timeout", "replica-announced",
+        "replica-ignore-disk-write-errors", "replica-ignore-maxmemory", "replica-lazy-flush",
+        "replica-priority", "replica-read-only", "replica-serve-stale-data", "slave-announced",
+        "slave-ignore-maxmemory", "slave-lazy-flush", "slave-priority", "slave-read-only",
+        "slave-serve-stale-data",
+    ] },
 ];
 
 /// Families of which newer servers may have more options: those are denied, too.
@@ -88,7 +103,7 @@ pub const NEVER_FAMILIES: [&str; 4] =
     ["cluster-announce-", "replica-announce-", "slave-announce-", "tls-"];
 
 /// Why an option of [`NEVER`] is not changed.
-const OWN_OPTION: &str = "it says how each node is reached, which is set at the nodes";
+pub const OWN_OPTION: &str = "it says how each node is reached, which is set at the nodes";
 /// Why what could be allowed is not carried out.
 const NOT_ALLOWED: &str =
     "it acts at the nodes, behind the gateway's back; allow_commands under [routing] can allow";
@@ -165,12 +180,17 @@ fn in_families(option: &str, families: &[&str]) -> bool {
     families.iter().any(|family| option.starts_with(family))
 }
 
+/// Whether it is one of [`OPTIONS`].
+pub fn is_option(name: &str) -> bool {
+    OPTIONS.iter().any(|kind| kind.names.contains(&name))
+}
+
 fn is_never(option: &str) -> bool {
     NEVER.contains(&option) || in_families(option, &NEVER_FAMILIES)
 }
 
 fn is_guarded(option: &str) -> bool {
-    OPTIONS.contains(&option) || in_families(option, &FAMILIES)
+    is_option(option) || in_families(option, &FAMILIES)
 }
 
 /// Why a name cannot be allowed; `None` when it can.
@@ -181,7 +201,7 @@ fn objection(name: &str) -> Option<String> {
     if let Some(option) = name.strip_prefix("config set ") {
         return match option {
             _ if is_never(option) => Some(format!("cannot be allowed: {OWN_OPTION}")),
-            _ if OPTIONS.contains(&option) => None,
+            _ if is_option(option) => None,
             _ => Some(
                 "is no option that is denied; docs/compatibility.md lists those that are"
                     .to_owned(),
@@ -289,11 +309,13 @@ mod tests {
 
     #[test]
     fn the_lists_are_sound() {
-        for option in OPTIONS {
+        let options: Vec<&str> =
+            OPTIONS.iter().flat_map(|kind| kind.names.iter().copied()).collect();
+        for option in &options {
             assert!(is_guarded(option) && !is_never(option), "{option}");
         }
-        let once: BTreeSet<&str> = OPTIONS.into_iter().collect();
-        assert_eq!(once.len(), OPTIONS.len());
+        let once: BTreeSet<&str> = options.iter().copied().collect();
+        assert_eq!(once.len(), options.len());
         let table = CommandTable::builtin();
         let guarded = |name: &str| {
             let row = table.by_name(name).and_then(|id| table.get(id));

@@ -72,8 +72,8 @@ const ANY: std::ops::RangeInclusive<usize> = 1..=usize::MAX;
 pub(super) static KEYS: &[Key<Config>] = &[
     key("", "workers", Count(|c| &mut c.workers, 0..=1024),
         "Worker threads; 0 is one per core"),
-    key("", "worker_fill_percent", Count(|c| &mut c.worker_fill_percent, 0..=100),
-        "Percentage of its core that a worker uses before another one takes part, 90 at most; with 0 all do from the start"),
+    key("", "worker_fill_percent", Count(|c| &mut c.worker_fill_percent, 0..=90),
+        "Percentage of its core that a worker uses before another one takes part, at most 90; with 0 all do from the start"),
     key("", "batch_scheduling", Switch(|c| &mut c.batch_scheduling),
         "Whether a worker that wakes waits for its turn instead of interrupting the program that has the core"),
 
@@ -89,7 +89,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "How often the map of slots is read again when nothing happens"),
 
     key("admin", "bind", BindOrOff(|c| &mut c.admin.bind),
-        "Address of metrics, health and the status page; \"off\" for none"),
+        "Address of metrics and health; \"off\" for none"),
 
     key("limits", "clients_max", Count(|c| &mut c.limits.clients_max, ANY),
         "Clients connected at once"),

@@ -164,10 +164,10 @@ fn what_is_allowed_by_name_is_carried_out() {
     client.assert_in_step();
 }
 
-/// What docs/compatibility.md says of a user of the gateway's own at the nodes, which binds scripts, too.
+/// What docs/security.md says of a user of the gateway's own at the nodes, which binds scripts, too.
 #[test]
 fn a_user_of_its_own_keeps_scripts_from_the_cluster() {
-    let docs = include_str!("../../docs/compatibility.md");
+    let docs = include_str!("../../docs/security.md");
     let rules = docs.lines().find(|line| line.starts_with("ACL SETUSER slotway ")).unwrap();
     let site = Site::start(6, &[]);
     for node in 0..6 {
