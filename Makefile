@@ -4,7 +4,8 @@
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make up      a Redis Cluster on this machine with the gateway in front of it"
+	@echo "make up      a Redis Cluster on this machine with the gateway in front of it;"
+	@echo "             FLAGS=\"--listen 127.0.0.1:7011 --admin 127.0.0.1:7021\" takes other ports"
 	@echo "make test    all tests, against real Redis servers"
 	@echo "make soak    faults by chance under load, for MINUTES=10; SEED=n repeats a choice;"
 	@echo "             CROWD=leavers, slow_readers, half_requests, wide_requests or all beside it"

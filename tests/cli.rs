@@ -138,3 +138,15 @@ fn a_health_check_has_two_outcomes() {
         assert_eq!(slotway(&["healthcheck"], &[variables]).status.code(), Some(1));
     }
 }
+
+#[test]
+fn the_tables_of_the_docs_are_printed_or_written() {
+    let output = slotway(&["docs"], &[]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+    for told in ["| `[limits]` `clients_max` |", "| `slotway_ready` | gauge |", "`MGET` `MSET`"] {
+        assert!(stdout(&output).contains(told), "{told}");
+    }
+    let nowhere = slotway(&["docs", "--write", "/nowhere"], &[]);
+    assert_eq!((nowhere.status.code(), stdout(&nowhere)), (Some(1), String::new()));
+    assert!(stderr(&nowhere).starts_with("slotway: /nowhere/configuration.md: "));
+}

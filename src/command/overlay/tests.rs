@@ -267,3 +267,11 @@ fn hostile_answers() {
         }
     }
 }
+
+#[test]
+fn a_report_is_a_sentence() {
+    let report = OverlayReport { known: 366, policies_kept: 10, missing: 98, ..Default::default() };
+    let expected = "366 commands known (0 with keys and 10 with policies by the gateway's own table), \
+                    0 new (0 of them refused), 0 left out, 98 that the cluster lacks";
+    assert_eq!(report.to_string(), expected);
+}
