@@ -226,17 +226,41 @@ fn page(path: &str) -> String {
     fs::read_to_string(root().join(path)).expect(path)
 }
 
-/// Every link from one page to another, or to a heading, leads somewhere.
-#[test]
-fn links_between_pages_lead_somewhere() {
-    let pages = ["", "docs/"].into_iter().flat_map(|folder| {
+/// All pages, as paths from the root.
+fn pages() -> impl Iterator<Item = String> {
+    ["", "docs/"].into_iter().flat_map(|folder| {
         let listed = fs::read_dir(root().join(folder)).expect("a folder of pages");
         let names = listed.map(|entry| entry.expect("an entry").file_name());
         let pages = names.filter(|name| Path::new(name).extension().is_some_and(|e| e == "md"));
         pages.map(move |name| format!("{folder}{}", name.to_string_lossy()))
-    });
+    })
+}
+
+/// Every file of the project that a page names is there.
+#[test]
+fn files_that_pages_name_are_there() {
+    let mut files = 0;
+    for path in pages() {
+        let text = page(&path);
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "tests/", "bench-client/", "benches/", "docker/"]
+                .iter()
+                .any(|folder| name.starts_with(folder))
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
+            if is_path {
+                assert!(root().join(name).exists(), "{path} names {name}, which is not there");
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 20, "{files} files");
+}
+
+/// Every link from one page to another, or to a heading, leads somewhere.
+#[test]
+fn links_between_pages_lead_somewhere() {
     let mut links = 0;
-    for path in pages {
+    for path in pages() {
         let text = page(&path);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if target.contains("://") {
