@@ -10,6 +10,11 @@ use crate::slot::SLOTS;
 
 /// Longest id of a node that is believed; Redis has 40 digits.
 const ID_BYTES_MAX: usize = 64;
+/// Most entries of one reply, as none has less than a slot.
+const RANGES_MAX: usize = SLOTS;
+/// Most replicas that are added to all ranges together. A replica is added to each range of its master,
+/// so their number may be that of the ranges times that of the lines.
+const ADDED_MAX: usize = 4 * SLOTS;
 
 /// A node as a reply names it, before its host is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,9 @@ pub struct SlotRange {
 /// endpoint that the node does not know; `my_id` is the id of the node that was asked.
 pub fn parse(reply: &Value, dialled: &str, my_id: &str) -> Result<Vec<SlotRange>, String> {
     let entries = reply.as_array().ok_or("CLUSTER SLOTS is not an array")?;
+    if entries.len() > RANGES_MAX {
+        return Err(format!("CLUSTER SLOTS has {} entries for {SLOTS} slots", entries.len()));
+    }
     entries.iter().map(|entry| range(entry, dialled, my_id)).collect()
 }
 
@@ -108,6 +116,7 @@ pub fn parse_masters_without_slots(text: &str, dialled: &str) -> Vec<NamedNode> 
 /// Adds the replicas that `CLUSTER SLOTS` leaves out and `CLUSTER NODES` has: those that have received
 /// nothing of their master yet. What is for every node is for them too.
 pub fn add_new_replicas(ranges: &mut [SlotRange], text: &str, dialled: &str) {
+    let mut added = 0;
     for line in text.lines().take(SLOTS) {
         let words: Vec<&str> = line.split_whitespace().take(4).collect();
         let [_, _, flags, of] = words[..] else { continue };
@@ -119,8 +128,12 @@ pub fn add_new_replicas(ranges: &mut [SlotRange], text: &str, dialled: &str) {
         for range in ranges.iter_mut().filter(of_it) {
             let by_name = range.nodes[0].host.parse::<IpAddr>().is_err();
             let Some(replica) = node_of_line(line, dialled, by_name) else { continue };
+            if added == ADDED_MAX {
+                return;
+            }
             if range.nodes.iter().all(|node| node.id != replica.id) {
                 range.nodes.push(replica);
+                added += 1;
             }
         }
     }
@@ -324,6 +337,31 @@ mod tests {
             let shown: Vec<_> = ranges[0].nodes.iter().map(|n| (&*n.id, &*n.host)).collect();
             assert_eq!(shown, [("aa", "10.0.0.1"), ("bb", "10.0.0.2")]);
         }
+    }
+
+    /// 128 ranges of one master and 16,384 replicas of it would be two million nodes.
+    #[test]
+    fn what_is_added_is_bounded() {
+        let master = node(bulk("10.0.0.1"), 1, "aa", &[]);
+        let entry =
+            |slot: i64| Value::Array(vec![Value::Int(slot), Value::Int(slot), master.clone()]);
+        let entries = Value::Array((0..128).map(entry).collect());
+        let mut ranges = parse(&entries, "seed", "aa").expect("sense");
+        let text: String = (0..SLOTS)
+            .map(|replica| format!("b{replica} 10.0.0.2:1@2 slave aa 0 1 1 connected\n"))
+            .collect();
+        add_new_replicas(&mut ranges, &text, "seed");
+        let added: usize = ranges.iter().map(|range| range.nodes.len() - 1).sum();
+        assert_eq!(added, ADDED_MAX);
+        assert!(ranges.iter().all(|range| range.nodes.len() > 1));
+    }
+
+    #[test]
+    fn more_entries_than_slots_make_no_sense() {
+        let entry =
+            Value::Array(vec![Value::Int(0), Value::Int(0), node(bulk("10.0.0.1"), 1, "aa", &[])]);
+        assert!(parse(&Value::Array(vec![entry.clone(); SLOTS]), "seed", "aa").is_ok());
+        assert!(parse(&Value::Array(vec![entry; SLOTS + 1]), "seed", "aa").is_err());
     }
 
     #[test]

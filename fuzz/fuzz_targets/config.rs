@@ -1,0 +1,7 @@
+//! The configuration file.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bodies::config::drive(data);
+});
