@@ -9,7 +9,7 @@ help:
 	@echo "make test    all tests, against real Redis servers"
 	@echo "make soak    faults by chance under load, for MINUTES=10; SEED=n repeats a choice;"
 	@echo "             CROWD=leavers, slow_readers, half_requests, wide_requests or all beside it"
-	@echo "make check   format and lints"
+	@echo "make check   format, lints, and the crates that are used: licences, sources, advisories"
 	@echo "make bench   what each step of a request costs by itself"
 	@echo "make bench-peers   the same work through this gateway and other proxies; 20 minutes, or"
 	@echo "                   three minutes with ARGS=--quick"
@@ -39,6 +39,8 @@ soak:
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@.ci/prepare check
+	@.ci/deny
 
 # `make bench ARGS=route` runs only what has that in its name.
 bench:
