@@ -3,17 +3,19 @@
 //! Owns the meaning and the default of every option. Must not know who uses a value: each part of
 //! the gateway is handed its section, and there is no global.
 //! `keys.rs` is the list of options, `field.rs` their kinds, `value.rs` their words; `file.rs` and
-//! `environment.rs` read, `load.rs` puts file, environment and flags together, `check.rs` refuses
-//! combinations, `problem.rs` says what is wrong, `report.rs` shows the result, `secret.rs` keeps
-//! passwords from view.
+//! `environment.rs` read, `load.rs` puts file, environment and flags together in a draft
+//! (`draft.rs`) for a purpose (`purpose.rs`), `check.rs` refuses combinations, `problem.rs` says
+//! what is wrong, `report.rs` shows the result, `secret.rs` keeps passwords from view.
 
 mod check;
+mod draft;
 mod environment;
 mod field;
 mod file;
 mod keys;
 mod load;
 mod problem;
+mod purpose;
 mod report;
 mod secret;
 #[cfg(test)]
@@ -25,8 +27,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use keys::{DocumentedKey, documented_keys};
-pub use load::{FlagValue, Given, Loaded, Purpose, load};
+pub use load::{FlagValue, Given, Loaded, load};
 pub use problem::{ConfigError, Place, Problem};
+pub use purpose::Purpose;
 pub use secret::Secret;
 pub use value::{DEFAULT_NODE_PORT, HostPort};
 

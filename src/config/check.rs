@@ -4,8 +4,9 @@
 
 use std::net::SocketAddr;
 
-use super::load::{Draft, Purpose};
+use super::draft::Draft;
 use super::problem::{Place, Problem};
+use super::purpose::Purpose;
 use super::value::{show_duration, show_size};
 use super::{KeeperConfig, MASTERS_MIN};
 
@@ -156,16 +157,4 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
         || (one.is_ipv4() == other.is_ipv4()
             && (one.ip().is_unspecified() || other.ip().is_unspecified()));
     one.port() != 0 && one.port() == other.port() && same_place
-}
-
-impl Draft {
-    fn sound(&self, paths: &[&str]) -> bool {
-        paths.iter().all(|path| !self.spoilt.contains(*path))
-    }
-
-    /// The most deliberate of the places these options were written in.
-    fn place(&self, paths: &[&str]) -> Place {
-        let places = paths.iter().filter_map(|path| self.places.get(&((*path).to_owned(), 0)));
-        places.max().cloned().unwrap_or(Place::Default)
-    }
 }

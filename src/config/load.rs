@@ -1,31 +1,18 @@
 //! Putting file, environment and flags together: a flag wins over the environment, the environment
 //! over the file, the file over the default.
 //!
-//! Owns precedence and where each value came from. Knows neither TOML nor what a value is for.
-//! Invariant: everything that was written is checked, also what another place overrides.
+//! Owns precedence. Knows neither TOML nor what a value is for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::draft::Draft;
 use super::keys::{Setting, Target};
 use super::problem::{ConfigError, Place, Problem};
-use super::value::{parse_bind, split_list};
+use super::purpose::Purpose;
+use super::value::split_list;
 use super::{Config, Level, ListenerConfig, check, environment, file};
-
-/// What the configuration is for; it decides what must be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To serve, or to ask a cluster: there must be a seed.
-    Cluster,
-    /// To form and heal a cluster: all its nodes must be named.
-    Keeper,
-    /// To serve nodes that are started for it: there must be no seed and no password of nodes.
-    OwnNodes,
-    /// To look at it, or to find the admin port.
-    Inspect,
-}
 
 /// Everything a configuration can come from.
 #[derive(Clone, Debug, Default)]
@@ -90,161 +77,11 @@ pub fn load(given: &Given, purpose: Purpose) -> Result<Loaded, ConfigError> {
     draft.take(settings);
     draft.take(given.flags.iter().flat_map(flag_setting).collect());
     draft.replace_binds();
-    draft.finish(purpose)
-}
-
-/// A configuration while it is put together.
-#[derive(Default)]
-pub(super) struct Draft {
-    pub(super) config: Config,
-    pub(super) places: BTreeMap<(String, usize), Place>,
-    pub(super) problems: Vec<Problem>,
-    /// Options that have a problem already; combinations with them are not judged.
-    pub(super) spoilt: BTreeSet<String>,
-    pub(super) is_torn: bool,
-    /// The addresses that replace those of the file.
-    binds: Option<(Vec<SocketAddr>, Place)>,
-}
-
-impl Draft {
-    /// Takes the settings of one place; they win over those taken before.
-    fn take(&mut self, settings: Vec<Setting>) {
-        self.refuse_twins(&settings);
-        for Setting { target, words, place } in settings {
-            let path = target.path();
-            let Some(words) = words else {
-                self.spoilt.insert(path);
-                continue;
-            };
-            match self.set(target, &words, &place) {
-                Ok(()) => self.remember(target, path, place),
-                Err(why) => {
-                    let text = describe(&target, &path, &words, &place, &why);
-                    self.problems.push(Problem { place, text });
-                    self.spoilt.insert(path);
-                }
-            }
-        }
+    draft.problems.extend(check::combinations(&draft, purpose));
+    if draft.problems.is_empty() {
+        return Ok(Loaded { config: draft.config, places: draft.places });
     }
-
-    fn set(&mut self, target: Target, words: &[String], place: &Place) -> Result<(), String> {
-        let listeners = &mut self.config.listeners;
-        match target {
-            Target::Main(key) => key.field.set(&mut self.config, words),
-            Target::Listener(key, Some(index)) => match listeners.get_mut(index) {
-                Some(listener) => key.field.set(listener, words),
-                None => Ok(()),
-            },
-            // Outside the file there is a list of addresses, and one password for all.
-            Target::Listener(key, None) if key.name == "bind" => {
-                if words.is_empty() {
-                    return Err("is empty; give an address or leave it out".to_owned());
-                }
-                let parse = |w: &String| parse_bind(w).map_err(|e| format!("\"{w}\" is {e}"));
-                let addresses = words.iter().map(parse).collect::<Result<_, _>>()?;
-                self.binds = Some((addresses, place.clone()));
-                Ok(())
-            }
-            Target::Listener(key, None) => {
-                listeners.iter_mut().try_for_each(|listener| key.field.set(listener, words))
-            }
-        }
-    }
-
-    /// A password and the file of a password are one value; the place is kept where it is shown.
-    fn remember(&mut self, target: Target, path: String, place: Place) {
-        let path = path.strip_suffix("_file").map(str::to_owned).unwrap_or(path);
-        match target {
-            Target::Main(_) => {
-                self.places.insert((path, 0), place);
-            }
-            Target::Listener(_, Some(index)) => {
-                self.places.insert((path, index), place);
-            }
-            Target::Listener(_, None) => {
-                for index in 0..self.config.listeners.len() {
-                    self.places.insert((path.clone(), index), place.clone());
-                }
-            }
-        }
-    }
-
-    /// `password` and `password_file` in one place: neither can win.
-    fn refuse_twins(&mut self, settings: &[Setting]) {
-        for file in settings {
-            let path = file.target.path();
-            let Some(twin) = path.strip_suffix("_file") else { continue };
-            let given_twice = settings.iter().any(|other| {
-                other.target.path() == twin
-                    && other.target.listener() == file.target.listener()
-                    && other.place.same_rank(&file.place)
-            });
-            if given_twice {
-                let text = format!("{path} and {twin} are both given; keep one of them");
-                self.problems.push(Problem { place: file.place.clone(), text });
-            }
-        }
-    }
-
-    /// Puts the addresses of the environment or the command line in place of the file's.
-    fn replace_binds(&mut self) {
-        let Some((addresses, place)) = self.binds.take() else { return };
-        let first = self.config.listeners.first().cloned().unwrap_or_default();
-        let differs = |listener: &ListenerConfig| {
-            (&listener.password, listener.protected_mode) != (&first.password, first.protected_mode)
-        };
-        if self.config.listeners.iter().any(differs) {
-            let text = "the listeners of the file have different passwords or a different \
-                        protected_mode, so the addresses given here do not say which to use; \
-                        change the addresses in the file"
-                .to_owned();
-            self.problems.push(Problem { place, text });
-            return;
-        }
-        let kept = ["listener.password", "listener.protected_mode"].map(|path| {
-            let path = path.to_owned();
-            (path.clone(), self.places.get(&(path, 0)).cloned())
-        });
-        self.places.retain(|(path, _), _| !path.starts_with("listener."));
-        self.config.listeners.clear();
-        for (index, bind) in addresses.into_iter().enumerate() {
-            self.places.insert(("listener.bind".to_owned(), index), place.clone());
-            for (path, place) in &kept {
-                if let Some(place) = place {
-                    self.places.insert((path.clone(), index), place.clone());
-                }
-            }
-            self.config.listeners.push(ListenerConfig { bind, ..first.clone() });
-        }
-    }
-
-    fn finish(mut self, purpose: Purpose) -> Result<Loaded, ConfigError> {
-        let found = check::combinations(&self, purpose);
-        self.problems.extend(found);
-        if self.problems.is_empty() {
-            return Ok(Loaded { config: self.config, places: self.places });
-        }
-        Err(ConfigError { problems: self.problems })
-    }
-}
-
-/// The line a user sees for a value that cannot be.
-fn describe(target: &Target, path: &str, words: &[String], place: &Place, why: &str) -> String {
-    // A variable or a flag names the option already.
-    let option = if matches!(place, Place::File(..)) { path } else { "" };
-    let value = match words {
-        [word] if !target.is_secret() && !word.is_empty() => {
-            // A wrong value can be anything; a page of it helps nobody.
-            format!("\"{}\"", word.chars().take(60).collect::<String>().escape_debug())
-        }
-        _ => String::new(),
-    };
-    match (option, value.as_str()) {
-        ("", "") => why.to_owned(),
-        ("", value) => format!("{value}: {why}"),
-        (option, "") => format!("{option}: {why}"),
-        (option, value) => format!("{option} = {value}: {why}"),
-    }
+    Err(ConfigError { problems: draft.problems })
 }
 
 // === flags ===
