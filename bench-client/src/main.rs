@@ -6,6 +6,7 @@
 //! comparison reads as `peers` or `isolation` (the order of runs), `site` (what is started), `load` (the requests).
 //! It talks to its targets over the wire alone and shares no code with them.
 
+mod command_line;
 mod connection;
 mod figures;
 mod host;
@@ -93,7 +94,7 @@ fn sweep(args: SweepArgs) -> Result<u8> {
     })?;
     let verdict = verdict::judge(&plan, &result);
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let command_line = &options::shown_command_line(words);
+    let command_line = &command_line::shown_command_line(words);
     report::write(&Report { plan: &plan, result: &result, verdict: &verdict, command_line })?;
     let (table, path) = (report::terminal_table(&result, &verdict), plan.out.join("report.md"));
     // The files are written; a reader that closed the pipe changes nothing about the verdict.

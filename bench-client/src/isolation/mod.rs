@@ -15,10 +15,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::command_line::parse_time;
 use crate::figures;
 use crate::host::{self, Host};
 use crate::load::{Load, Pace, Verb};
-use crate::options::parse_time;
 use crate::peers::{Sample, measure, median};
 use crate::site::{Nodes, Proxy, Site, SiteArgs};
 use slow::Slow;

@@ -39,7 +39,7 @@ pub(crate) fn run(args: PeersArgs, stop: &AtomicBool) -> Result<()> {
         started_epoch_s: SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs()),
-        command_line: crate::options::shown_command_line(
+        command_line: crate::command_line::shown_command_line(
             std::env::args_os().map(|word| word.to_string_lossy().into_owned()),
         ),
         host: Host::read(),

@@ -9,8 +9,8 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::cases::{self, Case};
+use crate::command_line::parse_time;
 use crate::load::Pace;
-use crate::options::parse_time;
 use crate::site::{Nodes, SiteArgs};
 
 const ROUNDS: u16 = 5;
