@@ -8,6 +8,7 @@
 //! ```text
 //! 7  main, cli          the command line           lib.rs       run(), keep(): all put together
 //!    topology_report    `slotway topology`         docs         `slotway docs`
+//!    healthcheck        `slotway healthcheck`
 //! 6  server             accept, place, drain       worker       one core: its clients, its connections
 //!    admin              metrics, health            keeper       forms and heals    local   one on this machine
 //! 5  session            one client: read -> classify -> step -> write
