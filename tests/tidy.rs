@@ -48,7 +48,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn all_sources() -> Vec<(PathBuf, String)> {
-    ["src", "tests", "benches", "bench-client/src", "bench-client/tests"]
+    ["src", "tests", "benches", "bench-client/src", "bench-client/tests", "testkit/src"]
         .into_iter()
         .flat_map(sources)
         .collect()

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::support::client::{Client, put, request};
 use crate::support::reply::Reply;
-use crate::support::site::{Site, Standalone, client};
+use crate::support::site::{Site, client};
 use crate::support::until;
+use testkit::server::RedisServer;
 
 /// Commands, and a word of the reason that is given.
 const REFUSED: [(&str, &str); 67] = [
@@ -141,7 +142,7 @@ fn what_is_allowed_by_name_is_carried_out() {
         let value = site.cluster.node(node).line("CONFIG GET timeout").texts();
         assert_eq!(value, ["timeout", "3600"], "node {node}");
     }
-    let other = Standalone::start();
+    let other = RedisServer::start(&[]);
     let port = other.client().line("CONFIG GET port").texts().remove(1);
     for nth in 0..20 {
         assert_eq!(client.line(&format!("SET allowed:{nth} {nth}")), Reply::ok());
@@ -317,7 +318,7 @@ fn what_redis_does_not_know_is_told_as_redis_tells_it() {
 /// Clients look there for what they can use.
 #[test]
 fn commands_that_the_nodes_lack_are_not_told() {
-    let redis = Standalone::start();
+    let redis = RedisServer::start(&[]);
     let names = |client: &mut Client| -> BTreeSet<String> {
         client.line("COMMAND LIST").texts().into_iter().collect()
     };

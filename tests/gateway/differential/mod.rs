@@ -9,7 +9,8 @@ use commands::{FAMILIES, Order};
 
 use crate::support::client::{Client, put};
 use crate::support::reply::Reply;
-use crate::support::site::{Standalone, alone};
+use crate::support::site::alone;
+use testkit::server::RedisServer;
 
 const REQUESTS: usize = 4_000;
 const PIPELINE_MAX: usize = 60;
@@ -139,7 +140,7 @@ fn compare(gateway: &mut Client, redis: &mut Client, seed: u64) {
 }
 
 fn compare_all(hello: &str, seeds: std::ops::Range<u64>) {
-    let (site, redis) = (alone(), Standalone::start());
+    let (site, redis) = (alone(), RedisServer::start(&[]));
     let (mut ours, mut theirs) = (site.gateway.client(), redis.client());
     for seed in seeds {
         for client in [&mut ours, &mut theirs] {

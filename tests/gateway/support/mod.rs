@@ -1,24 +1,9 @@
-//! What the tests stand on: processes that never outlive them, clusters, gateways, a client.
+//! What these tests stand on beside the workspace's testkit: clusters and gateways.
 
-pub(crate) mod client;
-pub(crate) mod guard;
 pub(crate) mod inside;
-pub(crate) mod reply;
 pub(crate) mod site;
 
-use std::time::{Duration, Instant};
-
-/// Far longer than anything here takes; only a broken program waits for it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for a condition.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+pub(crate) use testkit::{PATIENCE, client, guard, reply, until};
 
 /// Bytes in which every value of a byte occurs, and that no seed has twice.
 pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {

@@ -1,10 +1,11 @@
-//! Clusters, gateways and lone servers.
+//! Clusters and gateways.
 //!
-//! Owns how they are started, and those that several tests share. A port is free when it is chosen
-//! and may be taken a moment later: then the process says so by ending, and another is tried.
+//! Owns how they are started, and those that several tests share.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+pub(crate) use testkit::server::{free_address, owned, start};
 
 use super::client::Client;
 use super::guard::{EndBy, Guarded};
@@ -12,7 +13,6 @@ use super::reply::Reply;
 use super::until;
 
 pub(crate) const SLOTWAY: &str = env!("CARGO_BIN_EXE_slotway");
-const TRIES: usize = 5;
 
 /// A cluster of real nodes.
 pub(crate) struct Cluster {
@@ -26,12 +26,6 @@ pub(crate) struct Gateway {
     _process: Guarded,
     /// Where its clients connect.
     pub(crate) address: SocketAddr,
-}
-
-/// A Redis without a cluster.
-pub(crate) struct Standalone {
-    _process: Guarded,
-    address: SocketAddr,
 }
 
 /// A cluster with a gateway in front of it.
@@ -61,34 +55,6 @@ pub(crate) fn alone() -> MutexGuard<'static, Site> {
 /// A client of the shared gateway.
 pub(crate) fn client() -> Client {
     shared().gateway.client()
-}
-
-pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
-    listener.local_addr().expect("an address")
-}
-
-/// Starts a program on a free port; `words` are for that port, `sign` says that it listens.
-pub(crate) fn start(
-    end_by: EndBy,
-    sign: &str,
-    variables: &[(&str, &str)],
-    words: impl Fn(SocketAddr) -> Vec<String>,
-) -> (Guarded, SocketAddr, String) {
-    let mut said = String::new();
-    for _ in 0..TRIES {
-        let address = free_address();
-        let mut process = Guarded::start(end_by, &words(address), variables);
-        if let Some(line) = process.wait_for(sign) {
-            return (process, address, line);
-        }
-        said = process.said();
-    }
-    panic!("it does not start: {said}");
-}
-
-pub(crate) fn owned(words: &[&str]) -> Vec<String> {
-    words.iter().map(|&word| word.to_owned()).collect()
 }
 
 impl Site {
@@ -159,24 +125,5 @@ impl Gateway {
     /// Its port, as client programs are told it.
     pub(crate) fn port(&self) -> String {
         self.address.port().to_string()
-    }
-}
-
-impl Standalone {
-    /// Starts one without persistence.
-    pub(crate) fn start() -> Standalone {
-        let sign = "Ready to accept connections";
-        let (process, address, _) = start(EndBy::Kill, sign, &[], |address| {
-            let port = address.port().to_string();
-            let folder = std::env::temp_dir().display().to_string();
-            let place = ["redis-server", "--port", &port, "--bind", "127.0.0.1", "--dir", &folder];
-            [owned(&place), owned(&["--save", "", "--appendonly", "no"])].concat()
-        });
-        Standalone { _process: process, address }
-    }
-
-    /// A client of it.
-    pub(crate) fn client(&self) -> Client {
-        Client::connect(self.address)
     }
 }

@@ -4,19 +4,30 @@ use std::io::BufRead;
 
 /// A reply as a client sees it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Reply {
+pub enum Reply {
+    /// A simple string.
     Simple(String),
+    /// An error, its code first.
     Error(String),
+    /// An integer.
     Int(i64),
+    /// A bulk string.
     Bulk(Vec<u8>),
     /// Null in either protocol.
     Null,
+    /// An array.
     Array(Vec<Reply>),
+    /// A map.
     Map(Vec<(Reply, Reply)>),
+    /// A set.
     Set(Vec<Reply>),
+    /// A push.
     Push(Vec<Reply>),
+    /// A double.
     Double(f64),
+    /// A boolean.
     Bool(bool),
+    /// A number of any length, as its digits.
     Big(String),
     /// Its kind, such as `txt`, and its text.
     Verbatim(String, String),
@@ -24,7 +35,7 @@ pub(crate) enum Reply {
 
 impl Reply {
     /// Reads one from a stream; its bytes are appended to `raw`.
-    pub(crate) fn read(stream: &mut impl BufRead, raw: &mut Vec<u8>) -> Reply {
+    pub fn read(stream: &mut impl BufRead, raw: &mut Vec<u8>) -> Reply {
         let begin = raw.len();
         stream.read_until(b'\n', raw).expect("a reply in time");
         let line = raw[begin..].strip_suffix(b"\r\n").unwrap_or_else(|| {
@@ -59,17 +70,17 @@ impl Reply {
     }
 
     /// `+OK`.
-    pub(crate) fn ok() -> Reply {
+    pub fn ok() -> Reply {
         Reply::Simple("OK".to_owned())
     }
 
     /// A bulk string.
-    pub(crate) fn bulk(bytes: impl AsRef<[u8]>) -> Reply {
+    pub fn bulk(bytes: impl AsRef<[u8]>) -> Reply {
         Reply::Bulk(bytes.as_ref().to_vec())
     }
 
     /// The text of an error; anything else is not expected.
-    pub(crate) fn error(&self) -> &str {
+    pub fn error(&self) -> &str {
         match self {
             Reply::Error(text) => text,
             other => panic!("no error: {other:?}"),
@@ -77,7 +88,7 @@ impl Reply {
     }
 
     /// The integer; anything else is not expected.
-    pub(crate) fn int(&self) -> i64 {
+    pub fn int(&self) -> i64 {
         match self {
             Reply::Int(value) => *value,
             other => panic!("no integer: {other:?}"),
@@ -85,7 +96,7 @@ impl Reply {
     }
 
     /// The text; anything else is not expected.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         match self {
             Reply::Bulk(bytes) => String::from_utf8(bytes.clone()).expect("text"),
             Reply::Simple(text) | Reply::Verbatim(_, text) => text.clone(),
@@ -94,7 +105,7 @@ impl Reply {
     }
 
     /// The items of an array or a set; anything else is not expected.
-    pub(crate) fn items(&self) -> &[Reply] {
+    pub fn items(&self) -> &[Reply] {
         match self {
             Reply::Array(items) | Reply::Set(items) => items,
             other => panic!("no list: {other:?}"),
@@ -102,12 +113,12 @@ impl Reply {
     }
 
     /// The texts of all items.
-    pub(crate) fn texts(&self) -> Vec<String> {
+    pub fn texts(&self) -> Vec<String> {
         self.items().iter().map(Reply::text).collect()
     }
 
     /// The same with the items of lists in an order of our own, for replies that have none.
-    pub(crate) fn unordered(&self) -> Reply {
+    pub fn unordered(&self) -> Reply {
         let sorted = |items: &[Reply]| {
             let mut items: Vec<Reply> = items.iter().map(Reply::unordered).collect();
             items.sort_by_cached_key(|item| format!("{item:?}"));

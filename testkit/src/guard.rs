@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use crate::PATIENCE;
 
 const SCRIPT: &str = r#"
 signal=$1; shift
@@ -27,7 +27,7 @@ exit "$code"
 
 /// How a process is ended.
 #[derive(Clone, Copy)]
-pub(crate) enum EndBy {
+pub enum EndBy {
     /// It has something to clean up.
     Term,
     /// It has not.
@@ -35,7 +35,7 @@ pub(crate) enum EndBy {
 }
 
 /// A running process and what it has said so far.
-pub(crate) struct Guarded {
+pub struct Guarded {
     shell: Child,
     lifeline: Option<ChildStdin>,
     said: Arc<Mutex<String>>,
@@ -43,7 +43,7 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     /// Starts a program.
-    pub(crate) fn start(end_by: EndBy, words: &[String], variables: &[(&str, &str)]) -> Guarded {
+    pub fn start(end_by: EndBy, words: &[String], variables: &[(&str, &str)]) -> Guarded {
         let signal = match end_by {
             EndBy::Term => "TERM",
             EndBy::Kill => "KILL",
@@ -73,12 +73,12 @@ impl Guarded {
     }
 
     /// All that it has said.
-    pub(crate) fn said(&self) -> String {
+    pub fn said(&self) -> String {
         self.said.lock().expect("a text").clone()
     }
 
     /// Waits until it has said a line with these words; `None` when it has ended instead.
-    pub(crate) fn wait_for(&mut self, words: &str) -> Option<String> {
+    pub fn wait_for(&mut self, words: &str) -> Option<String> {
         let start = Instant::now();
         loop {
             let ended = self.shell.try_wait().expect("a process").is_some();
