@@ -8,6 +8,5 @@
 mod faults;
 mod figures;
 mod real_redis;
-mod redis_server;
 mod run;
 mod scripted_server;

@@ -1,13 +1,13 @@
 //! Against a real Redis nothing fails, and everything is left as the old client's readers expect.
 
 use crate::figures::{check_raw_file, check_results_file};
-use crate::redis_server::{RedisServer, free_port};
 use crate::run::sweep;
+use testkit::server::{RedisServer, free_address};
 
 #[test]
 fn a_whole_sweep_leaves_sixteen_sizes_in_every_file_and_no_keys() {
     let server = RedisServer::start(&[]);
-    let run = sweep(&server.address(), &["--duration", "300ms", "--client-id", "7"]);
+    let run = sweep(&server.address().to_string(), &["--duration", "300ms", "--client-id", "7"]);
     run.expect_code(0);
     assert_eq!(
         run.files(),
@@ -51,16 +51,19 @@ fn a_whole_sweep_leaves_sixteen_sizes_in_every_file_and_no_keys() {
     for part in ["**Valid.**", "not corrected for coordinated omission", "Not measured", "4 Mbit"] {
         assert!(report.contains(part), "{part}");
     }
-    assert_eq!(server.key_count(), 0);
+    assert_eq!(server.client().line("DBSIZE").int(), 0);
 }
 
 #[test]
 fn gets_alone_find_every_key_and_keep_leaves_them() {
     let server = RedisServer::start(&[]);
     let options = ["--duration", "100ms", "--ops", "get", "--from", "16B", "--to", "32B"];
-    let run = sweep(&server.address(), &[&options[..], &["--keys", "300", "--keep"]].concat());
+    let run = sweep(
+        &server.address().to_string(),
+        &[&options[..], &["--keys", "300", "--keep"]].concat(),
+    );
     run.expect_code(0);
-    assert_eq!(server.key_count(), 600);
+    assert_eq!(server.client().line("DBSIZE").int(), 600);
     assert_eq!(run.json("summary.json")["unmeasured"]["keys_filled"], 600);
     assert_eq!(run.sum("GET", "misses"), 0);
     assert!(!run.files().iter().any(|name| name.contains("-set-")));
@@ -70,7 +73,7 @@ fn gets_alone_find_every_key_and_keep_leaves_them() {
 fn in_bytes_the_old_load_is_sent_under_the_old_labels() {
     let server = RedisServer::start(&[]);
     let options = ["--duration", "100ms", "--units", "bytes", "--from", "128", "--to", "256"];
-    let run = sweep(&server.address(), &options);
+    let run = sweep(&server.address().to_string(), &options);
     run.expect_code(0);
     check_results_file(&run.file("results-set-client1.txt"), &[128, 256]);
     assert_eq!(run.phases()[0]["bytes"], 128);
@@ -83,7 +86,7 @@ fn pipelines_and_threads_give_the_same_files() {
     // busy machine moves within its second.
     let load = ["--connections", "5", "--pipeline", "7", "--threads", "3", "--seed", "9"];
     let sizes = ["--from", "64KiB", "--to", "128KiB", "--duration", "1s", "--warmup", "50ms"];
-    let run = sweep(&server.address(), &[load, sizes].concat());
+    let run = sweep(&server.address().to_string(), &[load, sizes].concat());
     run.expect_code(0);
     assert_eq!(run.phases().len(), 4);
 }
@@ -92,14 +95,15 @@ fn pipelines_and_threads_give_the_same_files() {
 fn a_password_is_used_and_never_written_down() {
     let server = RedisServer::start(&["--requirepass", "s3cret-word"]);
     let options = ["--duration", "100ms", "--to", "128", "--password", "s3cret-word"];
-    let run = sweep(&server.address(), &options);
+    let run = sweep(&server.address().to_string(), &options);
     run.expect_code(0);
     for name in run.files() {
         assert!(!run.file(&name).contains("s3cret-word"), "{name}");
     }
-    let named = sweep(&server.address(), &[&options[..], &["--username", "default"]].concat());
+    let named =
+        sweep(&server.address().to_string(), &[&options[..], &["--username", "default"]].concat());
     named.expect_code(0);
-    let refused = sweep(&server.address(), &["--password", "other"]);
+    let refused = sweep(&server.address().to_string(), &["--password", "other"]);
     refused.expect_code(1);
     assert!(refused.stderr().contains("AUTH refused"), "{}", refused.stderr());
 }
@@ -108,7 +112,7 @@ fn a_password_is_used_and_never_written_down() {
 fn an_open_loop_says_whether_its_rate_was_held() {
     let server = RedisServer::start(&[]);
     let sizes = ["--duration", "300ms", "--to", "128", "--ops", "set"];
-    let run = sweep(&server.address(), &[&sizes[..], &["--rate", "200"]].concat());
+    let run = sweep(&server.address().to_string(), &[&sizes[..], &["--rate", "200"]].concat());
     let phase = run.phases().remove(0);
     let held = phase["achieved_pct"].as_f64().unwrap() >= 99.0;
     // Whether it is held depends on the machine; what is said of it does not.
@@ -117,14 +121,15 @@ fn an_open_loop_says_whether_its_rate_was_held() {
     assert_eq!(phase["service_ms"]["samples"], phase["latency_ms"]["samples"]);
     assert!(phase["ops"].as_u64() <= Some(60));
 
-    let beyond = sweep(&server.address(), &[&sizes[..], &["--rate", "10000000"]].concat());
+    let beyond =
+        sweep(&server.address().to_string(), &[&sizes[..], &["--rate", "10000000"]].concat());
     beyond.expect_code(3);
     assert!(beyond.stdout().contains("NOT VALID"), "{}", beyond.stdout());
 }
 
 #[test]
 fn without_a_target_nothing_is_measured() {
-    let run = sweep(&format!("127.0.0.1:{}", free_port()), &[]);
+    let run = sweep(&free_address().to_string(), &[]);
     run.expect_code(1);
     assert!(run.stderr().contains("no Redis to measure"), "{}", run.stderr());
     assert!(run.files().is_empty());
