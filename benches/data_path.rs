@@ -191,9 +191,9 @@ fn reply_queue(c: &mut Criterion) {
         group.bench_function(name, |b| {
             let mut queue = ReplyQueue::default();
             b.iter(|| {
-                let first = queue.ticket();
+                let first = queue.take_seq();
                 (1..PIPELINE).for_each(|_| {
-                    queue.ticket();
+                    queue.take_seq();
                 });
                 for behind in &order {
                     queue.deliver(first + behind, black_box(reply), true);

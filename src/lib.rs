@@ -14,7 +14,7 @@
 //! 5  session            one client: read -> classify -> step -> write
 //! 4  router             request + map -> plan; a plan carried out; the one redirect and retry loop
 //! 3  topology           slots -> shards -> nodes, and how that is kept true
-//! 2  backend            connection, ring, pipeline (shared), lease (for one user): the sockets towards nodes
+//! 2  backend            connection, send queue, pipeline (shared), lease (for one user): the sockets towards nodes
 //! 1  command            THE TABLE, where keys are  reply        order, merging, the way out to a client
 //! 0  resp               scanners and frames        slot, clock, config, metrics, version
 //!    memory             one budget for all that can grow
@@ -26,7 +26,7 @@
 //! request in it; [`command::CommandTable`] says what it is; [`router::plan()`] decides where it goes;
 //! [`router::Router`] appends it to the node's [`backend::Pipeline`], which writes once for all
 //! sessions of this turn. The reply is found by [`resp::ReplyScanner`], goes to its
-//! [`reply::Ticket`], waits in the client's [`reply::ReplyQueue`] for its turn, and is written by
+//! [`reply::ReplyHandle`], waits in the client's [`reply::ReplyQueue`] for its turn, and is written by
 //! the [`reply::Flusher`] when the turn ends. What comes back as a redirect or with a lost
 //! connection goes through [`router::Recovery`].
 
@@ -61,16 +61,16 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use backend::NodeBook;
+use backend::NodeStatsRegistry;
 use command::guarded::Allowed;
 use config::{Config, ListenerConfig};
 use keeper::{Keeper, KeeperError};
 use memory::Budget;
 use metrics::WorkerStats;
-use router::Held;
+use router::HoldBudget;
 use server::{Gateway, Stop};
+use session::assigner::Assigner;
 use session::clients::Clients;
-use session::seating::Seating;
 use topology::{Refresher, Topology};
 use worker::Parts;
 
@@ -135,9 +135,9 @@ pub async fn run(
     }
     tasks.spawn(Arc::clone(&gateway).end_overdue());
     tasks.spawn(server::memory::give_back());
-    tasks.spawn(worker::staffing::keep(
+    tasks.spawn(worker::scaling::keep(
         gateway.workers.iter().map(|worker| Arc::clone(&worker.stats)).collect(),
-        Arc::clone(&gateway.seating),
+        Arc::clone(&gateway.assigner),
         config.worker_fill_percent,
     ));
     let refresher = Refresher::new(
@@ -246,10 +246,10 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
         config: Arc::clone(&config),
         clients: Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay)),
         topology,
-        book: Arc::new(NodeBook::default()),
+        registry: Arc::new(NodeStatsRegistry::default()),
         stats: (0..count).map(|_| stats()).collect(),
-        seating: Arc::new(Seating::new(count, in_use)),
-        held: Arc::new(Held::new(config.limits.held_bytes_max)),
+        assigner: Arc::new(Assigner::new(count, in_use)),
+        held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(Budget::new(memory_max(&config))),
         allowed: Arc::new(allowed),
     };

@@ -15,12 +15,12 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::backend::NodeBook;
+use crate::backend::NodeStatsRegistry;
 use crate::config::Config;
 use crate::memory::Budget;
 use crate::reply::texts;
+use crate::session::assigner::Assigner;
 use crate::session::clients::{Clients, Rejected};
-use crate::session::seating::Seating;
 use crate::topology::Topology;
 use crate::worker::{Arrival, Parts, Worker};
 
@@ -53,11 +53,11 @@ pub struct Gateway {
     /// All clients.
     pub clients: Arc<Clients>,
     /// Where counters of nodes are found.
-    pub book: Arc<NodeBook>,
+    pub registry: Arc<NodeStatsRegistry>,
     /// The workers.
     pub workers: Vec<Worker>,
     /// Which of them a client belongs to.
-    pub seating: Arc<Seating>,
+    pub assigner: Arc<Assigner>,
     /// What all buffers draw on.
     pub budget: Arc<Budget>,
     /// When it started.
@@ -84,9 +84,9 @@ impl Gateway {
             config: parts.config,
             topology: parts.topology,
             clients: parts.clients,
-            book: parts.book,
+            registry: parts.registry,
             workers,
-            seating: parts.seating,
+            assigner: parts.assigner,
             budget: parts.budget,
             started: Instant::now(),
             draining: AtomicBool::new(false),
@@ -164,7 +164,7 @@ impl Gateway {
             registration.info().expect_password(self.clients.now_s());
         }
         let placed = prepare(stream).and_then(|stream| {
-            self.place(Arrival::new(stream, registration, listener, self.seating.give()))
+            self.place(Arrival::new(stream, registration, listener, self.assigner.give()))
         });
         if let Err(error) = placed {
             self.clients.note_rejected(Rejected::Failed);

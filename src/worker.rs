@@ -5,8 +5,8 @@
 
 mod budget;
 mod core_time;
+pub mod scaling;
 mod scheduling;
-pub mod staffing;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,23 +21,23 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::backend::ring::Spares;
-use crate::backend::{Identity, LargeValues, NodeBook, Pipelines, Shared};
+use crate::backend::send_queue::ChunkPool;
+use crate::backend::{Identity, LargeValues, NodeStatsRegistry, Pipelines, Shared};
 use crate::clock::Clock;
 use crate::command::guarded::Allowed;
 use crate::config::Config;
 use crate::memory::{Budget, Ledger};
 use crate::metrics::WorkerStats;
-use crate::reply::{Cut, Flusher, Outlet};
+use crate::reply::{ClientWriter, Cut, Flusher};
 use crate::resp::Protocol;
 use crate::resp::request::RequestLimits;
-use crate::router::{Held, Router, Rules};
+use crate::router::{HoldBudget, Router, Rules};
+use crate::session::assigner::{Assigner, Assignment};
 use crate::session::clients::{ClientInfo, Clients, Registration};
-use crate::session::seating::{Place, Seating};
-use crate::session::state::{State, Surroundings};
-use crate::session::{End, Moving, Session, SessionLimits};
+use crate::session::state::{ListenerEnv, State};
+use crate::session::{ClientMigration, End, Session, SessionLimits};
 use crate::topology::Topology;
-use staffing::Load;
+use scaling::Load;
 
 /// The buffer that sockets are read into: large values are passed on in pieces of this size.
 const SCRATCH_BYTES: usize = 256 * 1024;
@@ -62,17 +62,17 @@ const LAG_SWEEPS: usize = 30;
 pub struct Arrival {
     /// Its entry in the register, which it loses when nobody takes it.
     registration: Registration,
-    guest: Guest,
+    guest: Handoff,
 }
 
 /// What a worker needs to serve a client.
 #[derive(Debug)]
-struct Guest {
+struct Handoff {
     stream: StdTcpStream,
     /// Which listener it came to.
     listener: usize,
     /// Where it belongs.
-    place: Place,
+    place: Assignment,
     /// What another worker knows of it.
     known: Option<(State, Vec<u8>)>,
 }
@@ -83,9 +83,9 @@ impl Arrival {
         stream: StdTcpStream,
         registration: Registration,
         listener: usize,
-        place: Place,
+        place: Assignment,
     ) -> Arrival {
-        Arrival { registration, guest: Guest { stream, listener, place, known: None } }
+        Arrival { registration, guest: Handoff { stream, listener, place, known: None } }
     }
 
     /// The number of the worker it belongs to.
@@ -113,13 +113,13 @@ pub struct Parts {
     /// All clients.
     pub clients: Arc<Clients>,
     /// Where counters of nodes are found.
-    pub book: Arc<NodeBook>,
+    pub registry: Arc<NodeStatsRegistry>,
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
     /// Which worker a client belongs to.
-    pub seating: Arc<Seating>,
+    pub assigner: Arc<Assigner>,
     /// What the whole gateway holds for slots without a master.
-    pub held: Arc<Held>,
+    pub held: Arc<HoldBudget>,
     /// What all buffers of the whole gateway draw on.
     pub budget: Arc<Budget>,
     /// What the configuration allows of what is denied else.
@@ -183,7 +183,7 @@ fn work(index: usize, parts: Parts, doors: Doors, arrivals: mpsc::Receiver<Arriv
         Err(error) => return tracing::error!(%error, "a worker cannot start"),
     };
     runtime.block_on(async {
-        let bench = Workbench::new(index, &parts, doors, busy);
+        let bench = WorkerCore::new(index, &parts, doors, busy);
         bench.run(arrivals).await;
     });
 }
@@ -239,10 +239,10 @@ impl LagWindow {
 }
 
 /// A client that is here: its way out, and its entry in the register.
-type Present = (Weak<Outlet>, Arc<ClientInfo>);
+type Present = (Weak<ClientWriter>, Arc<ClientInfo>);
 
 /// Everything of one worker.
-struct Workbench {
+struct WorkerCore {
     router: Rc<Router>,
     flusher: Rc<Flusher>,
     stats: Arc<WorkerStats>,
@@ -251,13 +251,13 @@ struct Workbench {
     limits: Rc<SessionLimits>,
     output_bytes_max: usize,
     /// Per listener, what its sessions need to know.
-    surroundings: Vec<Rc<Surroundings>>,
+    listener_envs: Vec<Rc<ListenerEnv>>,
     /// Those clients that are here.
     present: RefCell<HashMap<u64, Present>>,
 }
 
-impl Workbench {
-    fn new(index: usize, parts: &Parts, doors: Doors, busy: Arc<BusyTime>) -> Rc<Workbench> {
+impl WorkerCore {
+    fn new(index: usize, parts: &Parts, doors: Doors, busy: Arc<BusyTime>) -> Rc<WorkerCore> {
         let (config, stats) = (&parts.config, Arc::clone(&parts.stats[index]));
         let ledger = Ledger::new(Arc::clone(&parts.budget));
         let shared = Rc::new(Shared {
@@ -269,12 +269,12 @@ impl Workbench {
             queue_bytes_max: config.limits.node_queue_bytes_max,
             owed_bytes_max: config.limits.node_owed_bytes_max,
             send_buffer_bytes: config.limits.node_send_buffer_bytes,
-            spares: Rc::new(Spares::new(Rc::clone(&ledger))),
+            chunk_pool: Rc::new(ChunkPool::new(Rc::clone(&ledger))),
             ledger: Rc::clone(&ledger),
             large: LargeValues::default(),
             classes: RefCell::default(),
         });
-        let pipelines = Pipelines::new(shared, &identity(config), Arc::clone(&parts.book));
+        let pipelines = Pipelines::new(shared, &identity(config), Arc::clone(&parts.registry));
         let rules = Rules::new(
             config.routing.cross_slot,
             &config.limits,
@@ -284,8 +284,8 @@ impl Workbench {
         let router = Rc::new(Router::new(Arc::clone(&parts.topology), pipelines, rules));
         let config_file =
             config.file.as_deref().map_or(String::new(), |file| file.display().to_string());
-        let around = |listener: &crate::config::ListenerConfig| {
-            Rc::new(Surroundings {
+        let env = |listener: &crate::config::ListenerConfig| {
+            Rc::new(ListenerEnv {
                 router: Rc::clone(&router),
                 clients: Arc::clone(&parts.clients),
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
@@ -294,12 +294,12 @@ impl Workbench {
                 allowed: Arc::clone(&parts.allowed),
                 settings: crate::session::settings::Settings::of(config, listener),
                 stats: Arc::clone(&parts.stats),
-                seating: Arc::clone(&parts.seating),
+                assigner: Arc::clone(&parts.assigner),
                 worker: index,
             })
         };
-        Rc::new(Workbench {
-            surroundings: config.listeners.iter().map(around).collect(),
+        Rc::new(WorkerCore {
+            listener_envs: config.listeners.iter().map(env).collect(),
             router,
             flusher: Flusher::new(Arc::clone(&stats), ledger, config.timeouts.partial_replies),
             stats,
@@ -317,7 +317,7 @@ impl Workbench {
         tokio::task::spawn_local(Rc::clone(&self).sweep());
         tokio::task::spawn_local(Rc::clone(&self).keep_to_the_budget());
         while let Some(arrival) = arrivals.recv().await {
-            let seat = Seat::new(arrival.registration.info().id, &self);
+            let seat = ClientTask::new(arrival.registration.info().id, &self);
             tokio::task::spawn_local(async move { seat.serve(arrival).await });
         }
     }
@@ -352,18 +352,24 @@ impl Workbench {
         }
     }
 
-    fn session(&self, info: &Arc<ClientInfo>, guest: Guest) -> io::Result<Session> {
-        let Guest { stream, listener, place, known } = guest;
+    fn session(&self, info: &Arc<ClientInfo>, guest: Handoff) -> io::Result<Session> {
+        let Handoff { stream, listener, place, known } = guest;
         let stream = tokio::net::TcpStream::from_std(stream)?;
         let (reader, writer) = stream.into_split();
-        let outlet = Outlet::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
-        let present = (Rc::downgrade(&outlet), Arc::clone(info));
+        let client_writer =
+            ClientWriter::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
+        let present = (Rc::downgrade(&client_writer), Arc::clone(info));
         self.present.borrow_mut().insert(info.id, present);
-        let around = Rc::clone(&self.surroundings[listener.min(self.surroundings.len() - 1)]);
-        let (state, unread) = known.unwrap_or_else(|| {
-            (State::new(around.password.is_none(), Arc::clone(info)), Vec::new())
-        });
-        Ok(Session::new((reader, unread), outlet, (state, place), around, Rc::clone(&self.limits)))
+        let env = Rc::clone(&self.listener_envs[listener.min(self.listener_envs.len() - 1)]);
+        let (state, unread) = known
+            .unwrap_or_else(|| (State::new(env.password.is_none(), Arc::clone(info)), Vec::new()));
+        Ok(Session::new(
+            (reader, unread),
+            client_writer,
+            (state, place),
+            env,
+            Rc::clone(&self.limits),
+        ))
     }
 
     /// Hands a client to the worker it belongs to; gives it back when that one has ended.
@@ -376,15 +382,15 @@ impl Workbench {
 }
 
 /// A client's place on a worker; given up when dropped, however its task ends.
-struct Seat {
+struct ClientTask {
     id: u64,
-    bench: Rc<Workbench>,
+    bench: Rc<WorkerCore>,
 }
 
-impl Seat {
-    fn new(id: u64, bench: &Rc<Workbench>) -> Seat {
+impl ClientTask {
+    fn new(id: u64, bench: &Rc<WorkerCore>) -> ClientTask {
         bench.stats.connections.add(1);
-        Seat { id, bench: Rc::clone(bench) }
+        ClientTask { id, bench: Rc::clone(bench) }
     }
 
     /// Serves the client until its connection ends or another worker takes it.
@@ -407,8 +413,8 @@ impl Seat {
                 return self.note_end(end);
             }
             let Some(moving) = session.depart() else { return self.note_end(End::Client) };
-            let Moving { stream, state, unread, place } = moving;
-            let guest = Guest { stream, listener, place, known: Some((state, unread)) };
+            let ClientMigration { stream, state, unread, place } = moving;
+            let guest = Handoff { stream, listener, place, known: Some((state, unread)) };
             match self.bench.hand_over(Arrival { registration, guest }) {
                 Ok(()) => return,
                 Err(refused) => (arrival, was_refused) = (refused, true),
@@ -421,7 +427,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ClientTask {
     fn drop(&mut self) {
         let bench = &self.bench;
         if std::thread::panicking() {
@@ -429,8 +435,9 @@ impl Drop for Seat {
             tracing::error!(client = self.id, "a client's task failed; its connection is closed");
         }
         let present = bench.present.borrow_mut().remove(&self.id);
-        if let Some(outlet) = present.and_then(|(outlet, _)| outlet.upgrade()) {
-            outlet.cut(Cut::Ended);
+        if let Some(client_writer) = present.and_then(|(client_writer, _)| client_writer.upgrade())
+        {
+            client_writer.cut(Cut::Ended);
         }
         bench.stats.connections.sub(1);
     }

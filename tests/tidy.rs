@@ -201,7 +201,7 @@ const COMPARED: &[(&str, &[&str], &str)] = &[
         &["get", "set", "del", "mget", "mset", "ping"],
         "have metrics from the start",
     ),
-    ("reply/trouble.rs", &["readonly"], "the code of an error"),
+    ("reply/returned.rs", &["readonly"], "the code of an error"),
     ("docs.rs", &["type"], "a heading of a table"),
     ("router/fanout/mod.rs", &["cluster"], "asks a node, like the files of `backend`"),
     ("session/client_command.rs", &["info", "pubsub", "type"], "words of CLIENT and of its HELP"),
@@ -255,8 +255,8 @@ fn there_is_one_command_table() {
 const CIRCLES: &[&[&str]] = &[
     &["command::columns", "command::guarded"],
     &["metrics::stats", "metrics::waits"],
-    &["reply::flusher", "reply::outlet", "reply::ticket", "reply::trouble"],
-    &["session::errand", "session::step"],
+    &["reply::client_writer", "reply::flusher", "reply::handle", "reply::returned"],
+    &["session::dispatch", "session::errand"],
     &[
         "session::client_command",
         "session::command_command",

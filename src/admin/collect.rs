@@ -183,9 +183,9 @@ fn known_nodes(
         seen.insert(Arc::clone(&node.name), now);
     }
     let recent = |then: Instant| now.saturating_duration_since(then) <= NODE_REMEMBERED;
-    gateway.book.forget(|name| seen.get(name).is_none_or(|then| recent(*then)));
+    gateway.registry.forget(|name| seen.get(name).is_none_or(|then| recent(*then)));
     let mut booked = BTreeSet::<Arc<str>>::new();
-    gateway.book.for_each(|name, blocks| {
+    gateway.registry.for_each(|name, blocks| {
         if blocks.iter().any(|block| block.connections.get() > 0) || !seen.contains_key(name) {
             seen.insert(name.into(), now);
         }
@@ -207,7 +207,7 @@ fn named_nodes(map: &ClusterMap) -> impl Iterator<Item = (&NodeAddress, usize, b
 
 fn set_nodes(scrape: &mut Scrape<'_>, gateway: &Gateway, known: &BTreeSet<Arc<str>>) {
     let mut blocks_of: HashMap<Arc<str>, Vec<Arc<NodeStats>>> = HashMap::new();
-    gateway.book.for_each(|name, blocks| {
+    gateway.registry.for_each(|name, blocks| {
         if known.contains(name) {
             blocks_of.insert(name.into(), blocks.to_vec());
         }
@@ -308,7 +308,7 @@ fn set_topology(
 }
 
 fn set_workers(scrape: &mut Scrape<'_>, gateway: &Gateway) {
-    scrape.gauge(&names::WORKERS_IN_USE, &[], gateway.seating.in_use() as f64);
+    scrape.gauge(&names::WORKERS_IN_USE, &[], gateway.assigner.in_use() as f64);
     let mut lag_us = 0;
     for (index, worker) in gateway.workers.iter().enumerate() {
         let (name, stats) = (index.to_string(), &worker.stats);

@@ -87,7 +87,7 @@ impl Status {
         let map = gateway.topology.map().load_full();
         let state = gateway.topology.state().clone();
         let mut nodes = BTreeMap::new();
-        gateway.book.for_each(|name, blocks| {
+        gateway.registry.for_each(|name, blocks| {
             nodes.insert(name.to_owned(), NodeStatus::of(blocks));
         });
         Status {
@@ -107,7 +107,7 @@ impl GatewayStatus {
             version: version::VERSION,
             uptime_s: now.saturating_duration_since(gateway.started).as_secs(),
             workers: gateway.workers.len(),
-            workers_in_use: gateway.seating.in_use(),
+            workers_in_use: gateway.assigner.in_use(),
             clients: gateway.clients.count(),
             clients_max: gateway.clients.clients_max(),
             accepted,

@@ -1,11 +1,11 @@
 //! The requests of one node connection that have no reply yet, the oldest first.
 //!
-//! Owns what each is, their order, and where each is in the connection's ring. Pure: no socket. They are filled in
-//! and done with where they stand: a ticket that moves right after it was made has the processor
-//! wait for its own stores. With a `VecDeque`, emptied as this one is, a GET in a pipeline of 64 took
+//! Owns what each is, their order, and where each is in the connection's send queue. Pure: no socket.
+//! They are filled in and done with where they stand: a reply handle that moves right after it was made
+//! has the processor wait for its own stores. With a `VecDeque`, emptied as this one is, a GET in a pipeline of 64 took
 //! 6 % more of the gateway's time (medians of 9 pairs).
 
-use crate::reply::Ticket;
+use crate::reply::ReplyHandle;
 
 /// Most places that are kept when nothing is under way.
 const KEPT_MAX: usize = 16 * 1024;
@@ -54,7 +54,7 @@ impl Weight {
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     /// Whose reply it is; `None` where no client reads it.
-    pub(super) ticket: Option<Ticket>,
+    pub(super) handle: Option<ReplyHandle>,
     /// Bytes of the request.
     pub(super) len: u32,
     /// What its reply may have.
@@ -71,29 +71,29 @@ impl Entry {
     }
 }
 
-/// A queue of entries whose requests follow each other in the ring.
+/// A queue of entries whose requests follow each other in the queue.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     /// None, or a power of two; those not in use are empty.
     places: Vec<Entry>,
     first: usize,
     count: usize,
-    /// Where the first one's request begins in the ring.
+    /// Where the first one's request begins in the queue.
     at: u64,
 }
 
 impl InFlight {
-    /// Adds a client's request of `len` bytes, with the ticket that `make` makes.
+    /// Adds a client's request of `len` bytes, with the reply handle that `make` makes.
     #[inline(always)]
     pub(super) fn push(
         &mut self,
         len: usize,
         weight: Weight,
-        make: impl FnOnce() -> Ticket,
+        make: impl FnOnce() -> ReplyHandle,
     ) -> &Entry {
         let place = self.next_place(len);
-        let ticket = place.ticket.insert(make());
-        let is_script = ticket.on_failure.is_script();
+        let handle = place.handle.insert(make());
+        let is_script = handle.on_failure.is_script();
         place.kind = if is_script { Kind::Script } else { Kind::Request };
         place.weight = weight;
         place
@@ -142,7 +142,7 @@ impl InFlight {
         self.count == 0
     }
 
-    /// Where the oldest one's request begins in the ring; its end when there is none.
+    /// Where the oldest one's request begins in the queue; its end when there is none.
     #[inline]
     pub(super) fn at(&self) -> u64 {
         self.at
@@ -163,12 +163,12 @@ impl InFlight {
     #[inline]
     pub(super) fn drop_first(&mut self) {
         let Some(entry) = self.first_mut() else { return };
-        entry.ticket = None;
+        entry.handle = None;
         let len = u64::from(entry.len);
         self.step(len);
     }
 
-    /// Takes the oldest, with where its request begins in the ring.
+    /// Takes the oldest, with where its request begins in the queue.
     pub(super) fn take_first(&mut self) -> Option<(u64, Entry)> {
         let at = self.at;
         let entry = std::mem::take(self.first_mut()?);
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_entry_has_one_line_of_the_cache() {
-        assert_eq!(size_of::<Ticket>(), 56);
+        assert_eq!(size_of::<ReplyHandle>(), 56);
         assert_eq!(size_of::<Entry>(), 64);
     }
 

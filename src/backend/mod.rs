@@ -9,14 +9,14 @@ pub mod large;
 pub mod lease;
 pub mod pipeline;
 pub mod pipelines;
-pub mod ring;
+pub mod send_queue;
 pub mod upstream;
 
 pub use connection::{Asked, Connection};
 pub use large::LargeValues;
 pub use lease::{Lane, Lease, LeaseError, LeasePool};
 pub use pipeline::{Pipeline, Shared};
-pub use pipelines::{NAMES_MAX, NodeBook, Pipelines};
+pub use pipelines::{NAMES_MAX, NodeStatsRegistry, Pipelines};
 pub use upstream::{Identity, Upstream};
 
 use std::fmt;

@@ -3,7 +3,7 @@
 //! Owns the batching of writes, the matching of replies to requests, and what happens to both when
 //! the connection ends. Must not know slots, retries or what a reply means beyond "the cluster
 //! redirects or refuses". Invariants: replies come in the order of the requests; every request
-//! ends in its ticket: with a reply or as a trouble.
+//! ends in its reply handle: with a reply or as a trouble.
 
 mod ending;
 mod fence;
@@ -23,12 +23,12 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::in_flight::{Entry, InFlight, Kind, Weight};
 use super::large::{LARGE_MIN, LargeValues};
-use super::ring::{Ring, Spares};
+use super::send_queue::{ChunkPool, SendQueue};
 use super::{BackendError, NodeAddress, TurnedAway, Upstream};
 use crate::clock::Clock;
 use crate::memory::Ledger;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
-use crate::reply::{Outlet, Ticket, Why};
+use crate::reply::{ClientWriter, ReplyHandle, ReturnReason};
 use crate::resp::ReplyScanner;
 
 use window::Window;
@@ -73,7 +73,7 @@ pub struct Shared {
     /// What the system may buffer on the way to a node; 0 lets it decide.
     pub send_buffer_bytes: usize,
     /// Buffers for requests, between two uses.
-    pub spares: Rc<Spares>,
+    pub chunk_pool: Rc<ChunkPool>,
     /// Command class of each row of the command table, for the latency histograms.
     pub classes: RefCell<Vec<u8>>,
 }
@@ -103,7 +103,7 @@ pub struct Pipeline {
 #[derive(Debug, Default)]
 struct State {
     phase: Phase,
-    ring: Ring,
+    send_queue: SendQueue,
     in_flight: InFlight,
     scanner: ReplyScanner,
     /// Half a header line, until the rest comes.
@@ -111,7 +111,7 @@ struct State {
     fences: fence::Fences,
     /// Type byte of the reply under way.
     kind: u8,
-    /// Pieces of the reply under way have gone to its ticket.
+    /// Pieces of the reply under way have gone to its reply handle.
     passed_on: bool,
     /// Bytes of them.
     passed_bytes: usize,
@@ -133,13 +133,13 @@ enum Phase {
 impl Pipeline {
     /// A pipeline to this node; connects with its first request. [`Self::run`] must be spawned.
     pub fn new(upstream: Upstream, stats: Arc<NodeStats>, shared: Rc<Shared>) -> Rc<Self> {
-        let ring = Ring::new(Rc::clone(&shared.spares));
+        let send_queue = SendQueue::new(Rc::clone(&shared.chunk_pool));
         let window = Window::new(shared.owed_bytes_max);
         Rc::new(Pipeline {
             upstream,
             stats,
             shared,
-            state: RefCell::new(State { ring, ..State::default() }),
+            state: RefCell::new(State { send_queue, ..State::default() }),
             writer: RefCell::default(),
             dirty: Cell::new(false),
             task: RefCell::new(None),
@@ -156,49 +156,55 @@ impl Pipeline {
         &self.upstream.node
     }
 
-    /// Appends a request. Its reply, or its trouble, goes to the ticket that `make` makes. `weight` is
-    /// how many bytes the reply may have, when that is known to be much.
+    /// Appends a request. Its reply, or the request itself when it comes back unanswered, goes to the
+    /// reply handle that `make` makes. `weight` is how many bytes the reply may have, when that is
+    /// known to be much.
     #[inline(always)]
-    pub fn send(&self, request: &[u8], weight: u32, make: impl FnOnce() -> Ticket) {
+    pub fn send(&self, request: &[u8], weight: u32, make: impl FnOnce() -> ReplyHandle) {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
-            return make().trouble(request.to_vec(), Why::Unsent);
+            return make().returned(request.to_vec(), ReturnReason::Unsent);
         }
-        state.ring.append(request);
+        state.send_queue.append(request);
         self.enter(&mut state, (request.len(), weight), make);
     }
 
     /// Appends a request whose buffer may be kept.
-    pub fn send_owned(&self, ticket: Ticket, request: Vec<u8>) {
+    pub fn send_owned(&self, handle: ReplyHandle, request: Vec<u8>) {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
-            return ticket.trouble(request, Why::Unsent);
+            return handle.returned(request, ReturnReason::Unsent);
         }
         let len = request.len();
-        if len >= LARGE_MIN && !ticket.on_failure.may_run_twice() {
-            self.shared.large.note(ticket.slot, len);
+        if len >= LARGE_MIN && !handle.on_failure.may_run_twice() {
+            self.shared.large.note(handle.slot, len);
         }
-        let weight = if len < LARGE_MIN { self.shared.large.of(ticket.slot) } else { 0 };
-        state.ring.append_owned(request);
-        self.enter(&mut state, (len, weight), || ticket);
+        let weight = if len < LARGE_MIN { self.shared.large.of(handle.slot) } else { 0 };
+        state.send_queue.append_owned(request);
+        self.enter(&mut state, (len, weight), || handle);
     }
 
     /// Appends ASKING and the request, one right behind the other.
-    pub fn send_asking(&self, ticket: Ticket, request: Vec<u8>) {
+    pub fn send_asking(&self, handle: ReplyHandle, request: Vec<u8>) {
         let mut state = self.state.borrow_mut();
         if !self.is_down(&state) {
-            state.ring.append(ASKING);
+            state.send_queue.append(ASKING);
             state.in_flight.push_own(ASKING.len(), Kind::Asking);
             self.stats.inflight.add(1);
         }
         drop(state);
-        self.send_owned(ticket, request);
+        self.send_owned(handle, request);
     }
 
     #[inline(always)]
-    fn enter(&self, state: &mut State, (len, weight): (usize, u32), make: impl FnOnce() -> Ticket) {
+    fn enter(
+        &self,
+        state: &mut State,
+        (len, weight): (usize, u32),
+        make: impl FnOnce() -> ReplyHandle,
+    ) {
         let weight = Weight::of(weight);
         let is_fenced = state.in_flight.push(len, weight, make).is_fenced();
         if !weight.is_none() {
@@ -211,7 +217,7 @@ impl Pipeline {
         if len >= OWNED_BYTES_MIN && state.phase == Phase::Open {
             self.write_at_once(state);
         }
-        if !state.ring.is_sent() && !self.dirty.replace(true) {
+        if !state.send_queue.is_sent() && !self.dirty.replace(true) {
             self.wake();
         }
     }
@@ -222,7 +228,7 @@ impl Pipeline {
     fn write_at_once(&self, state: &mut State) {
         let writer = self.writer.borrow();
         // An error shows again when the pipeline's task writes.
-        let _ = writer.as_ref().map(|writer| write_out(writer, &mut state.ring));
+        let _ = writer.as_ref().map(|writer| write_out(writer, &mut state.send_queue));
     }
 
     #[inline]
@@ -238,23 +244,28 @@ impl Pipeline {
     #[inline]
     pub fn is_crowded(&self) -> bool {
         let state = self.state.borrow();
-        state.ring.bytes() > self.shared.queue_bytes_max
+        state.send_queue.bytes() > self.shared.queue_bytes_max
             || self.window.is_exceeded(state.in_flight.len())
     }
 
     /// Whether this client, which has so many requests under way, may send another one now, whose
     /// reply may have `weight` bytes.
     #[inline]
-    pub fn has_room_for(&self, outlet: &Rc<Outlet>, under_way: usize, weight: u32) -> bool {
-        let (state, client) = (self.state.borrow(), Rc::as_ptr(outlet).addr());
-        state.ring.bytes() <= self.shared.queue_bytes_max
+    pub fn has_room_for(
+        &self,
+        client_writer: &Rc<ClientWriter>,
+        under_way: usize,
+        weight: u32,
+    ) -> bool {
+        let (state, client) = (self.state.borrow(), Rc::as_ptr(client_writer).addr());
+        state.send_queue.bytes() <= self.shared.queue_bytes_max
             && self.window.has_room(state.in_flight.len(), under_way, client)
             && (weight == 0 || self.window.has_room_for_weight(weight, client))
     }
 
     /// The client that [had room](Self::has_room_for) sends its request.
-    pub fn use_turn(&self, outlet: &Rc<Outlet>) {
-        self.window.use_turn(Rc::as_ptr(outlet).addr());
+    pub fn use_turn(&self, client_writer: &Rc<ClientWriter>) {
+        self.window.use_turn(Rc::as_ptr(client_writer).addr());
     }
 
     /// A client begins to wait for its turn, until it drops this.
@@ -265,11 +276,11 @@ impl Pipeline {
     /// Wakes this client when it is its turn for what there [was no room for](Self::has_room_for).
     pub fn wake_when_room(
         &self,
-        outlet: &Rc<Outlet>,
+        client_writer: &Rc<ClientWriter>,
         (under_way, weight): (usize, u32),
         waker: &Waker,
     ) {
-        let client = Rc::as_ptr(outlet).addr();
+        let client = Rc::as_ptr(client_writer).addr();
         let requests = self.state.borrow().in_flight.len();
         let lacks_weight = weight > 0 && self.window.has_room(requests, under_way, client);
         self.window.wait(client, lacks_weight, waker);
@@ -297,7 +308,7 @@ impl Pipeline {
     /// whether the node owes an answer for so long that the map is worth a look.
     pub fn check_silence(&self, now_us: u64) -> bool {
         let state = self.state.borrow();
-        let Some(ticket) = state.in_flight.iter().find_map(|entry| entry.ticket.as_ref()) else {
+        let Some(handle) = state.in_flight.iter().find_map(|entry| entry.handle.as_ref()) else {
             if self.retired.get() && !state.in_flight.is_empty() {
                 // A fence is still to come, and nobody waits for it.
                 self.fault.set(true);
@@ -305,7 +316,7 @@ impl Pipeline {
             }
             return false;
         };
-        let sent_us = ticket.begun_us.max(ticket.retry().map_or(0, |retry| retry.sent_us));
+        let sent_us = handle.begun_us.max(handle.retry().map_or(0, |retry| retry.sent_us));
         let waited_us = now_us.saturating_sub(sent_us);
         let handed_over = self.deposed_us.get().is_some_and(|deposed_us| {
             sent_us <= deposed_us && now_us.saturating_sub(deposed_us) > HANDOVER_US
@@ -358,7 +369,7 @@ impl Pipeline {
         put_off: &mut bool,
     ) -> Result<(), BackendError> {
         let has_read = self.poll_read(cx, reader)?;
-        *put_off = has_read && !*put_off && !self.state.borrow().ring.is_sent();
+        *put_off = has_read && !*put_off && !self.state.borrow().send_queue.is_sent();
         if *put_off {
             cx.waker().wake_by_ref();
             return Ok(());
@@ -371,7 +382,7 @@ impl Pipeline {
         let writer = self.writer.borrow();
         let Some(writer) = writer.as_ref().filter(|_| self.dirty.get()) else { return Ok(()) };
         let mut state = self.state.borrow_mut();
-        while let Err(error) = write_out(writer, &mut state.ring) {
+        while let Err(error) = write_out(writer, &mut state.send_queue) {
             if error.kind() != io::ErrorKind::WouldBlock {
                 return Err(BackendError::Io(error));
             }
@@ -387,11 +398,11 @@ impl Pipeline {
 }
 
 /// Writes all that is unsent, or as much as the socket takes.
-fn write_out(writer: &OwnedWriteHalf, ring: &mut Ring) -> io::Result<()> {
-    while !ring.is_sent() {
-        match write_some(writer, ring) {
+fn write_out(writer: &OwnedWriteHalf, send_queue: &mut SendQueue) -> io::Result<()> {
+    while !send_queue.is_sent() {
+        match write_some(writer, send_queue) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => ring.note_sent(count),
+            Ok(count) => send_queue.note_sent(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -399,9 +410,9 @@ fn write_out(writer: &OwnedWriteHalf, ring: &mut Ring) -> io::Result<()> {
     Ok(())
 }
 
-fn write_some(writer: &OwnedWriteHalf, ring: &Ring) -> io::Result<usize> {
+fn write_some(writer: &OwnedWriteHalf, send_queue: &SendQueue) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); SLICES];
-    match ring.unsent(&mut slices) {
+    match send_queue.unsent(&mut slices) {
         1 => writer.try_write(&slices[0]),
         count => writer.try_write_vectored(&slices[..count]),
     }
@@ -409,15 +420,15 @@ fn write_some(writer: &OwnedWriteHalf, ring: &Ring) -> io::Result<usize> {
 
 /// Gives the unanswered request at this position back to its session: what was written in full may
 /// have run.
-fn give_back(entry: Entry, at: u64, (ring, sent_to): (&Ring, u64), passed_on: bool) {
-    let Some(mut ticket) = entry.ticket else { return };
+fn give_back(entry: Entry, at: u64, (send_queue, sent_to): (&SendQueue, u64), passed_on: bool) {
+    let Some(mut handle) = entry.handle else { return };
     if passed_on {
-        match ticket.broke_off() {
-            Some(whole_again) => ticket = whole_again,
+        match handle.broke_off() {
+            Some(whole_again) => handle = whole_again,
             None => return,
         }
     }
     let written = at + u64::from(entry.len) <= sent_to;
-    let why = if written { Why::Indeterminate } else { Why::Unsent };
-    ticket.trouble(ring.get(at, entry.len as usize).to_vec(), why);
+    let why = if written { ReturnReason::Indeterminate } else { ReturnReason::Unsent };
+    handle.returned(send_queue.get(at, entry.len as usize).to_vec(), why);
 }

@@ -24,7 +24,7 @@ pub const OTHER: &str = "other";
 
 /// Where the counters of every node are: one block per worker.
 #[derive(Debug, Default)]
-pub struct NodeBook {
+pub struct NodeStatsRegistry {
     blocks: Mutex<BTreeMap<Arc<str>, Vec<Arc<NodeStats>>>>,
 }
 
@@ -33,7 +33,7 @@ fn is_unused(block: &Arc<NodeStats>) -> bool {
     Arc::strong_count(block) == 1
 }
 
-impl NodeBook {
+impl NodeStatsRegistry {
     pub(crate) fn open(&self, name: &Arc<str>) -> Arc<NodeStats> {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         if blocks.len() >= NAMES_MAX && !blocks.contains_key(name) {
@@ -71,7 +71,7 @@ impl NodeBook {
 pub struct Pipelines {
     shared: Rc<Shared>,
     identities: Identities,
-    book: Arc<NodeBook>,
+    registry: Arc<NodeStatsRegistry>,
     open: RefCell<HashMap<Upstream, Rc<Pipeline>>>,
     /// Retired ones that still wait for answers.
     leaving: RefCell<Vec<Rc<Pipeline>>>,
@@ -81,10 +81,14 @@ pub struct Pipelines {
 
 impl Pipelines {
     /// No pipelines yet; `identity` is who the gateway is towards every node.
-    pub fn new(shared: Rc<Shared>, identity: &Identity, book: Arc<NodeBook>) -> Pipelines {
+    pub fn new(
+        shared: Rc<Shared>,
+        identity: &Identity,
+        registry: Arc<NodeStatsRegistry>,
+    ) -> Pipelines {
         let (open, leaving, stats) = (RefCell::default(), RefCell::default(), RefCell::default());
         let (leases, identities) = (LeasePool::default(), Identities::new(identity));
-        Pipelines { shared, identities, book, open, leaving, stats, leases }
+        Pipelines { shared, identities, registry, open, leaving, stats, leases }
     }
 
     /// The pipeline to a node; it connects when it is first used.
@@ -104,7 +108,7 @@ impl Pipelines {
     fn stats_of(&self, node: &NodeAddress) -> Arc<NodeStats> {
         let name = if node.id.is_empty() { Arc::from(OTHER) } else { Arc::clone(&node.name) };
         let mut stats = self.stats.borrow_mut();
-        Arc::clone(stats.entry(Arc::clone(&name)).or_insert_with(|| self.book.open(&name)))
+        Arc::clone(stats.entry(Arc::clone(&name)).or_insert_with(|| self.registry.open(&name)))
     }
 
     /// A connection to a node for one user alone, when it is its turn in this lane.
@@ -169,41 +173,41 @@ impl Pipelines {
 mod tests {
     use super::*;
 
-    fn names(book: &NodeBook) -> Vec<(String, usize)> {
+    fn names(registry: &NodeStatsRegistry) -> Vec<(String, usize)> {
         let mut names = Vec::new();
-        book.for_each(|name, blocks| names.push((name.to_owned(), blocks.len())));
+        registry.for_each(|name, blocks| names.push((name.to_owned(), blocks.len())));
         names
     }
 
     #[test]
     fn a_node_that_comes_back_goes_on_counting() {
-        let book = NodeBook::default();
+        let registry = NodeStatsRegistry::default();
         let name: Arc<str> = "a:1".into();
-        let (first, second) = (book.open(&name), book.open(&name));
+        let (first, second) = (registry.open(&name), registry.open(&name));
         first.requests.add(5);
         drop(first);
-        assert_eq!(book.open(&name).requests.get(), 5);
-        assert_eq!(names(&book), [("a:1".to_owned(), 2)]);
-        book.forget(|_| false);
-        assert_eq!(names(&book).len(), 1, "it is in use");
+        assert_eq!(registry.open(&name).requests.get(), 5);
+        assert_eq!(names(&registry), [("a:1".to_owned(), 2)]);
+        registry.forget(|_| false);
+        assert_eq!(names(&registry).len(), 1, "it is in use");
         drop(second);
-        book.forget(|name| name == "a:1");
-        assert_eq!(names(&book).len(), 1, "it is to stay");
-        book.forget(|_| false);
-        assert!(names(&book).is_empty());
+        registry.forget(|name| name == "a:1");
+        assert_eq!(names(&registry).len(), 1, "it is to stay");
+        registry.forget(|_| false);
+        assert!(names(&registry).is_empty());
     }
 
     #[test]
     fn names_are_bounded() {
-        let book = NodeBook::default();
+        let registry = NodeStatsRegistry::default();
         let name = |n: usize| Arc::from(format!("a:{n}"));
-        let used: Vec<_> = (0..NAMES_MAX + 9).map(|n| book.open(&name(n))).collect();
-        assert_eq!(names(&book).len(), NAMES_MAX + 1);
-        let other = names(&book).into_iter().find(|(name, _)| name == OTHER);
+        let used: Vec<_> = (0..NAMES_MAX + 9).map(|n| registry.open(&name(n))).collect();
+        assert_eq!(names(&registry).len(), NAMES_MAX + 1);
+        let other = names(&registry).into_iter().find(|(name, _)| name == OTHER);
         assert_eq!(other, Some((OTHER.to_owned(), 9)));
         // Those that nobody uses make room.
         drop(used);
-        let _one = book.open(&name(5000));
-        assert_eq!(names(&book), [("a:5000".to_owned(), 1)]);
+        let _one = registry.open(&name(5000));
+        assert_eq!(names(&registry), [("a:5000".to_owned(), 1)]);
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use super::Outlet;
+use super::ClientWriter;
 use crate::memory::Ledger;
 use crate::metrics::WorkerStats;
 
@@ -28,7 +28,7 @@ const TIMER_STEP: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Flusher {
     /// Those that are looked at when this turn ends.
-    list: RefCell<Vec<Rc<Outlet>>>,
+    list: RefCell<Vec<Rc<ClientWriter>>>,
     task: RefCell<Option<Waker>>,
     patience: Duration,
     stats: Arc<WorkerStats>,
@@ -50,9 +50,9 @@ impl Flusher {
 
     /// Looks at this client when the turn ends.
     #[inline]
-    pub(super) fn add(&self, outlet: Rc<Outlet>) {
+    pub(super) fn add(&self, client_writer: Rc<ClientWriter>) {
         let mut list = self.list.borrow_mut();
-        list.push(outlet);
+        list.push(client_writer);
         if list.len() == 1
             && let Some(task) = self.task.borrow().as_ref()
         {
@@ -72,13 +72,13 @@ impl Flusher {
         std::future::poll_fn(|cx| {
             self.set_task(cx);
             std::mem::swap(&mut turn, &mut self.list.borrow_mut());
-            for outlet in turn.drain(..) {
-                outlet.listed.set(false);
-                if !self.patience.is_zero() && outlet.expects_rest() {
-                    lingering.add(outlet);
-                } else if !outlet.is_held_back() {
-                    lingering.remove(&outlet);
-                    outlet.flush();
+            for client_writer in turn.drain(..) {
+                client_writer.listed.set(false);
+                if !self.patience.is_zero() && client_writer.expects_rest() {
+                    lingering.add(client_writer);
+                } else if !client_writer.is_held_back() {
+                    lingering.remove(&client_writer);
+                    client_writer.flush();
                 }
             }
             lingering.poll(cx);
@@ -97,7 +97,7 @@ impl Flusher {
 
 /// The clients that wait for the rest of their replies.
 struct Lingering {
-    outlets: Vec<Rc<Outlet>>,
+    outlets: Vec<Rc<ClientWriter>>,
     patience: Duration,
     /// When all of them have waited long enough, none longer than the patience; none when there is
     /// nobody, since a timer that fires for nothing wakes the worker.
@@ -111,20 +111,20 @@ impl Lingering {
         Lingering { outlets: Vec::new(), patience, end: None }
     }
 
-    fn add(&mut self, outlet: Rc<Outlet>) {
-        if outlet.lingers_at.get().is_some() {
+    fn add(&mut self, client_writer: Rc<ClientWriter>) {
+        if client_writer.delayed_at.get().is_some() {
             return;
         }
-        outlet.lingers_at.set(Some(self.outlets.len()));
-        self.outlets.push(outlet);
+        client_writer.delayed_at.set(Some(self.outlets.len()));
+        self.outlets.push(client_writer);
         self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
     }
 
-    fn remove(&mut self, outlet: &Outlet) {
-        let Some(at) = outlet.lingers_at.take() else { return };
+    fn remove(&mut self, client_writer: &ClientWriter) {
+        let Some(at) = client_writer.delayed_at.take() else { return };
         self.outlets.swap_remove(at);
         if let Some(moved) = self.outlets.get(at) {
-            moved.lingers_at.set(Some(at));
+            moved.delayed_at.set(Some(at));
         }
         if self.outlets.is_empty() {
             self.end = None;
@@ -138,9 +138,9 @@ impl Lingering {
             return;
         }
         self.end = None;
-        for outlet in self.outlets.drain(..) {
-            outlet.lingers_at.set(None);
-            outlet.flush();
+        for client_writer in self.outlets.drain(..) {
+            client_writer.delayed_at.set(None);
+            client_writer.flush();
         }
     }
 }
@@ -170,19 +170,19 @@ mod tests {
     }
 
     /// A client whose first two requests came together.
-    async fn client(flusher: &Rc<Flusher>) -> (TcpStream, Rc<Outlet>) {
+    async fn client(flusher: &Rc<Flusher>) -> (TcpStream, Rc<ClientWriter>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (_, writer) = listener.accept().await.unwrap().0.into_split();
-        let outlet = Outlet::new(writer, Rc::clone(flusher), 1 << 20);
-        let together = [outlet.ticket(), outlet.ticket()];
-        outlet.came_together(together[0]);
-        (client, outlet)
+        let client_writer = ClientWriter::new(writer, Rc::clone(flusher), 1 << 20);
+        let together = [client_writer.take_seq(), client_writer.take_seq()];
+        client_writer.begin_batch(together[0]);
+        (client, client_writer)
     }
 
     /// Delivers, and lets the flusher have its turn.
-    async fn deliver(outlet: &Rc<Outlet>, seq: u64, reply: &str) {
-        outlet.deliver(seq, reply.as_bytes(), true);
+    async fn deliver(client_writer: &Rc<ClientWriter>, seq: u64, reply: &str) {
+        client_writer.deliver(seq, reply.as_bytes(), true);
         tokio::task::yield_now().await;
     }
 
@@ -195,9 +195,9 @@ mod tests {
     #[test]
     fn replies_to_requests_that_came_together_leave_together() {
         run(async {
-            let (mut client, outlet) = client(&flusher(FOR_EVER)).await;
-            deliver(&outlet, 0, "first ").await;
-            deliver(&outlet, 1, "second").await;
+            let (mut client, client_writer) = client(&flusher(FOR_EVER)).await;
+            deliver(&client_writer, 0, "first ").await;
+            deliver(&client_writer, 1, "second").await;
             assert_eq!(read(&mut client).await, "first second");
         });
     }
@@ -205,10 +205,10 @@ mod tests {
     #[test]
     fn the_first_does_not_wait_for_ever() {
         run(async {
-            let (mut client, outlet) = client(&flusher(SHORT)).await;
-            deliver(&outlet, 0, "first").await;
+            let (mut client, client_writer) = client(&flusher(SHORT)).await;
+            deliver(&client_writer, 0, "first").await;
             assert_eq!(read(&mut client).await, "first");
-            deliver(&outlet, 1, "second").await;
+            deliver(&client_writer, 1, "second").await;
             assert_eq!(read(&mut client).await, "second");
         });
     }
@@ -216,8 +216,8 @@ mod tests {
     #[test]
     fn without_patience_none_waits() {
         run(async {
-            let (mut client, outlet) = client(&flusher(Duration::ZERO)).await;
-            deliver(&outlet, 0, "first").await;
+            let (mut client, client_writer) = client(&flusher(Duration::ZERO)).await;
+            deliver(&client_writer, 0, "first").await;
             assert_eq!(read(&mut client).await, "first");
         });
     }
@@ -225,14 +225,14 @@ mod tests {
     #[test]
     fn nobody_waits_for_what_came_later() {
         run(async {
-            let (mut client, outlet) = client(&flusher(FOR_EVER)).await;
+            let (mut client, client_writer) = client(&flusher(FOR_EVER)).await;
             // One reply waits when more requests come; one comes when it is not alone any more.
-            deliver(&outlet, 0, "first").await;
-            let later = [outlet.ticket(), outlet.ticket()];
-            outlet.came_together(later[0]);
+            deliver(&client_writer, 0, "first").await;
+            let later = [client_writer.take_seq(), client_writer.take_seq()];
+            client_writer.begin_batch(later[0]);
             assert_eq!(read(&mut client).await, "first");
-            outlet.deliver(later[0], b" third", true);
-            deliver(&outlet, 1, "second").await;
+            client_writer.deliver(later[0], b" third", true);
+            deliver(&client_writer, 1, "second").await;
             assert_eq!(read(&mut client).await, "second third");
         });
     }
@@ -265,19 +265,19 @@ mod tests {
                 clients.push(client(&flusher).await);
             }
             for round in 0..2 {
-                for (_, outlet) in &clients {
-                    deliver(outlet, 2 * round, "first ").await;
+                for (_, client_writer) in &clients {
+                    deliver(client_writer, 2 * round, "first ").await;
                 }
                 deliver(&clients[usize::from(round > 0)].1, 2 * round + 1, "second").await;
-                for (client, outlet) in &mut clients {
+                for (client, client_writer) in &mut clients {
                     let mut all = read(client).await;
-                    deliver(outlet, 2 * round + 1, "second").await;
+                    deliver(client_writer, 2 * round + 1, "second").await;
                     if !all.ends_with("second") {
                         all += &read(client).await;
                     }
                     assert_eq!(all, "first second");
-                    let together = [outlet.ticket(), outlet.ticket()];
-                    outlet.came_together(together[0]);
+                    let together = [client_writer.take_seq(), client_writer.take_seq()];
+                    client_writer.begin_batch(together[0]);
                 }
             }
         });
@@ -286,9 +286,9 @@ mod tests {
     #[test]
     fn a_client_that_is_cut_does_not_wait() {
         run(async {
-            let (mut client, outlet) = client(&flusher(FOR_EVER)).await;
-            outlet.deliver(0, b"first", true);
-            outlet.cut(super::super::Cut::Ended);
+            let (mut client, client_writer) = client(&flusher(FOR_EVER)).await;
+            client_writer.deliver(0, b"first", true);
+            client_writer.cut(super::super::Cut::Ended);
             assert_eq!(read(&mut client).await, "first");
         });
     }

@@ -3,19 +3,19 @@
 //! Owns everything between "bytes came from a node" and "bytes go to the client's socket". Must not
 //! know how nodes are reached or where keys live.
 
+pub mod client_writer;
 pub mod flusher;
 pub mod gather;
+pub mod handle;
 pub mod merge;
 pub mod outgoing;
-pub mod outlet;
 pub mod queue;
+pub mod returned;
 pub mod texts;
-pub mod ticket;
-pub mod trouble;
 
+pub use client_writer::{ClientWriter, Cut};
 pub use flusher::Flusher;
 pub use gather::Gather;
-pub use outlet::{Cut, Outlet};
+pub use handle::{Answered, ReplyHandle};
 pub use queue::ReplyQueue;
-pub use ticket::{Answered, Ticket};
-pub use trouble::{Trouble, Why};
+pub use returned::{ReturnReason, ReturnedRequest};

@@ -44,14 +44,14 @@ enum Place {
     Side(u32, u32),
     /// Bytes of its own. Boxed, for a place that is small: clients with many requests under way
     /// have many.
-    Own(Box<Held>),
+    Own(Box<EarlyReply>),
     /// A muted place that has been answered.
     Done,
 }
 
 /// A reply that has come before its turn.
 #[derive(Debug)]
-struct Held {
+struct EarlyReply {
     bytes: Vec<u8>,
     whole: bool,
 }
@@ -59,15 +59,15 @@ struct Held {
 impl ReplyQueue {
     /// Takes the next place in line and returns its number.
     #[inline]
-    pub fn ticket(&mut self) -> u64 {
+    pub fn take_seq(&mut self) -> u64 {
         self.places.push_back(Place::Waiting);
-        self.next_ticket() - 1
+        self.next_seq() - 1
     }
 
     /// Takes the next place in line for a reply that nobody will read.
-    pub fn muted_ticket(&mut self) -> u64 {
+    pub fn take_muted_seq(&mut self) -> u64 {
         self.places.push_back(Place::Muted);
-        self.next_ticket() - 1
+        self.next_seq() - 1
     }
 
     /// The number of the oldest request that is not answered in full.
@@ -76,9 +76,9 @@ impl ReplyQueue {
         self.front
     }
 
-    /// The number of the next ticket.
+    /// The number of the next reply handle.
     #[inline]
-    pub fn next_ticket(&self) -> u64 {
+    pub fn next_seq(&self) -> u64 {
         self.front + self.places.len() as u64
     }
 
@@ -158,7 +158,7 @@ impl ReplyQueue {
             }
             Place::Waiting => {
                 self.in_places += bytes.len();
-                *place = Place::Own(Box::new(Held { bytes: bytes.to_vec(), whole }));
+                *place = Place::Own(Box::new(EarlyReply { bytes: bytes.to_vec(), whole }));
             }
             Place::Own(held) if !held.whole => {
                 self.in_places += bytes.len();
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_reply_waits_for_those_before_it() {
         let mut queue = ReplyQueue::default();
-        let (a, b, c) = (queue.ticket(), queue.ticket(), queue.ticket());
+        let (a, b, c) = (queue.take_seq(), queue.take_seq(), queue.take_seq());
         queue.deliver(c, b"c", true);
         queue.deliver(b, b"b1", false);
         assert_eq!(queue.ready(), b"");
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn muted_replies_leave_nothing() {
         let mut queue = ReplyQueue::default();
-        let (a, b, c) = (queue.muted_ticket(), queue.muted_ticket(), queue.ticket());
+        let (a, b, c) = (queue.take_muted_seq(), queue.take_muted_seq(), queue.take_seq());
         queue.deliver(c, b"c", true);
         queue.deliver(b, b"bb", false);
         queue.deliver(b, b"bb", true);
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn memory_is_given_back() {
         let mut queue = ReplyQueue::default();
-        let (a, b) = (queue.ticket(), queue.ticket());
+        let (a, b) = (queue.take_seq(), queue.take_seq());
         queue.deliver(b, &vec![1; 1 << 20], true);
         queue.deliver(a, &vec![2; 1 << 20], true);
         assert_eq!(queue.buffered(), 2 << 20);
@@ -306,9 +306,9 @@ mod tests {
     #[test]
     fn an_endless_stream_out_of_order_stays_small() {
         let mut queue = ReplyQueue::default();
-        let mut oldest = queue.ticket();
+        let mut oldest = queue.take_seq();
         for _ in 0..10_000 {
-            let (later, latest) = (queue.ticket(), queue.ticket());
+            let (later, latest) = (queue.take_seq(), queue.take_seq());
             queue.deliver(latest, &[7; 100], true);
             queue.deliver(oldest, b"x", true);
             oldest = later;
@@ -326,7 +326,7 @@ mod tests {
             takes in prop::collection::vec(0usize..9000, 1..20),
         ) {
             let mut queue = ReplyQueue::default();
-            let tickets: Vec<u64> = replies.iter().map(|_| queue.ticket()).collect();
+            let handles: Vec<u64> = replies.iter().map(|_| queue.take_seq()).collect();
             let mut given = vec![0; replies.len()];
             let (mut written, mut takes) = (Vec::new(), takes.into_iter().cycle());
             let all = (0..replies.len()).map(|n| (n, usize::MAX));
@@ -336,7 +336,7 @@ mod tests {
                     continue;
                 }
                 let end = given[n].saturating_add(size).min(replies[n].len());
-                queue.deliver(tickets[n], &replies[n][given[n]..end], end == replies[n].len());
+                queue.deliver(handles[n], &replies[n][given[n]..end], end == replies[n].len());
                 given[n] = end;
                 let take = takes.next().unwrap_or(0).min(queue.ready().len());
                 written.extend_from_slice(&queue.ready()[..take]);

@@ -7,7 +7,7 @@
 /// How an error begins for which Redis has no word.
 pub const OWN: &str = "ERR gateway: ";
 
-/// What a dropped ticket answers; a whole frame, because nothing may fail on that path.
+/// What a dropped reply handle answers; a whole frame, because nothing may fail on that path.
 pub const LOST_INSIDE: &[u8] =
     b"-INDETERMINATE the request was lost inside the gateway; it may or may not have been executed\r\n";
 

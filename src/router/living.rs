@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use super::Router;
 use super::out_of_band::Call;
 use crate::backend::{Lane, NodeAddress};
+use crate::reply::handle::RequestMeta;
 use crate::reply::merge::Merge;
-use crate::reply::ticket::About;
-use crate::reply::{Gather, Outlet, Ticket, texts};
+use crate::reply::{ClientWriter, Gather, ReplyHandle, texts};
 
 /// A master has as many times the patience for a connection to answer.
 const PATIENCES: u32 = 2;
@@ -42,8 +42,8 @@ impl Router {
     /// their parts stands one that says that nothing is proved. There must be a master.
     pub fn ask_living(
         self: &Rc<Self>,
-        outlet: &Rc<Outlet>,
-        (seq, about): (u64, About),
+        writer: &Rc<ClientWriter>,
+        (seq, meta): (u64, RequestMeta),
         merge: Merge,
         request: &[u8],
     ) {
@@ -54,9 +54,9 @@ impl Router {
         // Nothing proves that these were all masters.
         gather.finish(count as u32, &texts::frame(texts::SLOTS_MOVING));
         for (index, shard) in map.shards().iter().enumerate() {
-            let outlet = Rc::clone(outlet);
+            let writer = Rc::clone(writer);
             self.call(Call {
-                ticket: Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32),
+                handle: ReplyHandle::part(writer, seq, meta, Rc::clone(&gather), index as u32),
                 node: shard.master.clone(),
                 lane: Lane::Quick,
                 request: Rc::clone(&request),

@@ -1,10 +1,10 @@
 //! From a plan to the nodes: which pipeline takes a request now.
 //!
 //! Owns one worker's view of the map and the pipelines of its masters, and the carrying out of
-//! plans. What comes back unanswered is [`recovery`]'s. Must not know clients beyond their outlet.
+//! plans. What comes back unanswered is [`recovery`]'s. Must not know clients beyond their writers.
 
 pub mod fanout;
-pub mod held;
+pub mod hold_budget;
 pub mod key_cursor;
 mod living;
 mod out_of_band;
@@ -15,7 +15,7 @@ pub mod scan;
 pub mod wide;
 
 pub use fanout::{Asker, Fanout, ScanPage};
-pub use held::Held;
+pub use hold_budget::HoldBudget;
 pub use plan::{Plan, plan};
 pub use recovery::Recovery;
 pub use wide::Wide;
@@ -33,8 +33,8 @@ use crate::backend::{NodeAddress, Pipeline, Pipelines, Shared};
 use crate::command::CommandTable;
 use crate::config::{CrossSlot, Limits, Timeouts};
 use crate::metrics::WorkerStats;
-use crate::reply::ticket::About;
-use crate::reply::{Gather, Outlet, Ticket, Why};
+use crate::reply::handle::RequestMeta;
+use crate::reply::{ClientWriter, Gather, ReplyHandle, ReturnReason};
 use crate::resp::{Args, Protocol};
 use crate::slot::{SLOTS, Slot};
 use crate::topology::{ClusterMap, Topology, Trigger};
@@ -58,7 +58,7 @@ pub struct Rules {
     /// How often one request may be sent again because of redirects.
     pub redirects_max: u16,
     /// What the whole gateway holds for slots without a master.
-    pub held: Arc<Held>,
+    pub held: Arc<HoldBudget>,
 }
 
 impl Rules {
@@ -67,7 +67,7 @@ impl Rules {
         cross_slot: CrossSlot,
         limits: &Limits,
         timeouts: &Timeouts,
-        held: Arc<Held>,
+        held: Arc<HoldBudget>,
     ) -> Self {
         Rules {
             cross_slot,
@@ -82,7 +82,7 @@ impl Rules {
 #[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
     /// Where replies go.
-    pub outlet: &'a Rc<Outlet>,
+    pub writer: &'a Rc<ClientWriter>,
     /// Which RESP it speaks.
     pub protocol: Protocol,
     /// The slot to whose shard its requests without keys go, so that they stay in order.
@@ -106,7 +106,7 @@ pub struct Router {
     rules: Rules,
     /// When it was last looked which slots have large values no more.
     looked_us: Cell<u64>,
-    /// Sessions that wait for the map to change, by the address of their outlet.
+    /// Sessions that wait for the map to change, by the address of their client writer.
     waiting: RefCell<HashMap<usize, Waker>>,
 }
 
@@ -258,14 +258,14 @@ impl Router {
         Some(pipeline)
     }
 
-    /// Sends a request to the master of a slot; `make` makes its ticket, where that stays. Returns
+    /// Sends a request to the master of a slot; `make` makes its reply handle, where that stays. Returns
     /// the pipeline when it is crowded: the client may have to wait before it sends another one.
     #[inline(always)]
     pub fn send(
         &self,
         (slot, protocol): (Slot, Protocol),
         request: &[u8],
-        make: impl FnOnce() -> Ticket,
+        make: impl FnOnce() -> ReplyHandle,
     ) -> Option<Rc<Pipeline>> {
         match self.master_of(slot, protocol) {
             Some(pipeline) => {
@@ -273,7 +273,7 @@ impl Router {
                 pipeline.is_crowded().then_some(pipeline)
             }
             None => {
-                make().trouble(request.to_vec(), Why::NoMaster);
+                make().returned(request.to_vec(), ReturnReason::NoMaster);
                 None
             }
         }
@@ -285,28 +285,28 @@ impl Router {
         &self,
         master: Option<Rc<Pipeline>>,
         (request, weight): (&[u8], u32),
-        make: impl FnOnce() -> Ticket,
+        make: impl FnOnce() -> ReplyHandle,
     ) {
         match master {
             Some(pipeline) => pipeline.send(request, weight, make),
-            None => make().trouble(request.to_vec(), Why::NoMaster),
+            None => make().returned(request.to_vec(), ReturnReason::NoMaster),
         }
     }
 
-    /// As [`Self::send`], by the slot of its ticket, for a request whose buffer may be kept.
+    /// As [`Self::send`], by the slot of its reply handle, for a request whose buffer may be kept.
     pub fn send_owned(
         &self,
-        ticket: Ticket,
+        handle: ReplyHandle,
         protocol: Protocol,
         request: Vec<u8>,
     ) -> Option<Rc<Pipeline>> {
-        match self.master_of(ticket.slot, protocol) {
+        match self.master_of(handle.slot, protocol) {
             Some(pipeline) => {
-                pipeline.send_owned(ticket, request);
+                pipeline.send_owned(handle, request);
                 pipeline.is_crowded().then_some(pipeline)
             }
             None => {
-                ticket.trouble(request, Why::NoMaster);
+                handle.returned(request, ReturnReason::NoMaster);
                 None
             }
         }
@@ -317,7 +317,7 @@ impl Router {
         &self,
         client: Client<'_>,
         seq: u64,
-        about: About,
+        meta: RequestMeta,
         mut split: plan::Split,
         args: Args<'_>,
     ) -> Option<Rc<Pipeline>> {
@@ -327,14 +327,14 @@ impl Router {
         let (mut full, mut request) = (None, Vec::with_capacity(PART_BYTES));
         for part in 0..split.len() {
             split.write_part(part, args, &mut request);
-            let about = About { slot: split.slot(part), ..about };
-            let outlet = Rc::clone(client.outlet);
-            let make = || Ticket::part(outlet, seq, about, Rc::clone(&gather), part as u32);
+            let meta = RequestMeta { slot: split.slot(part), ..meta };
+            let writer = Rc::clone(client.writer);
+            let make = || ReplyHandle::part(writer, seq, meta, Rc::clone(&gather), part as u32);
             if request.len() >= OWNED_BYTES_MIN {
                 let request = std::mem::take(&mut request);
                 full = self.send_owned(make(), client.protocol, request).or(full);
             } else {
-                full = self.send((about.slot, client.protocol), &request, make).or(full);
+                full = self.send((meta.slot, client.protocol), &request, make).or(full);
                 request.clear();
             }
         }
@@ -349,16 +349,16 @@ impl Router {
     }
 
     /// Answers a request with an error of the gateway.
-    pub fn fail(&self, outlet: &Rc<Outlet>, seq: u64, command: u16, text: &str) {
+    pub fn fail(&self, writer: &Rc<ClientWriter>, seq: u64, command: u16, text: &str) {
         self.stats().command(command, crate::metrics::Outcome::GatewayError);
         let mut line = Vec::with_capacity(text.len() + 3);
         crate::resp::write::error(&mut line, text);
-        outlet.deliver(seq, &line, true);
+        writer.deliver(seq, &line, true);
     }
 
     /// Wakes the session of this client when the map changes.
-    pub fn wake_on_change(&self, outlet: &Rc<Outlet>, waker: &Waker) {
-        self.waiting.borrow_mut().insert(Rc::as_ptr(outlet).addr(), waker.clone());
+    pub fn wake_on_change(&self, writer: &Rc<ClientWriter>, waker: &Waker) {
+        self.waiting.borrow_mut().insert(Rc::as_ptr(writer).addr(), waker.clone());
     }
 
     /// Follows the published map for ever, so that sessions which wait for it wake.
@@ -372,7 +372,7 @@ impl Router {
         }
     }
 
-    fn hold(&self, bytes: usize) -> Option<held::Share> {
+    fn hold(&self, bytes: usize) -> Option<hold_budget::Share> {
         self.rules.held.take(bytes, self.stats())
     }
 }

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use super::{Client, Router};
 use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
+use crate::reply::handle::{Answered, RequestMeta};
 use crate::reply::merge::Merge;
-use crate::reply::ticket::{About, Answered};
-use crate::reply::{Gather, Ticket, texts};
+use crate::reply::{Gather, ReplyHandle, texts};
 use crate::resp::Protocol;
 
 /// How long an urgent call may take in all. A node that is busy with a script talks to nobody for the
@@ -26,7 +26,7 @@ const URGENT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Call {
     /// Which part of which reply the answer is.
-    pub(super) ticket: Ticket,
+    pub(super) handle: ReplyHandle,
     /// Who is asked.
     pub(super) node: NodeAddress,
     /// Over which of the node's connections.
@@ -48,21 +48,21 @@ impl Router {
         self: &Rc<Self>,
         client: Client<'_>,
         seq: u64,
-        about: About,
+        meta: RequestMeta,
         merge: Merge,
         request: &[u8],
     ) {
         let map = self.map();
         let nodes: Vec<NodeAddress> = map.nodes().map(|(node, ..)| node.clone()).collect();
         if nodes.is_empty() {
-            return self.fail(client.outlet, seq, about.command, self.why_not_complete());
+            return self.fail(client.writer, seq, meta.command, self.why_not_complete());
         }
         let request: Rc<[u8]> = request.into();
         let gather = Rc::new(Gather::new(nodes.len(), merge));
         for (index, node) in nodes.into_iter().enumerate() {
-            let outlet = Rc::clone(client.outlet);
+            let writer = Rc::clone(client.writer);
             self.call(Call {
-                ticket: Ticket::part(outlet, seq, about, Rc::clone(&gather), index as u32),
+                handle: ReplyHandle::part(writer, seq, meta, Rc::clone(&gather), index as u32),
                 node,
                 lane: Lane::Urgent,
                 request: Rc::clone(&request),
@@ -71,18 +71,18 @@ impl Router {
         }
     }
 
-    /// Makes a call in a task of its own, which answers the ticket.
+    /// Makes a call in a task of its own, which answers the reply handle.
     pub(super) fn call(self: &Rc<Self>, call: Call) {
         let router = Rc::clone(self);
         tokio::task::spawn_local(async move { router.carry(call).await });
     }
 
     async fn carry(&self, mut call: Call) {
-        let command = call.ticket.command;
+        let command = call.handle.command;
         let answer = timeout(call.timeout, self.answer_of(&call)).await;
         let answered = match answer.unwrap_or(Err(BackendError::Silent)) {
-            Ok(frame) => call.ticket.answer(&frame),
-            Err(error) => call.ticket.fail(&texts::not_asked(&error.to_string())),
+            Ok(frame) => call.handle.answer(&frame),
+            Err(error) => call.handle.fail(&texts::not_asked(&error.to_string())),
         };
         match answered {
             Answered::Merged { is_error: true } => self.stats().command(command, Outcome::Error),
@@ -92,15 +92,15 @@ impl Router {
     }
 
     async fn answer_of(&self, call: &Call) -> Result<Vec<u8>, BackendError> {
-        let outlet = call.ticket.outlet();
+        let writer = call.handle.writer();
         // The parts are read as RESP2, whatever the client speaks.
         let lease = self.pipelines().lease(&call.node, Protocol::Resp2, call.lane);
         let mut lease = lease.await.map_err(why)?;
-        if outlet.is_closed() {
+        if writer.is_closed() {
             // Nobody waits for it any more.
             return Err(BackendError::Closed);
         }
-        let bytes_max = outlet.output_bytes_max();
+        let bytes_max = writer.output_bytes_max();
         let asked =
             Asked { requests: &call.request, count: 1, bytes_max, ends_with_error_at: None };
         Ok(lease.ask(&asked).await.map_err(why)?.concat())

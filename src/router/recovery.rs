@@ -1,11 +1,11 @@
 //! Requests that came back unanswered, and what becomes of them: the one loop for redirects,
 //! nodes that cannot serve, and lost connections.
 //!
-//! Owns the order of retries and the waiting; what becomes of one request is [`decide`]'s. Invariants: requests of one client
-//! are sent again in the order in which they came, one at a time (the parts of one request
-//! together), after everything else under way has been answered, and one that was refused never
-//! behind a later one on its slot; a request is sent again only when it did not run, or only reads;
-//! none waits longer than `failover_wait`.
+//! Owns the order of retries and the waiting; what becomes of one request is [`decide`]'s. Invariants:
+//! requests of one client are sent again in the order in which they came, one at a time (the parts of
+//! one request together), after everything else under way has been answered, and one that was refused
+//! never behind a later one on its slot; a request is sent again only when it did not run, or only
+//! reads; none waits longer than `failover_wait`.
 
 mod decide;
 
@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Router;
-use super::held::Share;
+use super::hold_budget::Share;
 use crate::metrics::Outcome;
-use crate::reply::trouble::NotNow;
-use crate::reply::{Answered, Outlet, Ticket, Trouble, Why, texts};
+use crate::reply::returned::Unavailable;
+use crate::reply::{Answered, ClientWriter, ReplyHandle, ReturnReason, ReturnedRequest, texts};
 use crate::resp::Protocol;
 use crate::topology::Trigger;
 use decide::{Case, GiveUp, Limits, Next, Situation, is_redirect};
@@ -30,15 +30,15 @@ use decide::{Case, GiveUp, Limits, Next, Situation, is_redirect};
 #[derive(Debug, Default)]
 pub struct Recovery {
     /// Unanswered requests, by sequence number.
-    held: Vec<Held>,
+    held: Vec<HeldRequest>,
     /// The request sent again last, until it is answered.
     under_way: Option<u64>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
-struct Held {
-    trouble: Trouble,
+struct HeldRequest {
+    returned: ReturnedRequest,
     /// Its bytes, counted as held.
     share: Share,
     /// Map version when it came back: a newer one is worth a try at once.
@@ -60,8 +60,10 @@ impl Recovery {
 
     /// Whether a request is kept until a node can serve it, which may take as long as a failover.
     pub fn waits_for_a_node(&self) -> bool {
-        let why = self.held.first().map(|held| &held.trouble.why);
-        why.is_some_and(|why| !is_redirect(why) && !matches!(why, Why::NotNow(NotNow::TryAgain, _)))
+        let why = self.held.first().map(|held| &held.returned.why);
+        why.is_some_and(|why| {
+            !is_redirect(why) && !matches!(why, ReturnReason::Unavailable(Unavailable::TryAgain, _))
+        })
     }
 
     /// Goes on as far as possible. Ready when nothing of this client is in trouble any more; until
@@ -70,32 +72,32 @@ impl Recovery {
         &mut self,
         cx: &mut Context<'_>,
         router: &Router,
-        outlet: &Rc<Outlet>,
+        writer: &Rc<ClientWriter>,
         protocol: Protocol,
     ) -> Poll<()> {
-        outlet.wake_when_unanswered(Some(usize::MAX));
+        writer.wake_when_unanswered(Some(usize::MAX));
         loop {
-            self.absorb(router, outlet);
-            if self.under_way.is_some_and(|seq| outlet.is_answered(seq)) {
+            self.absorb(router, writer);
+            if self.under_way.is_some_and(|seq| writer.is_answered(seq)) {
                 self.under_way = None;
             }
             let Some(first) = self.held.first() else {
                 if self.under_way.is_some() {
                     return Poll::Pending;
                 }
-                outlet.wake_when_unanswered(None);
-                outlet.forget_answered();
+                writer.wake_when_unanswered(None);
+                writer.forget_answered();
                 self.timer = None;
                 return Poll::Ready(());
             };
-            if self.under_way.is_some_and(|seq| first.trouble.ticket.seq > seq) {
+            if self.under_way.is_some_and(|seq| first.returned.handle.seq > seq) {
                 return Poll::Pending;
             }
             router.catch_up();
-            match self.next(router, outlet) {
+            match self.next(router, writer) {
                 Next::Wait(pause) => {
                     if self.poll_timer(cx, pause).is_pending() {
-                        router.wake_on_change(outlet, cx.waker());
+                        router.wake_on_change(writer, cx.waker());
                         return Poll::Pending;
                     }
                 }
@@ -112,60 +114,60 @@ impl Recovery {
     }
 
     /// Takes in what has come back since the last call.
-    fn absorb(&mut self, router: &Router, outlet: &Rc<Outlet>) {
-        if !outlet.has_troubles() {
+    fn absorb(&mut self, router: &Router, writer: &Rc<ClientWriter>) {
+        if !writer.has_returned() {
             return;
         }
-        for trouble in outlet.take_troubles() {
+        for returned in writer.take_returned() {
             // A redirect is followed at once: only what has to wait counts as held.
-            let bytes = if is_redirect(&trouble.why) { 0 } else { trouble.request.len() };
+            let bytes = if is_redirect(&returned.why) { 0 } else { returned.request.len() };
             let Some(share) = router.hold(bytes) else {
-                let may_have_run =
-                    trouble.why == Why::Indeterminate && !trouble.ticket.on_failure.may_run_twice();
+                let may_have_run = returned.why == ReturnReason::Indeterminate
+                    && !returned.handle.on_failure.may_run_twice();
                 let text = if may_have_run { texts::INDETERMINATE } else { texts::HOLD_FULL };
-                finish(router, trouble.ticket, text);
+                finish(router, returned.handle, text);
                 continue;
             };
-            let held = Held {
-                trouble,
+            let held = HeldRequest {
+                returned,
                 share,
                 version: router.version(),
                 not_before_us: 0,
                 is_new: true,
                 patched: false,
             };
-            let seq = held.trouble.ticket.seq;
-            let at = self.held.partition_point(|other| other.trouble.ticket.seq <= seq);
+            let seq = held.returned.handle.seq;
+            let at = self.held.partition_point(|other| other.returned.handle.seq <= seq);
             self.held.insert(at, held);
         }
         self.timer = None;
     }
 
     /// What to do with the first held request.
-    fn next(&mut self, router: &Router, outlet: &Rc<Outlet>) -> Next {
+    fn next(&mut self, router: &Router, writer: &Rc<ClientWriter>) -> Next {
         let now_us = router.shared().clock.tick();
-        let others_under_way = outlet.under_way() > self.requests_held();
+        let others_under_way = writer.under_way() > self.requests_held();
         let Some(held) = self.held.first_mut() else { return Next::Send };
         if let Some(give_up) = decide::gives_up(&held.case(now_us), &limits_of(router)) {
             return Next::Fail(give_up);
         }
         if std::mem::take(&mut held.is_new) {
             held.tell(router);
-            let pause = decide::pause_after(&held.trouble.why, held.tries());
+            let pause = decide::pause_after(&held.returned.why, held.tries());
             held.not_before_us = now_us + pause.as_micros() as u64;
             if router.rules.failover_wait_us == 0 && !pause.is_zero() {
                 return Next::Fail(GiveUp::LastWord);
             }
         }
-        let ticket = &held.trouble.ticket;
+        let handle = &held.returned.handle;
         let situation = Situation {
             others_under_way,
-            was_overtaken: outlet.was_overtaken(ticket.slot, ticket.seq),
+            was_overtaken: writer.was_overtaken(handle.slot, handle.seq),
             has_new_map: router.version() != held.version,
             is_patched: held.patched,
             pause_left_us: held.not_before_us.saturating_sub(now_us),
         };
-        let (topology, is_script) = (&router.topology, ticket.on_failure.is_script());
+        let (topology, is_script) = (&router.topology, handle.on_failure.is_script());
         let next = decide::next(&held.case(now_us), &situation, |redirect| match is_script {
             true => topology.locate_known(redirect),
             false => topology.locate(redirect),
@@ -185,7 +187,7 @@ impl Recovery {
 
     /// How many requests of the client have something in trouble.
     fn requests_held(&self) -> usize {
-        let mut seqs = self.held.iter().map(|held| held.trouble.ticket.seq).collect::<Vec<_>>();
+        let mut seqs = self.held.iter().map(|held| held.returned.handle.seq).collect::<Vec<_>>();
         seqs.dedup();
         seqs.len()
     }
@@ -204,45 +206,45 @@ impl Recovery {
     }
 
     fn carry_out(&mut self, next: Next, router: &Router, protocol: Protocol) {
-        let Held { trouble, share, .. } = self.held.remove(0);
+        let HeldRequest { returned, share, .. } = self.held.remove(0);
         drop(share);
         self.timer = None;
         if let Next::Fail(give_up) = next {
-            let text = text_of(give_up, router, &trouble);
-            return finish(router, trouble.ticket, &text);
+            let text = text_of(give_up, router, &returned);
+            return finish(router, returned.handle, &text);
         }
-        let Trouble { mut ticket, request, why } = trouble;
-        let retry = ticket.retry_mut();
+        let ReturnedRequest { mut handle, request, why } = returned;
+        let retry = handle.retry_mut();
         retry.tries = retry.tries.saturating_add(1);
-        retry.losses = retry.losses.saturating_add(u16::from(why == Why::Indeterminate));
+        retry.losses = retry.losses.saturating_add(u16::from(why == ReturnReason::Indeterminate));
         retry.sent_us = router.shared().clock.now_us();
         // A slot that moves back and forth is waited for; only redirects in a row are a loop.
         retry.redirects = if is_redirect(&why) { retry.redirects.saturating_add(1) } else { 0 };
-        self.under_way = Some(ticket.seq);
+        self.under_way = Some(handle.seq);
         match next {
             Next::Ask(node) => {
                 router.stats().asked.add(1);
-                ticket.note_elsewhere();
-                router.pipelines.get(&node, protocol).send_asking(ticket, request);
+                handle.note_elsewhere();
+                router.pipelines.get(&node, protocol).send_asking(handle, request);
             }
-            Next::SendTo(node) => router.pipelines.get(&node, protocol).send_owned(ticket, request),
-            _ => drop(router.send_owned(ticket, protocol, request)),
+            Next::SendTo(node) => router.pipelines.get(&node, protocol).send_owned(handle, request),
+            _ => drop(router.send_owned(handle, protocol, request)),
         }
     }
 }
 
-impl Held {
+impl HeldRequest {
     /// What came back, as far as the decision depends on it.
     fn case(&mut self, now_us: u64) -> Case<'_> {
-        let ticket = &mut self.trouble.ticket;
-        let retry = ticket.retry_mut();
+        let handle = &mut self.returned.handle;
+        let retry = handle.retry_mut();
         if retry.troubled_us == 0 {
             retry.troubled_us = now_us;
         }
         let retry = *retry;
         Case {
-            why: &self.trouble.why,
-            on_failure: ticket.on_failure,
+            why: &self.returned.why,
+            on_failure: handle.on_failure,
             redirects: retry.redirects,
             losses: retry.losses,
             waited_us: now_us - retry.troubled_us,
@@ -250,34 +252,34 @@ impl Held {
     }
 
     fn tries(&self) -> u16 {
-        self.trouble.ticket.retry().map_or(0, |retry| retry.tries)
+        self.returned.handle.retry().map_or(0, |retry| retry.tries)
     }
 
     /// Tells the topology what has just gone wrong, and counts it.
     fn tell(&mut self, router: &Router) {
         let (topology, stats) = (&router.topology, router.stats());
-        match &self.trouble.why {
-            Why::Moved(_) if !self.trouble.ticket.on_failure.is_script() => {
+        match &self.returned.why {
+            ReturnReason::Moved(_) if !self.returned.handle.on_failure.is_script() => {
                 stats.moved.add(1);
                 self.patch(router);
             }
-            Why::Moved(_) | Why::Ask(_) => topology.want_refresh(Trigger::Moved),
-            Why::NotNow(NotNow::TryAgain, _) => stats.retried_not_now.add(1),
-            Why::NotNow(..) => {
+            ReturnReason::Moved(_) | ReturnReason::Ask(_) => topology.want_refresh(Trigger::Moved),
+            ReturnReason::Unavailable(Unavailable::TryAgain, _) => stats.retried_not_now.add(1),
+            ReturnReason::Unavailable(..) => {
                 stats.retried_not_now.add(1);
                 topology.want_refresh(Trigger::NodeTrouble);
             }
-            Why::Unsent | Why::Indeterminate => {
+            ReturnReason::Unsent | ReturnReason::Indeterminate => {
                 stats.retried_lost.add(1);
                 topology.want_refresh(Trigger::NodeTrouble);
             }
-            Why::NoMaster => topology.want_refresh(Trigger::NoMaster),
+            ReturnReason::NoMaster => topology.want_refresh(Trigger::NoMaster),
         }
     }
 
     /// Changes the map as the redirect says.
     fn patch(&mut self, router: &Router) {
-        if let Why::Moved(redirect) = &self.trouble.why {
+        if let ReturnReason::Moved(redirect) = &self.returned.why {
             self.patched = router.topology.moved(redirect);
             router.catch_up();
         }
@@ -290,7 +292,7 @@ fn limits_of(router: &Router) -> Limits {
 }
 
 /// The error for the client. Has the map looked at where that is the likely cause.
-fn text_of(give_up: GiveUp, router: &Router, trouble: &Trouble) -> String {
+fn text_of(give_up: GiveUp, router: &Router, returned: &ReturnedRequest) -> String {
     match give_up {
         GiveUp::Indeterminate => {
             router.topology.want_refresh(Trigger::NodeTrouble);
@@ -301,27 +303,29 @@ fn text_of(give_up: GiveUp, router: &Router, trouble: &Trouble) -> String {
             router.topology.want_refresh(Trigger::Moved);
             texts::CURSOR_OF_ANOTHER.to_owned()
         }
-        GiveUp::Unreachable => router.why_unreachable(trouble.ticket.slot).to_owned(),
-        GiveUp::LastWord => last_word(router, trouble),
+        GiveUp::Unreachable => router.why_unreachable(returned.handle.slot).to_owned(),
+        GiveUp::LastWord => last_word(router, returned),
     }
 }
 
-fn last_word(router: &Router, trouble: &Trouble) -> String {
-    let is_script = trouble.ticket.on_failure.is_script();
-    match &trouble.why {
-        Why::NotNow(_, text) => text.clone(),
-        Why::NoMaster => router.why_not_served().to_owned(),
+fn last_word(router: &Router, returned: &ReturnedRequest) -> String {
+    let is_script = returned.handle.on_failure.is_script();
+    match &returned.why {
+        ReturnReason::Unavailable(_, text) => text.clone(),
+        ReturnReason::NoMaster => router.why_not_served().to_owned(),
         // What a script made up is its reply.
-        Why::Moved(redirect) if is_script => redirect.text("MOVED"),
-        Why::Ask(redirect) if is_script => redirect.text("ASK"),
-        Why::Moved(_) | Why::Ask(_) => texts::REDIRECTS.to_owned(),
-        Why::Unsent | Why::Indeterminate => router.why_unreachable(trouble.ticket.slot).to_owned(),
+        ReturnReason::Moved(redirect) if is_script => redirect.text("MOVED"),
+        ReturnReason::Ask(redirect) if is_script => redirect.text("ASK"),
+        ReturnReason::Moved(_) | ReturnReason::Ask(_) => texts::REDIRECTS.to_owned(),
+        ReturnReason::Unsent | ReturnReason::Indeterminate => {
+            router.why_unreachable(returned.handle.slot).to_owned()
+        }
     }
 }
 
-fn finish(router: &Router, ticket: Ticket, text: &str) {
-    let command = ticket.command;
-    if ticket.fail(text) != Answered::NotYet {
+fn finish(router: &Router, handle: ReplyHandle, text: &str) {
+    let command = handle.command;
+    if handle.fail(text) != Answered::NotYet {
         router.stats().command(command, Outcome::GatewayError);
     }
 }

@@ -15,9 +15,9 @@ use super::fanout::Asker;
 use crate::backend::Pipeline;
 use crate::config::CrossSlot;
 use crate::metrics::Outcome;
+use crate::reply::handle::RequestMeta;
 use crate::reply::merge::{Merge, open_array, split_frame};
-use crate::reply::ticket::About;
-use crate::reply::{Gather, Outlet, Ticket, texts};
+use crate::reply::{ClientWriter, Gather, ReplyHandle, texts};
 use crate::resp::{Args, write};
 use crate::slot::{SLOTS, Slot};
 
@@ -111,8 +111,8 @@ impl Router {
         let sorted = Sorted::of(wide.args(), wide.group_len).await;
         if sorted.parts.len() > 1 && self.cross_slot() == CrossSlot::Refuse {
             self.stats().cross_slot.add(1);
-            let Asker { outlet, seq, about, .. } = &wide.asker;
-            return self.fail(outlet, *seq, about.command, texts::CROSS_SLOT);
+            let Asker { writer, seq, meta, .. } = &wide.asker;
+            return self.fail(writer, *seq, meta.command, texts::CROSS_SLOT);
         }
         let gather = Rc::new(Gather::collecting(sorted.parts.len()));
         self.send_parts(&wide, &sorted, &gather).await;
@@ -124,25 +124,25 @@ impl Router {
     }
 
     async fn send_parts(&self, wide: &Wide, sorted: &Sorted, gather: &Rc<Gather>) {
-        let Asker { outlet, seq, about, protocol } = &wide.asker;
+        let Asker { writer, seq, meta, protocol } = &wide.asker;
         let total = sorted.parts.len();
         let mut written = 0;
         for (index, (slot, start, end)) in sorted.parts.iter().enumerate() {
             // Those that have not been sent are missing too.
             let missing = total - index + PARTS_MAX;
             std::future::poll_fn(|cx| gather.poll_missing(cx, missing)).await;
-            if outlet.is_closed() {
+            if writer.is_closed() {
                 return;
             }
             let mut request = Vec::new();
             wide.write_part(&sorted.keys[*start..*end], &mut request);
             written += request.len();
-            let about = About { slot: *slot, ..*about };
+            let meta = RequestMeta { slot: *slot, ..*meta };
             let part = Rc::clone(gather);
-            let ticket = Ticket::part(Rc::clone(outlet), *seq, about, part, index as u32);
-            let full = self.send_owned(ticket, *protocol, request);
+            let handle = ReplyHandle::part(Rc::clone(writer), *seq, meta, part, index as u32);
+            let full = self.send_owned(handle, *protocol, request);
             if let Some(pipeline) = full {
-                wait_for_room(&pipeline, outlet).await;
+                wait_for_room(&pipeline, writer).await;
             }
             if written >= BYTES_PER_SLICE {
                 written = 0;
@@ -152,15 +152,15 @@ impl Router {
     }
 
     async fn answer_wide(&self, asker: &Asker, merge: Merge, (sorted, gather): (&Sorted, &Gather)) {
-        let Asker { outlet, seq, about, .. } = asker;
+        let Asker { writer, seq, meta, .. } = asker;
         let gathered = gather.take();
-        outlet.note_merged(gathered.bytes);
+        writer.note_merged(gathered.bytes);
         let parts = gathered.parts();
         let has_error = parts.iter().any(|part| part.first() == Some(&b'-'));
         let first = RefCell::new(None);
         let deliver = |piece: &[u8], whole| {
             first.borrow_mut().get_or_insert(piece.first().copied());
-            outlet.deliver(*seq, piece, whole);
+            writer.deliver(*seq, piece, whole);
         };
         let is_whole = match merge {
             Merge::InKeyOrder(_) if !has_error => give_in_key_order(sorted, &parts, &deliver).await,
@@ -171,22 +171,22 @@ impl Router {
         };
         if !is_whole {
             // What has been given cannot be taken back.
-            outlet.cut(crate::reply::Cut::HalfReply);
+            writer.cut(crate::reply::Cut::HalfReply);
         }
         let is_error = first.into_inner().flatten() == Some(b'-');
-        self.note_answered(*about, if is_error { Outcome::Error } else { Outcome::Ok });
+        self.note_answered(*meta, if is_error { Outcome::Error } else { Outcome::Ok });
     }
 }
 
 /// Returns when a node has answered most of what it was asked.
-async fn wait_for_room(pipeline: &Pipeline, outlet: &Rc<Outlet>) {
+async fn wait_for_room(pipeline: &Pipeline, writer: &Rc<ClientWriter>) {
     let mut wait = None;
     std::future::poll_fn(|cx| {
-        if pipeline.has_room_for(outlet, PARTS_MAX, 0) {
-            pipeline.use_turn(outlet);
+        if pipeline.has_room_for(writer, PARTS_MAX, 0) {
+            pipeline.use_turn(writer);
             return Poll::Ready(());
         }
-        pipeline.wake_when_room(outlet, (PARTS_MAX, 0), cx.waker());
+        pipeline.wake_when_room(writer, (PARTS_MAX, 0), cx.waker());
         wait.get_or_insert_with(|| pipeline.begin_wait());
         Poll::Pending
     })

@@ -10,10 +10,10 @@ use std::net::SocketAddr;
 
 use super::clients::ClientInfo;
 use super::handshake::USER;
-use super::local::{Answer, Facts, NOT_AN_INTEGER, SYNTAX, help, shown};
+use super::local::{Answer, LocalEnv, NOT_AN_INTEGER, SYNTAX, help, shown};
 use super::state::{ReplyMode, State};
 use crate::command::{Client, Refusal};
-use crate::reply::{Outlet, texts};
+use crate::reply::{ClientWriter, texts};
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Protocol, write};
 
@@ -80,7 +80,7 @@ pub(super) fn answer(
     what: Client,
     args: Args<'_>,
     state: &mut State,
-    facts: &Facts<'_>,
+    facts: &LocalEnv<'_>,
     out: &mut Vec<u8>,
 ) -> Answer {
     let ok = |out: &mut Vec<u8>| out.extend_from_slice(write::OK);
@@ -222,10 +222,10 @@ fn shown_address(address: SocketAddr) -> SocketAddr {
 
 /// Bytes that every client takes, whatever it does.
 pub(super) const CLIENT_BYTES: usize =
-    size_of::<super::Session>() + size_of::<Outlet>() + size_of::<ClientInfo>();
+    size_of::<super::Session>() + size_of::<ClientWriter>() + size_of::<ClientInfo>();
 
 /// Appends a client's line. What the gateway does not count is 0.
-fn describe(client: &ClientInfo, facts: &Facts<'_>, text: &mut String) {
+fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, text: &mut String) {
     let command = facts.table.get(client.last_command.load(std::sync::atomic::Ordering::Relaxed));
     let command = command.map_or("NULL", |command| &command.name);
     let texts = client.texts().clone();
@@ -263,7 +263,7 @@ fn is_normal(word: &[u8]) -> Result<bool, String> {
     }
 }
 
-fn list(args: Args<'_>, facts: &Facts<'_>) -> Result<String, Cow<'static, str>> {
+fn list(args: Args<'_>, facts: &LocalEnv<'_>) -> Result<String, Cow<'static, str>> {
     let mut text = String::new();
     let option = args.get(2);
     if args.len() == 4 && option.eq_ignore_ascii_case(b"type") {
@@ -369,7 +369,7 @@ impl<'a> Filter<'a> {
     }
 }
 
-fn kill(args: Args<'_>, state: &mut State, facts: &Facts<'_>, out: &mut Vec<u8>) -> Answer {
+fn kill(args: Args<'_>, state: &mut State, facts: &LocalEnv<'_>, out: &mut Vec<u8>) -> Answer {
     let old_form = args.len() == 3;
     let filter = if old_form { Filter::address(args.get(2), false) } else { Filter::parse(args)? };
     let mut killed = 0;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::attempts::Attempts;
 use crate::metrics::stats::REJECTIONS;
-use crate::reply::Outlet;
+use crate::reply::ClientWriter;
 use crate::resp::Protocol;
 
 /// All clients of the gateway.
@@ -235,10 +235,10 @@ impl Clients {
 
 impl ClientInfo {
     /// Notes how much is kept for it: of its requests, and for it to read.
-    pub fn note_memory(&self, outlet: &Outlet) {
+    pub fn note_memory(&self, writer: &ClientWriter) {
         let [input, output] = &self.memory;
-        input.store(outlet.held_input(), Ordering::Relaxed);
-        output.store(outlet.buffered(), Ordering::Relaxed);
+        input.store(writer.held_input(), Ordering::Relaxed);
+        output.store(writer.buffered(), Ordering::Relaxed);
     }
 
     /// Bytes kept of its requests, and of replies for it to read; looked at once a second.

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::info::Own;
+use super::info::GatewayInfo;
 use super::settings::Settings;
 use crate::reply::merge::split_frame;
 use crate::resp::number::{Line, integer_line};
@@ -18,7 +18,7 @@ enum Told {
     /// Always this.
     Const(&'static str),
     /// A figure of the gateway.
-    Own(fn(&Own, &Settings) -> String),
+    Own(fn(&GatewayInfo, &Settings) -> String),
     /// The sum, as in INFO.
     Sum,
     /// The sum, but 0 when any is 0: a limit, and 0 means that there is none.
@@ -61,7 +61,7 @@ pub(super) fn sets_a_sum(args: Args<'_>) -> bool {
 
 /// One reply made of the masters'; those that are errors count for nothing. `None` when none is
 /// made as a reply to CONFIG GET is.
-pub(super) fn merge(parts: &[&[u8]], own: &Own, settings: &Settings) -> Option<Vec<u8>> {
+pub(super) fn merge(parts: &[&[u8]], own: &GatewayInfo, settings: &Settings) -> Option<Vec<u8>> {
     let (mut replies, mut first) = (Vec::new(), None);
     for part in parts.iter().filter(|part| !part.starts_with(b"-")) {
         let (header, reply) = pairs(part)?;
@@ -119,7 +119,7 @@ impl Told {
     fn value<'a>(
         self,
         values: impl Iterator<Item = Cow<'a, str>>,
-        own: &Own,
+        own: &GatewayInfo,
         settings: &Settings,
     ) -> String {
         let mut values: Vec<Cow<'_, str>> = values.collect();
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn shown(parts: &[&str]) -> Option<String> {
-        let own = Own { clients_max: 77, tcp_port: 7010, ..Own::default() };
+        let own = GatewayInfo { clients_max: 77, tcp_port: 7010, ..GatewayInfo::default() };
         let settings = Settings {
             bind: [127, 0, 0, 1].into(),
             idle_s: 5,

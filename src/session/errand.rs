@@ -7,13 +7,13 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::step::{Request, Step};
+use super::dispatch::{Dispatch, Request};
 use super::{Session, slowlog};
 use crate::backend::Pipeline;
 use crate::command::{Command, CommandId};
+use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::Merge;
 use crate::reply::texts;
-use crate::reply::ticket::{About, OnFailure};
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
 use crate::router::{self, Asker, Fanout, Router, ScanPage, Wide, plan};
@@ -44,19 +44,19 @@ impl Session {
         id: CommandId,
         command: &Command,
         args: Args<'_>,
-    ) -> Option<Step> {
+    ) -> Option<Dispatch> {
         let group_len = command.group_len()?;
         let merge = plan::merge_of_parts(command)?;
         if !(args.len() - 1).is_multiple_of(group_len as usize) {
             return None;
         }
         if self.waits_for_earlier() {
-            return Some(Step::NotYet);
+            return Some(Dispatch::NotYet);
         }
-        let about = self.about(id, command, Router::home_of(self.state.info.id));
-        let seq = self.ticket();
-        let asker = self.asker(seq, about);
-        Some(Step::Wide(Box::new(WideStart { asker, group_len, merge })))
+        let meta = self.meta(id, command, Router::home_of(self.state.info.id));
+        let seq = self.take_seq();
+        let asker = self.asker(seq, meta);
+        Some(Dispatch::Wide(Box::new(WideStart { asker, group_len, merge })))
     }
 
     /// Begins with a request that owns its bytes.
@@ -69,36 +69,40 @@ impl Session {
         let WideStart { asker, group_len, merge } = start;
         self.errand_bytes = request.len() + size_of_val(&*ranges);
         let wide = Wide { asker, request, ranges, group_len, merge };
-        self.errand = Some(Box::pin(Rc::clone(&self.around.router).send_wide(wide)));
+        self.errand = Some(Box::pin(Rc::clone(&self.env.router).send_wide(wide)));
     }
 
     /// What becomes of a request to a node that has much to answer already: it waits for its turn.
     /// `None`: it may be sent.
     #[cold]
-    pub(super) fn waits_in_line(&mut self, pipeline: &Rc<Pipeline>, weight: u32) -> Option<Step> {
-        if pipeline.has_room_for(&self.outlet, self.outlet.unanswered(), weight) {
-            pipeline.use_turn(&self.outlet);
+    pub(super) fn waits_in_line(
+        &mut self,
+        pipeline: &Rc<Pipeline>,
+        weight: u32,
+    ) -> Option<Dispatch> {
+        if pipeline.has_room_for(&self.writer, self.writer.unanswered(), weight) {
+            pipeline.use_turn(&self.writer);
             return None;
         }
         self.full = Some(Rc::clone(pipeline));
         self.weight = weight;
-        Some(Step::NotYet)
+        Some(Dispatch::NotYet)
     }
 
     /// Whether a request that travels beside the pipelines has to wait for those before it. Those
     /// behind it wait for it in any case.
     pub(super) fn waits_for_earlier(&mut self) -> bool {
         self.barrier.raise();
-        self.outlet.unanswered() > 0
+        self.writer.unanswered() > 0
     }
 
-    pub(super) fn asker(&self, seq: u64, about: About) -> Asker {
-        Asker { outlet: Rc::clone(&self.outlet), seq, about, protocol: self.state.protocol }
+    pub(super) fn asker(&self, seq: u64, meta: RequestMeta) -> Asker {
+        Asker { writer: Rc::clone(&self.writer), seq, meta, protocol: self.state.protocol }
     }
 
     /// [`Session::about`] a request that no slot stands for.
-    pub(super) fn about_all(&self, request: Request<'_>) -> About {
-        self.about(request.id, request.command, Router::home_of(self.state.info.id))
+    pub(super) fn meta_of_all(&self, request: Request<'_>) -> RequestMeta {
+        self.meta(request.id, request.command, Router::home_of(self.state.info.id))
     }
 
     /// Begins to ask all masters.
@@ -112,19 +116,19 @@ impl Session {
         let Request { command, frame, .. } = request;
         let lane = router::fanout::lane_of(command, frame.len());
         let fanout = Fanout { asker, request: frame.into(), kind, lane, with_replicas, merge };
-        self.errand = Some(Box::pin(Rc::clone(&self.around.router).fan_out(fanout)));
+        self.errand = Some(Box::pin(Rc::clone(&self.env.router).fan_out(fanout)));
     }
 
     /// SCAN: the next page of one master, with a cursor that says which.
-    pub(super) fn scan(&mut self, request: Request<'_>) -> Step {
+    pub(super) fn scan(&mut self, request: Request<'_>) -> Dispatch {
         if self.waits_for_earlier() {
-            return Step::NotYet;
+            return Dispatch::NotYet;
         }
-        let about = self.about_all(request);
-        let seq = self.ticket();
-        let page = ScanPage::of(request.args, self.asker(seq, about));
-        self.errand = Some(Box::pin(Rc::clone(&self.around.router).scan_page(page)));
-        Step::Done
+        let meta = self.meta_of_all(request);
+        let seq = self.take_seq();
+        let page = ScanPage::of(request.args, self.asker(seq, meta));
+        self.errand = Some(Box::pin(Rc::clone(&self.env.router).scan_page(page)));
+        Dispatch::Done
     }
 
     /// Asks all masters, and with `replicas` those too, and makes one reply of theirs.
@@ -132,31 +136,31 @@ impl Session {
         &mut self,
         request: Request<'_>,
         (kind, with_replicas, merge): (Kind, bool, Merge),
-    ) -> Step {
+    ) -> Dispatch {
         if self.waits_for_earlier() {
-            return Step::NotYet;
+            return Dispatch::NotYet;
         }
-        let about = About { on_failure: OnFailure::Resend, ..self.about_all(request) };
-        let seq = self.ticket();
-        let asker = self.asker(seq, about);
+        let meta = RequestMeta { on_failure: OnFailure::Resend, ..self.meta_of_all(request) };
+        let seq = self.take_seq();
+        let asker = self.asker(seq, meta);
         self.fan_out(asker, request, (kind, with_replicas), merge);
-        Step::Done
+        Dispatch::Done
     }
 
     /// Has all nodes do the same, replicas too.
-    pub(super) fn tell_all(&mut self, request: Request<'_>) -> Step {
+    pub(super) fn tell_all(&mut self, request: Request<'_>) -> Dispatch {
         if self.waits_for_earlier() {
-            return Step::NotYet;
+            return Dispatch::NotYet;
         }
-        let about = self.about_all(request);
-        let seq = self.ticket();
-        let asker = self.asker(seq, about);
+        let meta = self.meta_of_all(request);
+        let seq = self.take_seq();
+        let asker = self.asker(seq, meta);
         self.fan_out(asker, request, (Kind::PerNode, true), Merge::AllSucceeded);
-        Step::Done
+        Dispatch::Done
     }
 
     /// SLOWLOG GET: of all nodes, replicas too.
-    pub(super) fn slowlog_get(&mut self, request: Request<'_>) -> Step {
+    pub(super) fn slowlog_get(&mut self, request: Request<'_>) -> Dispatch {
         let count = slowlog::count_of(request.args);
         let merge = move |parts: &[&[u8]]| {
             slowlog::merge(parts, count).unwrap_or_else(|| texts::frame(texts::SLOWLOG_REPLY))
@@ -165,7 +169,7 @@ impl Session {
     }
 
     /// RANDOMKEY: one of the keys that the shards draw.
-    pub(super) fn random_key(&mut self, request: Request<'_>) -> Step {
+    pub(super) fn random_key(&mut self, request: Request<'_>) -> Dispatch {
         let draw = Box::new(|parts: &[&[u8]]| {
             let some = |part: &&&[u8]| !part.starts_with(b"$-1") && !part.starts_with(b"_");
             let keys: Vec<&&[u8]> = parts.iter().filter(some).collect();

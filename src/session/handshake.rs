@@ -8,7 +8,7 @@ use std::time::Instant;
 use subtle::ConstantTimeEq;
 
 use super::client_command;
-use super::local::{Answer, Facts, SYNTAX, shown};
+use super::local::{Answer, LocalEnv, SYNTAX, shown};
 use super::state::State;
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Protocol, write};
@@ -29,7 +29,7 @@ const HELLO_NO_AUTH: &str = "NOAUTH HELLO must be called with the client already
 pub(super) fn auth(
     args: Args<'_>,
     state: &mut State,
-    facts: &Facts<'_>,
+    facts: &LocalEnv<'_>,
     out: &mut Vec<u8>,
 ) -> Answer {
     let (user, given) = match args.len() {
@@ -51,7 +51,7 @@ pub(super) fn auth(
 pub(super) fn hello(
     args: Args<'_>,
     state: &mut State,
-    facts: &Facts<'_>,
+    facts: &LocalEnv<'_>,
     out: &mut Vec<u8>,
 ) -> Answer {
     let mut protocol = state.protocol;
@@ -114,7 +114,7 @@ fn greet(state: &State, version: &str, out: &mut Vec<u8>) {
 }
 
 /// Notes who has failed to come in, and never with what.
-fn refused(state: &State, facts: &Facts<'_>) -> Cow<'static, str> {
+fn refused(state: &State, facts: &LocalEnv<'_>) -> Cow<'static, str> {
     let peer = state.info.peer;
     if facts.clients.attempts().note_failed(peer.ip(), Instant::now()) {
         tracing::warn!(address = %peer.ip(), "AUTH fails again and again; further ones wait");

@@ -16,7 +16,7 @@ use rules::{OwnField, Rule};
 
 /// The gateway's own figures.
 #[derive(Clone, Debug, Default)]
-pub struct Own {
+pub struct GatewayInfo {
     /// Version of the gateway.
     pub version: String,
     /// Forty hexadecimal digits: [`run_id`].
@@ -138,7 +138,12 @@ pub fn run_id() -> &'static str {
 }
 
 /// One reply to INFO, made of the nodes' (`parts`: whole frames, bulk or verbatim).
-pub fn merge(parts: &[impl AsRef<[u8]>], own: &Own, protocol: Protocol, asked: Asked) -> Vec<u8> {
+pub fn merge(
+    parts: &[impl AsRef<[u8]>],
+    own: &GatewayInfo,
+    protocol: Protocol,
+    asked: Asked,
+) -> Vec<u8> {
     let texts: Vec<_> = parts.iter().map(|part| body(part.as_ref())).collect();
     let mut text = String::new();
     if asked != Asked::Gateway {
@@ -228,7 +233,7 @@ fn collect<'a>(texts: &'a [impl AsRef<str>]) -> Vec<Section<'a>> {
 struct Merged<'a>(HashMap<&'a str, Option<String>>);
 
 impl<'a> Merged<'a> {
-    fn of(sections: &[Section<'a>], own: &Own) -> Merged<'a> {
+    fn of(sections: &[Section<'a>], own: &GatewayInfo) -> Merged<'a> {
         let fields = sections.iter().flat_map(|section| &section.fields);
         let plain: HashMap<_, _> =
             fields.clone().map(|field| (field.name, plain(field, own))).collect();
@@ -283,7 +288,7 @@ fn human(bytes: f64) -> String {
 }
 
 /// The merged value of a field that needs no other field.
-fn plain(field: &Field<'_>, own: &Own) -> Option<String> {
+fn plain(field: &Field<'_>, own: &GatewayInfo) -> Option<String> {
     let values = &field.values;
     let first = || values.first().map(|value| (*value).to_owned());
     let largest = |a: f64, b: f64| a > b;
@@ -384,7 +389,7 @@ fn lists(values: &[&str], join: impl Fn(f64, f64) -> f64) -> String {
     text
 }
 
-impl Own {
+impl GatewayInfo {
     fn value(&self, what: OwnField) -> String {
         match what {
             OwnField::ProcessId => self.process_id.to_string(),
@@ -429,7 +434,7 @@ fn write_section(section: &Section<'_>, merged: &Merged<'_>, text: &mut String) 
     }
 }
 
-fn write_gateway(own: &Own, text: &mut String) {
+fn write_gateway(own: &GatewayInfo, text: &mut String) {
     write_title("Gateway", text);
     let rows: [(&str, &dyn std::fmt::Display); 14] = [
         ("gateway_version", &own.version),

@@ -5,10 +5,10 @@
 use std::rc::Rc;
 
 use super::Session;
-use super::step::{Request, Step};
+use super::dispatch::{Dispatch, Request};
+use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::{Make, Merge};
-use crate::reply::ticket::{About, OnFailure};
-use crate::reply::{Gather, Ticket, texts};
+use crate::reply::{Gather, ReplyHandle, texts};
 use crate::resp::{Args, write};
 use crate::router::key_cursor::KeyCursor;
 use crate::router::{Router, scan};
@@ -17,30 +17,30 @@ use crate::topology::ClusterMap;
 
 impl Session {
     /// Sends the request to the key's master. `None`: it is to be sent on as it is.
-    pub(super) fn key_scan(&mut self, request: Request<'_>) -> Option<Step> {
+    pub(super) fn key_scan(&mut self, request: Request<'_>) -> Option<Dispatch> {
         let Request { id, command, args, frame } = request;
         let cursor = KeyCursor::read(args.get(2))?;
         let slot = Slot::of(args.get(1));
         let master = master_in(&self.router().map(), slot)?;
         if !cursor.is_of(&master) {
             self.refuse(id, texts::CURSOR_OF_ANOTHER);
-            return Some(Step::Done);
+            return Some(Dispatch::Done);
         }
         let goes_on = cursor.own != 0;
         let on_failure = if goes_on { OnFailure::ContinueCursor } else { OnFailure::BeginCursor };
-        let about = About { on_failure, ..self.about(id, command, slot) };
-        let seq = self.ticket();
-        let router = Rc::clone(&self.around.router);
+        let meta = RequestMeta { on_failure, ..self.meta(id, command, slot) };
+        let seq = self.take_seq();
+        let router = Rc::clone(&self.env.router);
         let make = told(&router, slot, goes_on.then_some(master));
         let gather = Rc::new(Gather::new(1, Merge::With(make)));
-        let ticket = || Ticket::part(Rc::clone(&self.outlet), seq, about, gather, 0);
+        let handle = || ReplyHandle::part(Rc::clone(&self.writer), seq, meta, gather, 0);
         let route = (slot, self.state.protocol);
         let full = match cursor.mark {
-            0 => router.send(route, frame, ticket),
-            _ => router.send(route, &with_cursor(args, cursor.own), ticket),
+            0 => router.send(route, frame, handle),
+            _ => router.send(route, &with_cursor(args, cursor.own), handle),
         };
         self.full = full.or(self.full.take());
-        Some(Step::Done)
+        Some(Dispatch::Done)
     }
 }
 

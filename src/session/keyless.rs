@@ -54,7 +54,7 @@ impl Session {
         if !runs_a_script {
             return None;
         }
-        if self.around.settings.keyless_scripts == KeylessScripts::Refuse {
+        if self.env.settings.keyless_scripts == KeylessScripts::Refuse {
             return Some(texts::refused(&command.name, texts::KEYLESS_SCRIPT));
         }
         self.router().stats().keyless_scripts.add(1);

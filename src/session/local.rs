@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::clients::Clients;
-use super::state::{ReplyMode, State, Surroundings};
+use super::state::{ListenerEnv, ReplyMode, State};
 use super::{client_command, command_command, handshake};
 use crate::command::{CommandTable, Local};
 use crate::resp::number::parse_integer;
@@ -23,7 +23,7 @@ pub(super) type Answer = Result<(), Cow<'static, str>>;
 
 /// What the answers need to know beside the client's own state.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts<'a> {
+pub(super) struct LocalEnv<'a> {
     /// The command table in force.
     pub(super) table: &'a CommandTable,
     /// All clients.
@@ -44,19 +44,19 @@ pub fn answer(
     local: Local,
     args: Args<'_>,
     state: &mut State,
-    around: &Surroundings,
+    env: &ListenerEnv,
     out: &mut Vec<u8>,
 ) {
-    let facts = Facts {
-        table: &around.router.table(),
-        clients: &around.clients,
-        password: around.password.as_deref(),
-        topology: around.router.topology(),
+    let facts = LocalEnv {
+        table: &env.router.table(),
+        clients: &env.clients,
+        password: env.password.as_deref(),
+        topology: env.router.topology(),
     };
     facts.answer(local, args, state, out);
 }
 
-impl Facts<'_> {
+impl LocalEnv<'_> {
     fn answer(&self, local: Local, args: Args<'_>, state: &mut State, out: &mut Vec<u8>) {
         let begin = out.len();
         if let Err(text) = self.carry_out(local, args, state, out) {

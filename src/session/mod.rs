@@ -1,16 +1,18 @@
 //! One client: its requests are read, classified and sent on, its replies leave in order.
 //!
 //! Owns the reading side of a client's connection and the question when to read: never more than
-//! its limits allow. What happens to one request is [`step`]'s. Must not know nodes, nor who owns a
+//! its limits allow. What happens to one request is [`dispatch`]'s. Must not know nodes, nor who owns a
 //! slot. Invariants: requests are taken in the order in which they came; none is taken while an
 //! earlier one is in trouble, nor while earlier ones travel by an older map.
 
+pub mod assigner;
 pub mod attempts;
 mod barrier;
 mod client_command;
 pub mod clients;
 mod command_command;
 mod config_get;
+mod dispatch;
 mod errand;
 pub mod glob;
 mod handshake;
@@ -19,13 +21,11 @@ mod input;
 mod key_scan;
 mod keyless;
 pub mod local;
-mod moving;
+mod migration;
 mod pace;
-pub mod seating;
 pub mod settings;
 mod slowlog;
 pub mod state;
-mod step;
 pub mod transaction;
 mod trying;
 mod whole;
@@ -41,19 +41,19 @@ use crate::backend::{Pipeline, pipeline::OWNED_BYTES_MIN};
 use crate::command::CommandTable;
 use crate::memory::PAUSED_MIN;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
-use crate::reply::{Cut, Outlet, Ticket};
+use crate::reply::{ClientWriter, Cut, ReplyHandle};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
 use crate::router::{Recovery, Router};
+use assigner::Assignment;
 use barrier::Barrier;
 use clients::Overdue;
+use dispatch::Dispatch;
 use input::{Input, Read, SLACK_BYTES};
-pub use moving::Moving;
-use moving::Stay;
+pub use migration::ClientMigration;
+use migration::Migration;
 use pace::{NotReading, OUTPUT_HIGH_WATER, Slice};
-use seating::Place;
-use state::{ReplyMode, State, Surroundings};
-use step::Step;
+use state::{ListenerEnv, ReplyMode, State};
 use trying::Trying;
 
 /// Bytes of the gateway's own answers to one client before others have their turn.
@@ -102,9 +102,9 @@ type Errand = Pin<Box<dyn Future<Output = ()>>>;
 /// One client's session.
 pub struct Session {
     input: Input,
-    outlet: Rc<Outlet>,
+    writer: Rc<ClientWriter>,
     state: State,
-    around: Rc<Surroundings>,
+    env: Rc<ListenerEnv>,
     limits: Rc<SessionLimits>,
     scanner: RequestScanner,
     recovery: Recovery,
@@ -133,7 +133,7 @@ pub struct Session {
     /// Scratch for the places of keys.
     keys: Vec<u32>,
     replies_seen: (u64, u64),
-    stay: Stay,
+    migration: Migration,
     trying: Trying,
 }
 
@@ -142,16 +142,16 @@ impl Session {
     /// belongs to the worker that its place says.
     pub fn new(
         (reader, unread): (OwnedReadHalf, Vec<u8>),
-        outlet: Rc<Outlet>,
-        (state, place): (State, Place),
-        around: Rc<Surroundings>,
+        writer: Rc<ClientWriter>,
+        (state, place): (State, Assignment),
+        env: Rc<ListenerEnv>,
         limits: Rc<SessionLimits>,
     ) -> Session {
         Session {
             input: Input::new(reader, unread),
-            outlet,
+            writer,
             state,
-            around,
+            env,
             limits,
             scanner: RequestScanner::default(),
             recovery: Recovery::default(),
@@ -169,7 +169,7 @@ impl Session {
             finished: None,
             keys: Vec::new(),
             replies_seen: (0, 0),
-            stay: Stay::new(place),
+            migration: Migration::new(place),
             trying: Trying::default(),
         }
     }
@@ -184,22 +184,22 @@ impl Session {
         })
         .await;
         let end = std::future::poll_fn(|cx| self.poll(cx)).await?;
-        self.outlet.cut(Cut::Ended);
+        self.writer.cut(Cut::Ended);
         // Replies that wait for others have nobody to wait for.
-        self.outlet.flush_later();
+        self.writer.flush_later();
         self.recovery.abandon();
         Some(end)
     }
 
     /// What a session does each time something has happened. Ready without an end: it moves.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
-        self.outlet.set_session(cx.waker());
+        self.writer.set_session(cx.waker());
         let mut slice = Slice::default();
         for _ in 0..TURNS_MAX {
             if let Some(end) = self.cut_off() {
                 return Poll::Ready(Some(end));
             }
-            let flushed = self.outlet.poll_flush(cx).is_ready();
+            let flushed = self.writer.poll_flush(cx).is_ready();
             if self.recover(cx).is_pending() {
                 // Nobody waits for what is held: it must not run later, behind the client's back.
                 let may_leave = self.finished.is_none() && self.recovery.waits_for_a_node();
@@ -230,7 +230,7 @@ impl Session {
                 }
             }
             if self.must_wait(cx) {
-                self.around.router.stats().pauses.add(1);
+                self.env.router.stats().pauses.add(1);
                 if self.input.poll_broken(cx).is_ready() {
                     return Poll::Ready(Some(End::Client));
                 }
@@ -238,7 +238,7 @@ impl Session {
             }
             let taken = self.turn(cx);
             let held = self.input.held() + self.scanner.held() + self.errand_bytes;
-            self.outlet.note_input(held);
+            self.writer.note_input(held);
             if taken.is_pending() {
                 return Poll::Pending;
             }
@@ -255,7 +255,7 @@ impl Session {
     }
 
     fn cut_off(&self) -> Option<End> {
-        match self.outlet.cut_reason() {
+        match self.writer.cut_reason() {
             Some(Cut::OutputLimit) => return Some(End::OutputLimit),
             Some(Cut::HalfReply) => return Some(End::HalfReply),
             Some(Cut::Memory) => return Some(End::Memory),
@@ -268,9 +268,9 @@ impl Session {
         }
         match info.overdue()? {
             Overdue::Password if !self.state.authenticated => return Some(End::Stranger),
-            Overdue::Idle if self.outlet.unanswered() == 0 => return Some(End::Idle),
+            Overdue::Idle if self.writer.unanswered() == 0 => return Some(End::Idle),
             // It has said it meanwhile; or it is the client who waits.
-            _ => info.spare(self.around.router.shared().clock.tick() / 1_000_000),
+            _ => info.spare(self.env.router.shared().clock.tick() / 1_000_000),
         }
         None
     }
@@ -278,12 +278,12 @@ impl Session {
     /// Goes on with what came back unanswered; ready when nothing is in trouble.
     #[inline]
     fn recover(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.recovery.is_idle() && !self.outlet.has_troubles() {
+        if self.recovery.is_idle() && !self.writer.has_returned() {
             return Poll::Ready(());
         }
         loop {
-            let (router, protocol) = (&self.around.router, self.state.protocol);
-            let recovered = self.recovery.poll(cx, router, &self.outlet, protocol);
+            let (router, protocol) = (&self.env.router, self.state.protocol);
+            let recovered = self.recovery.poll(cx, router, &self.writer, protocol);
             // A request in parts is answered when the errand that sends and merges them has ended,
             // so the errand must not wait for the part in trouble.
             let goes_on = recovered.is_pending() && self.errand.is_some();
@@ -295,12 +295,12 @@ impl Session {
 
     /// Nothing more is read: ends when everything has been answered and written.
     fn poll_end(&self, end: End, flushed: bool) -> Poll<End> {
-        if self.outlet.unanswered() > 0 {
-            self.outlet.wake_when_unanswered(Some(0));
+        if self.writer.unanswered() > 0 {
+            self.writer.wake_when_unanswered(Some(0));
             return Poll::Pending;
         }
-        self.outlet.flush();
-        if flushed && self.outlet.is_flushed() { Poll::Ready(end) } else { Poll::Pending }
+        self.writer.flush();
+        if flushed && self.writer.is_flushed() { Poll::Ready(end) } else { Poll::Pending }
     }
 
     /// Takes what has been read already, or reads more. Pending when there is nothing.
@@ -309,11 +309,11 @@ impl Session {
             let kept = self.input.take_kept();
             match self.take_requests(&kept, true) {
                 Taken::Bytes(used) => self.input.give_back(kept, used),
-                Taken::Whole(ticket, len) => self.send_owned(ticket, kept, len),
+                Taken::Whole(handle, len) => self.send_owned(handle, kept, len),
             }
             return Poll::Ready(());
         }
-        let shared = Rc::clone(self.around.router.shared());
+        let shared = Rc::clone(self.env.router.shared());
         if self.input.held() >= PAUSED_MIN && self.waits_for_memory(cx) {
             return Poll::Pending;
         }
@@ -327,20 +327,20 @@ impl Session {
             }
             Poll::Ready(Read::Kept(count)) => self.note_received(count),
             Poll::Ready(Read::End) => self.finished = Some(End::Client),
-            Poll::Ready(Read::Broken) => self.outlet.cut(Cut::Gone),
+            Poll::Ready(Read::Broken) => self.writer.cut(Cut::Gone),
             Poll::Pending => return Poll::Pending,
         }
         Poll::Ready(())
     }
 
     /// Sends on the request that `bytes` begins with, in this buffer.
-    fn send_owned(&mut self, ticket: Ticket, mut bytes: Vec<u8>, len: usize) {
+    fn send_owned(&mut self, handle: ReplyHandle, mut bytes: Vec<u8>, len: usize) {
         let rest = bytes.split_off(len);
         if bytes.capacity() > 2 * len {
             bytes.shrink_to_fit();
         }
-        let (router, protocol) = (&self.around.router, self.state.protocol);
-        self.full = router.send_owned(ticket, protocol, bytes);
+        let (router, protocol) = (&self.env.router, self.state.protocol);
+        self.full = router.send_owned(handle, protocol, bytes);
         self.scanner.next();
         if !rest.is_empty() {
             self.input.give_back(rest, 0);
@@ -350,7 +350,7 @@ impl Session {
 
     fn note_received(&mut self, count: usize) {
         self.note_more_of_transaction();
-        let router = &self.around.router;
+        let router = &self.env.router;
         router.stats().received_bytes.add(count as u64);
         if self.input.held() >= PAUSED_MIN {
             router.shared().ledger.note_grown();
@@ -361,10 +361,10 @@ impl Session {
     /// Takes requests from `bytes` until there is none in full, or none may be taken. `kept` says
     /// that `bytes` is a buffer of its own, which a large request may take along.
     fn take_requests(&mut self, bytes: &[u8], kept: bool) -> Taken {
-        let first = self.outlet.next_ticket();
+        let first = self.writer.next_seq();
         let mut scanner = std::mem::take(&mut self.scanner);
-        let table = self.around.router.table();
-        let most = self.inflight_max().saturating_sub(self.outlet.unanswered()).min(TAKEN_MAX);
+        let table = self.env.router.table();
+        let most = self.inflight_max().saturating_sub(self.writer.unanswered()).min(TAKEN_MAX);
         let (mut at, mut taken) = (0, 0);
         let (mut whole, mut large) = (None, 0);
         while at < bytes.len() && self.finished.is_none() {
@@ -383,16 +383,16 @@ impl Session {
                         own = kept && at == 0 && bytes.len() - len <= SLACK_BYTES;
                     }
                     let args = scanner.args(&rest[..len]);
-                    match self.step(&table, args, &rest[..len], own) {
-                        Step::Done => {}
-                        Step::Wide(start) => {
+                    match self.dispatch(&table, args, &rest[..len], own) {
+                        Dispatch::Done => {}
+                        Dispatch::Wide(start) => {
                             self.begin_wide(*start, rest[..len].to_vec(), scanner.take_ranges());
                         }
-                        Step::SendOwned(ticket) => {
-                            whole = Some((ticket, len));
+                        Dispatch::SendOwned(handle) => {
+                            whole = Some((handle, len));
                             break;
                         }
-                        Step::NotYet => {
+                        Dispatch::NotYet => {
                             self.input.mark_unread();
                             break;
                         }
@@ -402,7 +402,7 @@ impl Session {
                 }
                 Ok(Scan::Inline(len)) => {
                     taken += 1;
-                    if let Step::NotYet = self.take_inline(&table, &rest[..len]) {
+                    if let Dispatch::NotYet = self.take_inline(&table, &rest[..len]) {
                         self.input.mark_unread();
                         break;
                     }
@@ -418,13 +418,13 @@ impl Session {
         }
         self.scanner = scanner;
         if self.state.replies == ReplyMode::On {
-            self.outlet.came_together(first);
+            self.writer.begin_batch(first);
         }
         if large > 0 {
             self.input.expect_another_of(large);
         }
         match whole {
-            Some((ticket, len)) => Taken::Whole(ticket, len),
+            Some((handle, len)) => Taken::Whole(handle, len),
             // After the end nothing more is read: what is left is dropped.
             None if self.finished.is_some() => Taken::Bytes(bytes.len()),
             None => Taken::Bytes(at),
@@ -432,7 +432,7 @@ impl Session {
     }
 
     /// An inline request becomes an ordinary one.
-    fn take_inline(&mut self, table: &CommandTable, line: &[u8]) -> Step {
+    fn take_inline(&mut self, table: &CommandTable, line: &[u8]) -> Dispatch {
         let mut request = Vec::new();
         let mut scanner = RequestScanner::default();
         let limits = self.limits.request;
@@ -441,47 +441,47 @@ impl Session {
         match scan {
             Ok(Scan::Request(len)) => {
                 let args = scanner.args(&request[..len]);
-                match self.step(table, args, &request[..len], false) {
-                    Step::Wide(start) => {
+                match self.dispatch(table, args, &request[..len], false) {
+                    Dispatch::Wide(start) => {
                         let ranges = scanner.take_ranges();
                         self.begin_wide(*start, request, ranges);
                     }
-                    step => return step,
+                    dispatch => return dispatch,
                 }
             }
             Ok(_) => {}
             Err(fault) => self.protocol_error(fault),
         }
-        Step::Done
+        Dispatch::Done
     }
 
     /// Says what is wrong, as Redis does, and closes.
     fn protocol_error(&mut self, fault: RequestFault) {
-        let stats = self.around.router.stats();
+        let stats = self.env.router.stats();
         stats.protocol_errors.add(1);
-        let seq = self.outlet.ticket();
+        let seq = self.writer.take_seq();
         let mut line = Vec::new();
         write::error(&mut line, &format!("ERR Protocol error: {}", ProtocolError::Request(fault)));
-        self.outlet.deliver(seq, &line, true);
+        self.writer.deliver(seq, &line, true);
         self.finished = Some(End::Protocol);
     }
 
     /// Takes the next place in line, or a muted one when the client wants no reply.
     #[inline(always)]
-    fn ticket(&mut self) -> u64 {
+    fn take_seq(&mut self) -> u64 {
         match self.state.replies {
-            ReplyMode::On => self.outlet.ticket(),
-            ReplyMode::Off => self.outlet.muted_ticket(),
+            ReplyMode::On => self.writer.take_seq(),
+            ReplyMode::Off => self.writer.take_muted_seq(),
             ReplyMode::SkipNext => {
                 self.state.replies = ReplyMode::On;
-                self.outlet.muted_ticket()
+                self.writer.take_muted_seq()
             }
         }
     }
 
     /// The router of this session's worker.
     fn router(&self) -> &Router {
-        &self.around.router
+        &self.env.router
     }
 }
 
@@ -490,5 +490,5 @@ enum Taken {
     /// So many bytes of it have been dealt with.
     Bytes(usize),
     /// It begins with a large request of so many bytes, to be sent with its buffer; little follows.
-    Whole(Ticket, usize),
+    Whole(ReplyHandle, usize),
 }

@@ -60,7 +60,7 @@ impl Session {
     /// with it the requests of others.
     #[cold]
     pub(super) fn is_too_large(&self, args: Args<'_>, len: usize) -> Option<String> {
-        let (bulk_max, query_max) = self.around.router.topology().node_limits();
+        let (bulk_max, query_max) = self.env.router.topology().node_limits();
         let longest = args.iter().map(<[u8]>::len).max().unwrap_or(0);
         if longest > bulk_max {
             return Some(texts::too_large_for_nodes("proto-max-bulk-len", bulk_max));
@@ -75,33 +75,33 @@ impl Session {
         self.own_bytes >= OWN_BYTES_MAX
             || self.full.is_some()
             || self.barrier.is_raised()
-            || self.outlet.has_troubles()
-            || self.outlet.buffered() > self.output_mark
+            || self.writer.has_returned()
+            || self.writer.buffered() > self.output_mark
     }
 
     /// Whether no further request may be taken now. What ends the waiting wakes the session.
     #[inline]
     pub(super) fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
-        self.around.router.catch_up();
-        let unanswered = self.outlet.unanswered();
-        if !self.barrier.lets_pass(self.around.router.version(), unanswered) {
-            self.outlet.wake_when_unanswered(Some(0));
+        self.env.router.catch_up();
+        let unanswered = self.writer.unanswered();
+        if !self.barrier.lets_pass(self.env.router.version(), unanswered) {
+            self.writer.wake_when_unanswered(Some(0));
             return true;
         }
         let most = self.inflight_max();
-        let is_new = self.outlet.answered() < self.limits.inflight_max;
-        self.outlet.hold(is_new && self.input.is_unread());
+        let is_new = self.writer.answered() < self.limits.inflight_max;
+        self.writer.hold(is_new && self.input.is_unread());
         if unanswered >= most {
-            self.outlet.wake_when_unanswered(Some(most / 2));
+            self.writer.wake_when_unanswered(Some(most / 2));
             return true;
         }
-        if self.outlet.buffered() > self.output_mark && self.output_is_full(cx) {
+        if self.writer.buffered() > self.output_mark && self.output_is_full(cx) {
             return true;
         }
         if self.full.is_some() && self.waits_for_room(cx, unanswered) {
             return true;
         }
-        self.outlet.wake_when_unanswered(None);
+        self.writer.wake_when_unanswered(None);
         false
     }
 
@@ -109,17 +109,17 @@ impl Session {
     #[cold]
     fn waits_for_room(&mut self, cx: &mut Context<'_>, unanswered: usize) -> bool {
         let Some(pipeline) = self.full.take() else { return false };
-        if pipeline.has_room_for(&self.outlet, unanswered, self.weight) {
+        if pipeline.has_room_for(&self.writer, unanswered, self.weight) {
             self.weight = 0;
             self.in_line = None;
             // It may have left while it waited: then nobody wants what it has asked for.
             if self.input.is_reset() {
-                self.outlet.cut(Cut::Gone);
+                self.writer.cut(Cut::Gone);
                 return true;
             }
             return false;
         }
-        pipeline.wake_when_room(&self.outlet, (unanswered, self.weight), cx.waker());
+        pipeline.wake_when_room(&self.writer, (unanswered, self.weight), cx.waker());
         self.in_line.get_or_insert_with(|| pipeline.begin_wait());
         self.full = Some(pipeline);
         true
@@ -128,8 +128,8 @@ impl Session {
     /// Whether so much memory is in use that the rest of a large request may not come yet.
     #[cold]
     pub(super) fn waits_for_memory(&mut self, cx: &mut Context<'_>) -> bool {
-        let ledger = &self.around.router.shared().ledger;
-        let client = Rc::as_ptr(&self.outlet).addr();
+        let ledger = &self.env.router.shared().ledger;
+        let client = Rc::as_ptr(&self.writer).addr();
         if !ledger.budget().is_tight_for_input() || ledger.may_grow(client) {
             self.paused = None;
             return false;
@@ -140,21 +140,21 @@ impl Session {
     }
 
     fn note_paused(&mut self) {
-        let stats = self.around.router.stats();
+        let stats = self.env.router.stats();
         self.paused.get_or_insert_with(|| Wait::begin(stats, |stats| &stats.memory_waits));
     }
 
     /// Whether too much still waits for the client after writing what its socket takes.
     #[cold]
     fn output_is_full(&mut self, cx: &mut Context<'_>) -> bool {
-        self.outlet.flush();
-        let buffered = self.outlet.buffered();
+        self.writer.flush();
+        let buffered = self.writer.buffered();
         if buffered <= OUTPUT_HIGH_WATER {
             (self.output_mark, self.not_reading) = (OUTPUT_HIGH_WATER, None);
             self.paused = None;
             return false;
         }
-        if self.outlet.poll_flush(cx).is_pending() {
+        if self.writer.poll_flush(cx).is_pending() {
             let reads_on = self.reads_on(cx);
             if reads_on {
                 self.paused = None;
@@ -163,8 +163,8 @@ impl Session {
             return !reads_on;
         }
         // What is left waits for earlier replies: the next one that comes may let it go.
-        let unanswered = self.outlet.unanswered();
-        self.outlet.wake_when_unanswered(Some(unanswered.saturating_sub(1)));
+        let unanswered = self.writer.unanswered();
+        self.writer.wake_when_unanswered(Some(unanswered.saturating_sub(1)));
         unanswered > 0
     }
 
@@ -172,7 +172,7 @@ impl Session {
     /// to wait; one that does not read at all may want to send everything first, as with a server,
     /// and would never read if it had to wait.
     fn reads_on(&mut self, cx: &mut Context<'_>) -> bool {
-        let written = self.outlet.bytes_written();
+        let written = self.writer.bytes_written();
         let waiting = match &mut self.not_reading {
             Some(waiting) if waiting.written == written => waiting,
             other => {
@@ -181,7 +181,7 @@ impl Session {
             }
         };
         waiting.is_over = waiting.is_over || waiting.timer.as_mut().poll(cx).is_ready();
-        if waiting.is_over && self.outlet.budget().is_tight() {
+        if waiting.is_over && self.writer.budget().is_tight() {
             // Looks again when there may be more room.
             waiting.timer.as_mut().reset(Instant::now() + NOT_READING_AFTER);
             waiting.is_over = false;
@@ -197,11 +197,11 @@ impl Session {
     #[inline]
     pub(super) fn inflight_max(&mut self) -> usize {
         let most = self.limits.inflight_max;
-        let written = self.outlet.bytes_written();
+        let written = self.writer.bytes_written();
         let (seen_bytes, average) = self.replies_seen;
-        let most = most.min(INFLIGHT_FIRST + self.outlet.answered());
+        let most = most.min(INFLIGHT_FIRST + self.writer.answered());
         if written - seen_bytes > OUTPUT_HIGH_WATER as u64 {
-            let recent = self.outlet.take_reply_average();
+            let recent = self.writer.take_reply_average();
             self.replies_seen = (written, recent);
         }
         if average <= REPLY_BYTES_PLANNED {

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::assigner::Assigner;
 use super::clients::{ClientInfo, Clients};
-use super::info::{self, Own};
-use super::seating::Seating;
+use super::info::{self, GatewayInfo};
 use super::settings::Settings;
 use super::transaction::Transaction;
 use crate::command::guarded::Allowed;
@@ -69,7 +69,7 @@ pub enum ReplyMode {
 
 /// What a session needs to know of the rest of the gateway.
 #[derive(Debug)]
-pub struct Surroundings {
+pub struct ListenerEnv {
     /// The worker's way to the nodes.
     pub router: Rc<Router>,
     /// All clients.
@@ -87,14 +87,14 @@ pub struct Surroundings {
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
     /// Which worker a client belongs to.
-    pub seating: Arc<Seating>,
+    pub assigner: Arc<Assigner>,
     /// Which worker this is.
     pub worker: usize,
 }
 
-impl Surroundings {
+impl ListenerEnv {
     /// The gateway's own figures, as INFO tells them.
-    pub fn own_figures(&self) -> Own {
+    pub fn own_figures(&self) -> GatewayInfo {
         let map = self.router.map();
         let (total_connections, rejected_connections) = self.clients.totals_since_reset();
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -106,7 +106,7 @@ impl Surroundings {
             all.max().unwrap_or(0)
         };
         let budget = self.router.shared().ledger.budget();
-        Own {
+        GatewayInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             run_id: info::run_id().to_owned(),
             process_id: std::process::id(),
@@ -126,7 +126,7 @@ impl Surroundings {
             shards: map.shards().len(),
             nodes: map.nodes().count(),
             slots_assigned: map.assigned(),
-            ..Own::default()
+            ..GatewayInfo::default()
         }
     }
 }

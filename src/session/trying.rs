@@ -33,11 +33,11 @@ impl Session {
             Local::Hello => args.len() >= HELLO_WORDS_MIN,
             _ => false,
         };
-        if !tries || self.around.password.is_none() || std::mem::take(&mut self.trying.has_waited) {
+        if !tries || self.env.password.is_none() || std::mem::take(&mut self.trying.has_waited) {
             return false;
         }
         let peer = self.state.info.peer.ip();
-        let delay = self.around.clients.attempts().delay(peer, Instant::now());
+        let delay = self.env.clients.attempts().delay(peer, Instant::now());
         if delay.is_zero() {
             return false;
         }

@@ -6,22 +6,22 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::dispatch::{Dispatch, Request};
 use super::info::{self, Asked};
-use super::step::{Request, Step};
 use super::{Session, config_get};
 use crate::metrics::Outcome;
+use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::{Make, Merge};
 use crate::reply::texts;
-use crate::reply::ticket::{About, OnFailure};
 use crate::router::fanout::proof::Kind;
 use crate::slot::SLOTS;
 use crate::topology::ClusterMap;
 
 impl Session {
     /// INFO: the nodes' texts made into one, as a single Redis would tell it.
-    pub(super) fn info(&mut self, request: Request<'_>) -> Step {
+    pub(super) fn info(&mut self, request: Request<'_>) -> Dispatch {
         let args = request.args;
-        let (mut own, asked) = (self.around.own_figures(), Asked::of(args));
+        let (mut own, asked) = (self.env.own_figures(), Asked::of(args));
         let (protocol, map) = (self.state.protocol, self.router().map());
         let base = info::base(args, &self.router().topology().server_version());
         own.slots_unserved = SLOTS - map.assigned();
@@ -29,7 +29,7 @@ impl Session {
             let parts = if asked == Asked::Gateway { Vec::new() } else { vec![base] };
             self.router().stats().command(request.id, Outcome::Ok);
             self.deliver_own(&info::merge(&parts, &own, protocol, asked));
-            return Step::Done;
+            return Dispatch::Done;
         }
         let unproved = texts::frame(texts::SLOTS_MOVING);
         let merge = move |parts: &[&[u8]]| {
@@ -54,8 +54,8 @@ impl Session {
     }
 
     /// CONFIG GET: what a single Redis would tell, passwords left out.
-    pub(super) fn config_get(&mut self, request: Request<'_>) -> Step {
-        let (own, settings) = (self.around.own_figures(), self.around.settings);
+    pub(super) fn config_get(&mut self, request: Request<'_>) -> Dispatch {
+        let (own, settings) = (self.env.own_figures(), self.env.settings);
         let merge = move |parts: &[&[u8]]| {
             config_get::merge(parts, &own, &settings)
                 .or_else(|| parts.iter().find(|part| part.starts_with(b"-")).map(|e| e.to_vec()))
@@ -65,19 +65,19 @@ impl Session {
     }
 
     /// Asks all masters or, while some cannot answer, those that live.
-    fn ask_whole(&mut self, request: Request<'_>, (kind, make): (Kind, Make)) -> Step {
-        let router = Rc::clone(&self.around.router);
+    fn ask_whole(&mut self, request: Request<'_>, (kind, make): (Kind, Make)) -> Dispatch {
+        let router = Rc::clone(&self.env.router);
         if router.is_whole() {
             return self.ask_all(request, (kind, false, Merge::WithErrors(make)));
         }
-        let about = About { on_failure: OnFailure::Resend, ..self.about_all(request) };
-        let seq = self.ticket();
+        let meta = RequestMeta { on_failure: OnFailure::Resend, ..self.meta_of_all(request) };
+        let seq = self.take_seq();
         if router.map().shards().is_empty() {
-            router.fail(&self.outlet, seq, request.id, router.why_not_complete());
+            router.fail(&self.writer, seq, request.id, router.why_not_complete());
         } else {
-            router.ask_living(&self.outlet, (seq, about), Merge::WithErrors(make), request.frame);
+            router.ask_living(&self.writer, (seq, meta), Merge::WithErrors(make), request.frame);
         }
-        Step::Done
+        Dispatch::Done
     }
 }
 

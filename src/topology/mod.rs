@@ -31,7 +31,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::backend::{NodeAddress, TurnedAway};
 use crate::command::CommandTable;
-use crate::reply::trouble::Redirect;
+use crate::reply::returned::Redirect;
 use crate::slot::Slot;
 
 /// Nodes that have left the map of which it is remembered that they are down, and for how long.

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Workbench;
+use super::WorkerCore;
 use crate::memory::Budget;
-use crate::reply::{Cut, Outlet};
+use crate::reply::{ClientWriter, Cut};
 use crate::session::clients::ClientInfo;
 
 /// Between two looks at memory while more is in use than may be.
@@ -18,16 +18,16 @@ const IN_VAIN_MAX: u32 = 20;
 /// A client that holds less is not cut off for memory's sake.
 const CUT_BYTES_MIN: usize = 64 * 1024;
 
-impl Workbench {
+impl WorkerCore {
     /// Looks at what each client holds and waits for.
     pub(super) fn note_buffers(&self) {
         let (mut buffered, mut unanswered, mut largest) = (0, 0, [0; 2]);
-        for (outlet, info) in self.present.borrow().values() {
-            let Some(outlet) = outlet.upgrade() else { continue };
-            buffered += outlet.buffered();
-            unanswered += outlet.unanswered();
-            info.note_memory(&outlet);
-            outlet.look_for_reset();
+        for (client_writer, info) in self.present.borrow().values() {
+            let Some(client_writer) = client_writer.upgrade() else { continue };
+            buffered += client_writer.buffered();
+            unanswered += client_writer.unanswered();
+            info.note_memory(&client_writer);
+            client_writer.look_for_reset();
             for (largest, bytes) in largest.iter_mut().zip(info.memory()) {
                 *largest = bytes.max(*largest);
             }
@@ -81,11 +81,12 @@ impl Workbench {
     fn heaviest(&self) -> Option<Heaviest> {
         let now_s = self.router.shared().clock.tick() / 1_000_000;
         let present = self.present.borrow();
-        let held = present.values().filter_map(|(outlet, info)| {
-            let outlet = outlet.upgrade().filter(|outlet| !outlet.is_closed())?;
-            let bytes = outlet.held();
+        let held = present.values().filter_map(|(client_writer, info)| {
+            let client_writer =
+                client_writer.upgrade().filter(|client_writer| !client_writer.is_closed())?;
+            let bytes = client_writer.held();
             let weight = bytes as u64 * (1 + info.idle_s(now_s));
-            let one = || Heaviest { outlet, info: Arc::clone(info), bytes, weight };
+            let one = || Heaviest { client_writer, info: Arc::clone(info), bytes, weight };
             (bytes >= CUT_BYTES_MIN).then(one)
         });
         held.max_by_key(|one| one.weight)
@@ -94,7 +95,7 @@ impl Workbench {
 
 /// A client that may have to go.
 struct Heaviest {
-    outlet: Rc<Outlet>,
+    client_writer: Rc<ClientWriter>,
     info: Arc<ClientInfo>,
     bytes: usize,
     /// What it holds, the more the longer it has been silent.
@@ -103,7 +104,7 @@ struct Heaviest {
 
 impl Heaviest {
     fn cut(&self, budget: &Budget) {
-        let Heaviest { outlet, info, bytes, .. } = self;
+        let Heaviest { client_writer, info, bytes, .. } = self;
         tracing::warn!(
             client = info.id,
             address = %info.peer,
@@ -111,6 +112,6 @@ impl Heaviest {
             memory_max = budget.bytes_max(),
             "too much memory is in use; the client that has held most for longest is disconnected"
         );
-        outlet.cut(Cut::Memory);
+        client_writer.cut(Cut::Memory);
     }
 }

@@ -15,10 +15,10 @@ fn parts(workers: usize) -> Parts {
     let rows = topology.table().load().len();
     Parts {
         clients: Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay)),
-        book: Arc::new(NodeBook::default()),
+        registry: Arc::new(NodeStatsRegistry::default()),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new(rows))).collect(),
-        seating: Arc::new(Seating::new(workers, 1)),
-        held: Arc::new(Held::new(config.limits.held_bytes_max)),
+        assigner: Arc::new(Assigner::new(workers, 1)),
+        held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
         allowed: Arc::default(),
         config,
@@ -60,8 +60,8 @@ fn a_client_stays_when_its_worker_has_ended_until_it_belongs_to_another() {
     let (mut client, server) = connection();
     let address = server.local_addr().unwrap();
     let registration = parts.clients.enter(address, address).unwrap();
-    parts.seating.set_in_use(2);
-    let place = [parts.seating.give(), parts.seating.give()][1];
+    parts.assigner.set_in_use(2);
+    let place = [parts.assigner.give(), parts.assigner.give()][1];
     assert_eq!(place.worker(), 1, "it belongs to the second of three");
     assert!(workers[0].place(Arrival::new(server, registration, 0, place)).is_ok());
     for _ in 0..100 {
@@ -70,7 +70,7 @@ fn a_client_stays_when_its_worker_has_ended_until_it_belongs_to_another() {
     let connections = || workers.iter().map(|worker| worker.stats.connections.get());
     assert!(connections().eq([1, 0]), "it stays with the first");
     assert_eq!(parts.clients.count(), 1);
-    parts.seating.set_in_use(3);
+    parts.assigner.set_in_use(3);
     until("a client of the third worker", || {
         assert_eq!(ping(&mut client), "+PONG\r\n");
         connections().eq([0, 1])
@@ -94,7 +94,7 @@ fn there_is_room_for_all_clients_on_their_way_to_one_worker() {
         let (client, server) = connection();
         let address = server.local_addr().unwrap();
         let Some(registration) = parts.clients.enter(address, address) else { break };
-        let arrival = Arrival::new(server, registration, 0, parts.seating.give());
+        let arrival = Arrival::new(server, registration, 0, parts.assigner.give());
         assert!(worker.place(arrival).is_ok(), "number {}", clients.len());
         clients.push(client);
     }
@@ -110,7 +110,7 @@ fn a_client_that_no_worker_takes_is_not_registered_any_more() {
         let (client, server) = connection();
         let address = server.local_addr().unwrap();
         let registration = parts.clients.enter(address, address).unwrap();
-        (client, worker.place(Arrival::new(server, registration, 0, parts.seating.give())))
+        (client, worker.place(Arrival::new(server, registration, 0, parts.assigner.give())))
     };
     let ((mut first, placed), (_second, refused)) = (arrive(), arrive());
     assert!(placed.is_ok());
@@ -126,10 +126,10 @@ fn a_client_that_no_worker_takes_is_not_registered_any_more() {
 /// With 10,000 clients each hundred bytes of a task are a megabyte.
 #[test]
 fn the_task_of_a_client_is_little_more_than_its_session() {
-    fn size<F: Future>(_: impl Fn(Seat, Arrival) -> F) -> usize {
+    fn size<F: Future>(_: impl Fn(ClientTask, Arrival) -> F) -> usize {
         size_of::<F>()
     }
     let task = size(|seat, arrival| async move { seat.serve(arrival).await });
-    let parts = size_of::<Session>() + size_of::<Seat>() + 2 * size_of::<Arrival>();
+    let parts = size_of::<Session>() + size_of::<ClientTask>() + 2 * size_of::<Arrival>();
     assert!(task <= parts + 200, "{task} bytes, its parts have {parts}");
 }

@@ -32,7 +32,7 @@ fn a_client_takes_along_what_it_has_said() {
         assert_eq!(client.line(&format!("HSET moving:{n} field 0")), Reply::Int(1));
     }
     for (round, in_use) in [1, 3, 2, 1, 2, 3].into_iter().enumerate() {
-        inside.gateway.seating.set_in_use(in_use);
+        inside.gateway.assigner.set_in_use(in_use);
         for (n, client) in clients.iter_mut().enumerate() {
             assert_eq!(id(client), ids[n]);
             assert_eq!(client.line("CLIENT GETNAME"), Reply::bulk(format!("moving-{n}")));
@@ -48,7 +48,7 @@ fn a_client_takes_along_what_it_has_said() {
         assert_eq!(inside.gateway.clients.count(), clients.len());
     }
     // One that is silent stays, and is found there.
-    inside.gateway.seating.set_in_use(1);
+    inside.gateway.assigner.set_in_use(1);
     assert_eq!(clients[0].line(&format!("CLIENT KILL ID {}", ids[1])), Reply::Int(1));
     assert!(clients[1].is_closed());
     until("it has gone", || inside.gateway.clients.count() == clients.len() - 1);
@@ -59,7 +59,7 @@ fn a_client_takes_along_what_it_has_said() {
 fn half_a_request_moves_too() {
     let inside = start(0);
     for len in [3, 5_000, 300_000, 3_000_000] {
-        inside.gateway.seating.set_in_use(1);
+        inside.gateway.assigner.set_in_use(1);
         let mut clients = [inside.client(), inside.client()];
         let value = noise(len as u64, len);
         let mut bytes = request("PING");
@@ -74,7 +74,7 @@ fn half_a_request_moves_too() {
             }
             let sent = (clients.len() * cut) as u64;
             until("the first halves are there", || inside.received() == before + sent);
-            inside.gateway.seating.set_in_use(3 - in_use);
+            inside.gateway.assigner.set_in_use(3 - in_use);
             for client in &mut clients {
                 let replies = client.exchange(&bytes[cut..], 3);
                 assert_eq!(replies[0].0, Reply::Simple("PONG".into()));
@@ -98,7 +98,7 @@ fn a_client_that_wants_no_replies_still_wants_none() {
         client.send(&request("CLIENT REPLY OFF"));
     }
     for round in 0..20 {
-        inside.gateway.seating.set_in_use(1 + round % 2);
+        inside.gateway.assigner.set_in_use(1 + round % 2);
         for (n, client) in clients.iter_mut().enumerate() {
             client.send(&request(&format!("INCR moving:mute:{n}")).repeat(100));
         }
@@ -108,10 +108,10 @@ fn a_client_that_wants_no_replies_still_wants_none() {
         assert_eq!(client.line(&format!("GETDEL moving:mute:{n}")), Reply::bulk("2000"));
         // What is skipped is skipped on the other worker.
         client.send(&request("CLIENT REPLY SKIP"));
-        assert_eq!(inside.gateway.seating.in_use(), 2);
+        assert_eq!(inside.gateway.assigner.in_use(), 2);
     }
     until("all are where they belong", || inside.are_spread(clients.len()));
-    inside.gateway.seating.set_in_use(1);
+    inside.gateway.assigner.set_in_use(1);
     for client in &mut clients {
         client.send(&request("ECHO unheard"));
         client.assert_in_step();
@@ -157,7 +157,7 @@ fn clients_that_never_rest_move_and_lose_nothing() {
         (0..4).for_each(|_| told.recv().unwrap());
         let _over = Over(&over);
         for round in 0..60 {
-            inside.gateway.seating.set_in_use(1 + round % WORKERS);
+            inside.gateway.assigner.set_in_use(1 + round % WORKERS);
             until("all are where they belong", || inside.are_spread(4));
         }
     });
@@ -167,10 +167,10 @@ fn clients_that_never_rest_move_and_lose_nothing() {
 #[test]
 fn those_that_are_busy_come_to_different_workers() {
     let inside = start(0);
-    inside.gateway.seating.set_in_use(1);
+    inside.gateway.assigner.set_in_use(1);
     let mut clients: Vec<Client> = (0..8).map(|_| inside.client()).collect();
     until("all have come together", || inside.placed() == [8, 0, 0]);
-    inside.gateway.seating.set_in_use(2);
+    inside.gateway.assigner.set_in_use(2);
     for client in clients.iter_mut().step_by(2) {
         client.assert_in_step();
     }
@@ -181,20 +181,20 @@ fn those_that_are_busy_come_to_different_workers() {
 fn workers_take_part_when_others_are_full_and_rest_when_they_are_not_needed() {
     // Full almost at once, so that this small load fills it, and an idle one does not.
     let inside = start(5);
-    assert_eq!(inside.gateway.seating.in_use(), 1);
+    assert_eq!(inside.gateway.assigner.in_use(), 1);
     let mut clients: Vec<Client> = (0..WORKERS).map(|_| inside.client()).collect();
     let pings = request("PING").repeat(1000);
     until("all workers take part", || {
         for client in &mut clients {
             client.exchange(&pings, 1000);
         }
-        inside.gateway.seating.in_use() == WORKERS
+        inside.gateway.assigner.in_use() == WORKERS
     });
     for client in &mut clients {
         client.assert_in_step();
     }
     until("all are where they belong", || inside.placed() == [1, 1, 1]);
-    until("one is enough", || inside.gateway.seating.in_use() == 1);
+    until("one is enough", || inside.gateway.assigner.in_use() == 1);
     for client in &mut clients {
         client.assert_in_step();
     }

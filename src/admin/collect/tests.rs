@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::backend::{NodeAddress, NodeBook};
+use crate::backend::{NodeAddress, NodeStatsRegistry};
 use crate::config::Config;
 use crate::metrics::format_check::Exposed;
 use crate::metrics::{Outcome, documented};
-use crate::router::Held;
+use crate::router::HoldBudget;
+use crate::session::assigner::Assigner;
 use crate::session::clients::Clients;
-use crate::session::seating::Seating;
 use crate::topology::{Shard, Topology, map::Range};
 use crate::worker::{self, Parts};
 
@@ -20,11 +20,11 @@ fn gateway() -> Gateway {
     let parts = Parts {
         config: Arc::clone(&config),
         clients: Arc::new(Clients::new(10, config.timeouts.auth_delay)),
-        book: Arc::new(NodeBook::default()),
+        registry: Arc::new(NodeStatsRegistry::default()),
         stats: (0..2).map(|_| Arc::new(WorkerStats::new(topology.table().load().len()))).collect(),
         topology,
-        seating: Arc::new(Seating::new(2, 1)),
-        held: Arc::new(Held::new(config.limits.held_bytes_max)),
+        assigner: Arc::new(Assigner::new(2, 1)),
+        held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
         allowed: Arc::default(),
     };
@@ -205,7 +205,7 @@ fn waits_at_nodes_are_told() {
     use crate::metrics::Wait;
     let (gateway, mut collector, now) = (gateway(), Collector::default(), Instant::now());
     publish(&gateway, NODES);
-    let block = gateway.book.open(&"n1:1".into());
+    let block = gateway.registry.open(&"n1:1".into());
     let waiting = Wait::begin(&block, |stats| &stats.turns);
     drop(Wait::begin(&block, |stats| &stats.lease_waits));
     block.lease_waits.waited_us.add(1_500_000);

@@ -10,7 +10,7 @@
 //! Owns the fences' names, and the reading of what lies before one. An unknown command and not an
 //! ECHO, because a node answers it in the same way whatever its state and whatever the user of the
 //! connection may do: an ECHO is declined with `-BUSY`, `-LOADING` or `-NOPERM`, which a script
-//! could say as well. Invariant: no later ticket is answered before the fence has been seen.
+//! could say as well. Invariant: no later reply handle is answered before the fence has been seen.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -124,7 +124,7 @@ impl Pipeline {
     #[inline(never)]
     pub(super) fn append_fence(&self, state: &mut State) {
         let request = state.fences.next();
-        state.ring.append(&request);
+        state.send_queue.append(&request);
         state.in_flight.push_own(request.len(), Kind::Fence);
         self.stats.inflight.add(1);
     }
@@ -207,10 +207,10 @@ impl Pipeline {
         let passed_on = std::mem::take(&mut state.passed_on);
         let Some((_, entry)) = state.in_flight.take_first() else { return };
         self.window.take_weight(entry.weight.bytes());
-        let Some(ticket) = entry.ticket else { return };
-        let command = ticket.command;
-        let whole_again = if passed_on { ticket.broke_off() } else { Some(ticket) };
-        let answered = whole_again.map(|ticket| ticket.fail(texts::SCRIPT_REPLY));
+        let Some(handle) = entry.handle else { return };
+        let command = handle.command;
+        let whole_again = if passed_on { handle.broke_off() } else { Some(handle) };
+        let answered = whole_again.map(|handle| handle.fail(texts::SCRIPT_REPLY));
         if answered != Some(Answered::NotYet) {
             self.shared.stats.command(command, Outcome::GatewayError);
         }

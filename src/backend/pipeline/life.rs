@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::{BACKOFF, GREETING_PATIENCE, Phase, Pipeline, give_back};
-use crate::backend::ring::Ring;
+use crate::backend::send_queue::SendQueue;
 use crate::backend::{BackendError, Connection, connection};
 use crate::resp::ReplyScanner;
 
@@ -107,18 +107,18 @@ impl Pipeline {
         state.passed_bytes = 0;
         let mut passed_on = std::mem::take(&mut state.passed_on);
         let mut in_flight = std::mem::take(&mut state.in_flight);
-        let ring = Ring::new(Rc::clone(&self.shared.spares));
-        let ring = std::mem::replace(&mut state.ring, ring);
+        let send_queue = SendQueue::new(Rc::clone(&self.shared.chunk_pool));
+        let send_queue = std::mem::replace(&mut state.send_queue, send_queue);
         (state.scanner, state.kind) = (ReplyScanner::default(), 0);
         state.kept.clear();
         state.fences.forget();
         drop(state);
         self.dirty.set(false);
         self.stats.inflight.sub(in_flight.len() as u64);
-        let sent_to = if was_open { ring.sent_to() } else { 0 };
+        let sent_to = if was_open { send_queue.sent_to() } else { 0 };
         self.window.forget_weights();
         while let Some((at, entry)) = in_flight.take_first() {
-            give_back(entry, at, (&ring, sent_to), std::mem::take(&mut passed_on));
+            give_back(entry, at, (&send_queue, sent_to), std::mem::take(&mut passed_on));
         }
         self.window.call_all();
     }

@@ -1,6 +1,6 @@
 //! Matching a node's replies to the requests that wait for them.
 //!
-//! Owns the reading side of a pipeline: which bytes belong to which ticket, and which replies are
+//! Owns the reading side of a pipeline: which bytes belong to which reply handle, and which replies are
 //! troubles. Must not know what becomes of either.
 
 use std::future::Future;
@@ -14,7 +14,7 @@ use super::{Pipeline, State};
 use crate::backend::BackendError;
 use crate::backend::large::LARGE_MIN;
 use crate::metrics::{Bucket, Outcome};
-use crate::reply::{Answered, Ticket, Why, trouble};
+use crate::reply::{Answered, ReplyHandle, ReturnReason, returned};
 use crate::resp::reply::LeftOut;
 use crate::resp::{ProtocolError, ReplyScanner};
 
@@ -80,7 +80,7 @@ impl Pipeline {
         if under_way == 0 {
             self.window.forget_weights();
         }
-        let has_room = state.ring.bytes() <= self.shared.queue_bytes_max / 2;
+        let has_room = state.send_queue.bytes() <= self.shared.queue_bytes_max / 2;
         drop(state);
         if has_room {
             self.window.call(under_way, replies);
@@ -88,7 +88,7 @@ impl Pipeline {
         Poll::Ready(taken.map_err(BackendError::Protocol))
     }
 
-    /// Hands every reply, and every piece of one, in `bytes` to its ticket.
+    /// Hands every reply, and every piece of one, in `bytes` to its reply handle.
     fn take_replies(&self, state: &mut State, bytes: &[u8]) -> Result<(), ProtocolError> {
         let now_us = self.shared.clock.tick();
         let mut at = 0;
@@ -113,7 +113,7 @@ impl Pipeline {
                 if progress.whole {
                     self.redeem(state, piece, begins, now_us)?;
                 } else if !piece.is_empty() {
-                    if begins && trouble::is_redirect(piece) {
+                    if begins && returned::is_redirect(piece) {
                         // It must not reach a client in pieces either.
                         return Err(ProtocolError::Reply("a redirect without an end"));
                     }
@@ -129,11 +129,11 @@ impl Pipeline {
                 break;
             }
         }
-        if state.in_flight.at() > state.ring.sent_to() {
+        if state.in_flight.at() > state.send_queue.sent_to() {
             // The answer is the client's; what is left of its request must not go out.
             return Err(ProtocolError::Reply("an answer before all of the request was sent"));
         }
-        state.ring.release_before(state.in_flight.at());
+        state.send_queue.release_before(state.in_flight.at());
         Ok(())
     }
 
@@ -142,8 +142,8 @@ impl Pipeline {
             state.in_flight.first_mut().ok_or(ProtocolError::Reply("a reply nobody asked for"))?;
         state.passed_on = true;
         state.passed_bytes += piece.len();
-        if let Some(ticket) = &entry.ticket {
-            ticket.piece(piece);
+        if let Some(handle) = &entry.handle {
+            handle.piece(piece);
         }
         Ok(())
     }
@@ -166,22 +166,22 @@ impl Pipeline {
             self.window.take_weight(entry.weight.bytes());
         }
         let bytes = std::mem::take(&mut state.passed_bytes) + piece.len();
-        if let Some(ticket) = &mut entry.ticket {
+        if let Some(handle) = &mut entry.handle {
             if bytes >= LARGE_MIN {
-                self.shared.large.note(ticket.slot, bytes);
+                self.shared.large.note(handle.slot, bytes);
             } else if !entry.weight.is_none() {
-                self.shared.large.note_small(ticket.slot);
+                self.shared.large.note_small(handle.slot);
             }
             let is_error = state.kind == b'-';
             // What is too long to come in one piece is no matter of the cluster.
             if is_error
                 && begins
-                && let Some(why) = self.trouble_in(ticket, piece)
+                && let Some(why) = self.reason_in(handle, piece)
             {
                 give_back_first(state, why);
                 return Ok(());
             }
-            self.answer(ticket, piece, is_error, now_us);
+            self.answer(handle, piece, is_error, now_us);
         }
         state.in_flight.drop_first();
         Ok(())
@@ -189,26 +189,26 @@ impl Pipeline {
 
     /// Whether this error reply is a matter of the cluster, and not the answer.
     #[cold]
-    fn trouble_in(&self, ticket: &Ticket, reply: &[u8]) -> Option<Why> {
-        let mut why = trouble::classify(reply)?;
+    fn reason_in(&self, handle: &ReplyHandle, reply: &[u8]) -> Option<ReturnReason> {
+        let mut why = returned::classify(reply)?;
         // A script that has run must not run again for what it says.
-        if ticket.on_failure.is_script() && !why.is_a_nodes_own(ticket.slot) {
+        if handle.on_failure.is_script() && !why.is_a_nodes_own(handle.slot) {
             return None;
         }
         why.said_by(self.upstream.node.address.ip());
-        if let Why::NotNow(not_now, _) = &why {
+        if let ReturnReason::Unavailable(not_now, _) = &why {
             self.stats.error(not_now.kind());
         }
         Some(why)
     }
 
     #[inline]
-    fn answer(&self, ticket: &mut Ticket, piece: &[u8], is_error: bool, now_us: u64) {
-        let latency = now_us.saturating_sub(ticket.begun_us);
+    fn answer(&self, handle: &mut ReplyHandle, piece: &[u8], is_error: bool, now_us: u64) {
+        let latency = now_us.saturating_sub(handle.begun_us);
         let bucket = Bucket::of(latency);
         self.stats.latencies.record(bucket);
-        let command = ticket.command;
-        let is_error = match ticket.answer(piece) {
+        let command = handle.command;
+        let is_error = match handle.answer(piece) {
             Answered::Whole => is_error,
             Answered::Merged { is_error } => is_error,
             Answered::NotYet => return,
@@ -232,8 +232,8 @@ fn go_on_later(cx: &mut Context<'_>) {
 }
 
 /// The reply to the oldest request is a trouble.
-fn give_back_first(state: &mut State, why: Why) {
+fn give_back_first(state: &mut State, why: ReturnReason) {
     let Some((at, entry)) = state.in_flight.take_first() else { return };
-    let Some(ticket) = entry.ticket else { return };
-    ticket.trouble(state.ring.get(at, entry.len as usize).to_vec(), why);
+    let Some(handle) = entry.handle else { return };
+    handle.returned(state.send_queue.get(at, entry.len as usize).to_vec(), why);
 }

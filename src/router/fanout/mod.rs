@@ -21,9 +21,9 @@ use super::{Router, reason};
 use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
 use crate::command::{Categories, Command};
 use crate::metrics::{Bucket, Outcome};
+use crate::reply::handle::RequestMeta;
 use crate::reply::merge::Merge;
-use crate::reply::ticket::About;
-use crate::reply::{Outlet, Why, texts, trouble};
+use crate::reply::{ClientWriter, ReturnReason, returned, texts};
 use crate::resp::{Protocol, Value, write};
 use crate::topology::{Ownership, Trigger};
 use proof::{Answer, Heard, Kind, Next, Proof, Question, Role};
@@ -43,11 +43,11 @@ const HANDOVER: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Asker {
     /// The client's way out.
-    pub outlet: Rc<Outlet>,
+    pub writer: Rc<ClientWriter>,
     /// The number of its request.
     pub seq: u64,
     /// What is known of the request.
-    pub about: About,
+    pub meta: RequestMeta,
     /// Which RESP the client speaks.
     pub protocol: Protocol,
 }
@@ -71,18 +71,18 @@ pub struct Fanout {
 
 /// Bytes of nodes' replies that wait for those of others: they count as the client's output.
 struct Gathered {
-    outlet: Rc<Outlet>,
+    writer: Rc<ClientWriter>,
     bytes: Cell<usize>,
 }
 
 impl Gathered {
     fn note(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes);
-        self.outlet.note_gathered(bytes);
+        self.writer.note_gathered(bytes);
     }
 
     fn forget(&self) {
-        self.outlet.note_merged(self.bytes.take());
+        self.writer.note_merged(self.bytes.take());
     }
 }
 
@@ -115,8 +115,8 @@ struct Trying {
 impl Router {
     /// Asks all masters, and answers the client.
     pub async fn fan_out(self: Rc<Self>, fanout: Fanout) {
-        let Asker { outlet, seq, about, .. } = fanout.asker.clone();
-        let gathered = Rc::new(Gathered { outlet: Rc::clone(&outlet), bytes: Cell::new(0) });
+        let Asker { writer, seq, meta, .. } = fanout.asker.clone();
+        let gathered = Rc::new(Gathered { writer: Rc::clone(&writer), bytes: Cell::new(0) });
         // Some are answered by those that live when not all can be had.
         let takes_errors = matches!(fanout.merge, Merge::WithErrors(_));
         let proved = tokio::select! {
@@ -127,28 +127,28 @@ impl Router {
             Ok((parts, twice)) => (parts, fanout.merge.of_rounds(twice)),
             Err(_) if takes_errors && !self.map().shards().is_empty() => {
                 gathered.forget();
-                return self.ask_living(&outlet, (seq, about), fanout.merge, &fanout.request);
+                return self.ask_living(&writer, (seq, meta), fanout.merge, &fanout.request);
             }
-            Err(text) => return self.fail(&outlet, seq, about.command, &text),
+            Err(text) => return self.fail(&writer, seq, meta.command, &text),
         };
         gathered.forget();
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         let mut first = None;
         merge.apply(&parts, &mut |piece, whole| {
             first = first.or(piece.first().copied());
-            outlet.deliver(seq, piece, whole);
+            writer.deliver(seq, piece, whole);
         });
         let outcome = if first == Some(b'-') { Outcome::Error } else { Outcome::Ok };
-        self.note_answered(about, outcome);
+        self.note_answered(meta, outcome);
     }
 
     /// Counts a command that was answered beside the pipelines.
-    pub(super) fn note_answered(&self, about: About, outcome: Outcome) {
+    pub(super) fn note_answered(&self, meta: RequestMeta, outcome: Outcome) {
         let (stats, shared) = (self.stats(), self.shared());
-        stats.command(about.command, outcome);
-        let class = shared.classes.borrow().get(usize::from(about.command)).copied();
+        stats.command(meta.command, outcome);
+        let class = shared.classes.borrow().get(usize::from(meta.command)).copied();
         if let Some(block) = stats.latencies.get(usize::from(class.unwrap_or(0))) {
-            block.record(Bucket::of(shared.clock.tick().saturating_sub(about.begun_us)));
+            block.record(Bucket::of(shared.clock.tick().saturating_sub(meta.begun_us)));
         }
     }
 
@@ -158,7 +158,7 @@ impl Router {
         fanout: &Fanout,
         gathered: &Rc<Gathered>,
     ) -> Result<(Vec<Vec<u8>>, bool), String> {
-        let once = !fanout.asker.about.on_failure.may_run_twice() && fanout.kind == Kind::PerNode;
+        let once = !fanout.asker.meta.on_failure.may_run_twice() && fanout.kind == Kind::PerNode;
         let mut proof = Proof::new(fanout.kind, once, fanout.with_replicas);
         let mut trying = Trying::new();
         loop {
@@ -219,8 +219,8 @@ impl Router {
         let asked = Asked {
             requests: &requests,
             count,
-            bytes_max: asker.outlet.output_bytes_max(),
-            ends_with_error_at: asker.about.on_failure.is_script().then_some(at_command),
+            bytes_max: asker.writer.output_bytes_max(),
+            ends_with_error_at: asker.meta.on_failure.is_script().then_some(at_command),
         };
         let asked = self.ask_node(&node, (asker.protocol, lane), &asked).await;
         let answer = match asked {
@@ -359,10 +359,10 @@ fn declined(reply: &mut Vec<u8>) -> Result<Vec<u8>, String> {
     if reply.first() != Some(&b'-') {
         return Ok(std::mem::take(reply));
     }
-    match trouble::classify(reply) {
-        Some(Why::NotNow(_, text)) => Err(text),
+    match returned::classify(reply) {
+        Some(ReturnReason::Unavailable(_, text)) => Err(text),
         // No key has been named, so there is nothing to redirect.
-        Some(Why::Moved(_) | Why::Ask(_)) => Err(texts::BAD_REDIRECT.to_owned()),
+        Some(ReturnReason::Moved(_) | ReturnReason::Ask(_)) => Err(texts::BAD_REDIRECT.to_owned()),
         _ => Ok(std::mem::take(reply)),
     }
 }

@@ -49,7 +49,7 @@ impl ScanPage {
 
 /// One question.
 fn asked<'a>(request: &'a [u8], asker: &Asker) -> Asked<'a> {
-    let bytes_max = asker.outlet.output_bytes_max();
+    let bytes_max = asker.writer.output_bytes_max();
     Asked { requests: request, count: 1, bytes_max, ends_with_error_at: None }
 }
 
@@ -65,15 +65,15 @@ fn layout_of(map: &ClusterMap) -> Layout {
 impl Router {
     /// Scans on, and answers the client.
     pub async fn scan_page(self: Rc<Self>, page: ScanPage) {
-        let (outlet, seq) = (Rc::clone(&page.asker.outlet), page.asker.seq);
+        let (writer, seq) = (Rc::clone(&page.asker.writer), page.asker.seq);
         match self.next_page(&page).await {
             Ok(reply) => {
                 let is_error = reply.first() == Some(&b'-');
-                outlet.deliver(seq, &reply, true);
+                writer.deliver(seq, &reply, true);
                 let outcome = if is_error { Outcome::Error } else { Outcome::Ok };
-                self.note_answered(page.asker.about, outcome);
+                self.note_answered(page.asker.meta, outcome);
             }
-            Err(text) => self.fail(&outlet, seq, page.asker.about.command, &text),
+            Err(text) => self.fail(&writer, seq, page.asker.meta.command, &text),
         }
     }
 

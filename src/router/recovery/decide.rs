@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use crate::backend::NodeAddress;
-use crate::reply::Why;
-use crate::reply::ticket::OnFailure;
-use crate::reply::trouble::{NotNow, Redirect};
+use crate::reply::ReturnReason;
+use crate::reply::handle::OnFailure;
+use crate::reply::returned::{Redirect, Unavailable};
 
 /// Longest pause before a held request is tried again without news of the map.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -22,7 +22,7 @@ const LOSSES_MAX: u16 = 4;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case<'a> {
     /// What happened.
-    pub(super) why: &'a Why,
+    pub(super) why: &'a ReturnReason,
     /// What may be done with it.
     pub(super) on_failure: OnFailure,
     /// How many redirects in a row it has followed.
@@ -92,8 +92,8 @@ pub(super) enum Next {
 }
 
 /// Whether a node has named another one.
-pub(super) fn is_redirect(why: &Why) -> bool {
-    matches!(why, Why::Moved(_) | Why::Ask(_))
+pub(super) fn is_redirect(why: &ReturnReason) -> bool {
+    matches!(why, ReturnReason::Moved(_) | ReturnReason::Ask(_))
 }
 
 /// Whether it is not to be tried again, whatever else is so.
@@ -105,7 +105,7 @@ pub(super) fn gives_up(case: &Case<'_>, limits: &Limits) -> Option<GiveUp> {
     if is_redirect && case.on_failure == OnFailure::ContinueCursor {
         return Some(GiveUp::CursorOfAnother);
     }
-    if *case.why == Why::Indeterminate {
+    if *case.why == ReturnReason::Indeterminate {
         if !case.on_failure.may_run_twice() {
             return Some(GiveUp::Indeterminate);
         }
@@ -118,12 +118,15 @@ pub(super) fn gives_up(case: &Case<'_>, limits: &Limits) -> Option<GiveUp> {
 }
 
 /// How long to wait before the first try, unless the map changes.
-pub(super) fn pause_after(why: &Why, tries: u16) -> Duration {
+pub(super) fn pause_after(why: &ReturnReason, tries: u16) -> Duration {
     match why {
-        Why::Moved(_) | Why::Ask(_) => Duration::ZERO,
-        Why::NotNow(NotNow::TryAgain, _) => SHORT_PAUSE,
-        Why::Unsent | Why::Indeterminate if tries == 0 => SHORT_PAUSE,
-        Why::NotNow(..) | Why::NoMaster | Why::Unsent | Why::Indeterminate => PAUSE,
+        ReturnReason::Moved(_) | ReturnReason::Ask(_) => Duration::ZERO,
+        ReturnReason::Unavailable(Unavailable::TryAgain, _) => SHORT_PAUSE,
+        ReturnReason::Unsent | ReturnReason::Indeterminate if tries == 0 => SHORT_PAUSE,
+        ReturnReason::Unavailable(..)
+        | ReturnReason::NoMaster
+        | ReturnReason::Unsent
+        | ReturnReason::Indeterminate => PAUSE,
     }
 }
 
@@ -140,16 +143,18 @@ pub(super) fn next(
         return Next::Wait(PAUSE);
     }
     // A redirect is one for all commands on the key: later ones on it come back too.
-    if matches!(case.why, Why::NotNow(..)) && situation.was_overtaken {
+    if matches!(case.why, ReturnReason::Unavailable(..)) && situation.was_overtaken {
         return Next::Fail(GiveUp::LastWord);
     }
     if !situation.has_new_map && situation.pause_left_us > 0 {
         return Next::Wait(Duration::from_micros(situation.pause_left_us));
     }
-    let (Why::Moved(redirect) | Why::Ask(redirect)) = case.why else { return Next::Send };
+    let (ReturnReason::Moved(redirect) | ReturnReason::Ask(redirect)) = case.why else {
+        return Next::Send;
+    };
     match (locate(redirect), case.why) {
         (None, _) => Next::Refresh(SHORT_PAUSE),
-        (Some(node), Why::Ask(_)) => Next::Ask(node),
+        (Some(node), ReturnReason::Ask(_)) => Next::Ask(node),
         (Some(node), _) if case.on_failure.is_script() => Next::SendTo(node),
         // Its host name has been resolved only now.
         (Some(_), _) if !situation.is_patched => Next::PatchAndSend,

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn own() -> Own {
-    Own {
+fn own() -> GatewayInfo {
+    GatewayInfo {
         version: "1.2.3".into(),
         run_id: "f".repeat(40),
         process_id: 77,
@@ -24,7 +24,7 @@ fn own() -> Own {
         shards: 2,
         nodes: 4,
         slots_assigned: 16_384,
-        ..Own::default()
+        ..GatewayInfo::default()
     }
 }
 

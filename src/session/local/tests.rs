@@ -64,7 +64,7 @@ impl Asking<'_> {
             Ok((id, command)) => {
                 let Handling::Local(local) = command.handling else { panic!("not local") };
                 self.state.info.touch(self.gateway.clients.now_s(), id);
-                let facts = Facts {
+                let facts = LocalEnv {
                     table: &self.gateway.table,
                     clients: &self.gateway.clients,
                     password: self.gateway.password,

@@ -84,7 +84,7 @@ impl Inside {
 
     /// Whether these are all clients, and are spread evenly over the workers in use.
     pub(crate) fn are_spread(&self, clients: usize) -> bool {
-        let (placed, in_use) = (self.placed(), self.gateway.seating.in_use());
+        let (placed, in_use) = (self.placed(), self.gateway.assigner.in_use());
         let (each, more) = ((clients / in_use) as u64, clients % in_use);
         let (used, idle) = placed.split_at(in_use);
         used.iter().all(|count| (each..=each + 1).contains(count))
@@ -99,7 +99,7 @@ impl Inside {
             placed.iter().enumerate().all(|(at, clients)| (*clients > 0) == (at < in_use))
         };
         for in_use in [1, 3, 2, 3, 1, 2].into_iter().cycle() {
-            self.gateway.seating.set_in_use(in_use);
+            self.gateway.assigner.set_in_use(in_use);
             while !takes_part(in_use) && !over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(1));
             }

@@ -8,16 +8,16 @@ fn redirect() -> Redirect {
     Redirect { slot: 7, host: "other".to_owned(), port: 7000 }
 }
 
-fn moved() -> Why {
-    Why::Moved(redirect())
+fn moved() -> ReturnReason {
+    ReturnReason::Moved(redirect())
 }
 
-fn ask() -> Why {
-    Why::Ask(redirect())
+fn ask() -> ReturnReason {
+    ReturnReason::Ask(redirect())
 }
 
-fn not_now(what: NotNow) -> Why {
-    Why::NotNow(what, "the node's words".to_owned())
+fn not_now(what: Unavailable) -> ReturnReason {
+    ReturnReason::Unavailable(what, "the node's words".to_owned())
 }
 
 fn node() -> NodeAddress {
@@ -25,14 +25,14 @@ fn node() -> NodeAddress {
 }
 
 /// It has just come back for the first time.
-fn fresh(why: &Why, on_failure: OnFailure) -> Case<'_> {
+fn fresh(why: &ReturnReason, on_failure: OnFailure) -> Case<'_> {
     Case { why, on_failure, redirects: 0, losses: 0, waited_us: 0 }
 }
 
 #[test]
 fn what_is_given_up() {
     use OnFailure::{BeginCursor, ContinueCursor, ReadOnlyScript, Resend, ResendIfUnsent, Script};
-    let lost = Why::Indeterminate;
+    let lost = ReturnReason::Indeterminate;
     // What came back; what may be done; redirects, losses, time waited; what becomes of it.
     let cases = [
         (lost.clone(), Resend, (0, 0, 0), None),
@@ -45,19 +45,19 @@ fn what_is_given_up() {
         (lost.clone(), ResendIfUnsent, (0, 0, 2_000_000), Some(GiveUp::Indeterminate)),
         (lost.clone(), Resend, (0, 3, 0), None),
         (lost.clone(), Resend, (0, 4, 0), Some(GiveUp::Unreachable)),
-        (Why::Unsent, ResendIfUnsent, (0, 9, 0), None),
-        (Why::Unsent, Script, (0, 9, 1_000_000), None),
-        (Why::Unsent, Script, (0, 9, 1_000_001), Some(GiveUp::LastWord)),
-        (Why::NoMaster, ResendIfUnsent, (0, 0, 1_000_001), Some(GiveUp::LastWord)),
+        (ReturnReason::Unsent, ResendIfUnsent, (0, 9, 0), None),
+        (ReturnReason::Unsent, Script, (0, 9, 1_000_000), None),
+        (ReturnReason::Unsent, Script, (0, 9, 1_000_001), Some(GiveUp::LastWord)),
+        (ReturnReason::NoMaster, ResendIfUnsent, (0, 0, 1_000_001), Some(GiveUp::LastWord)),
         (moved(), ResendIfUnsent, (4, 0, 0), None),
         (moved(), ResendIfUnsent, (5, 0, 0), Some(GiveUp::Redirects)),
         (ask(), Script, (5, 0, 0), Some(GiveUp::Redirects)),
-        (not_now(NotNow::TryAgain), Resend, (5, 0, 0), None),
+        (not_now(Unavailable::TryAgain), Resend, (5, 0, 0), None),
         (moved(), BeginCursor, (0, 0, 0), None),
         (moved(), ContinueCursor, (0, 0, 0), Some(GiveUp::CursorOfAnother)),
         (ask(), ContinueCursor, (0, 0, 0), Some(GiveUp::CursorOfAnother)),
-        (not_now(NotNow::Loading), ContinueCursor, (0, 0, 0), None),
-        (not_now(NotNow::Loading), Resend, (0, 0, 1_000_001), Some(GiveUp::LastWord)),
+        (not_now(Unavailable::Loading), ContinueCursor, (0, 0, 0), None),
+        (not_now(Unavailable::Loading), Resend, (0, 0, 1_000_001), Some(GiveUp::LastWord)),
     ];
     for (why, on_failure, (redirects, losses, waited_us), expected) in cases {
         let case = Case { redirects, losses, waited_us, ..fresh(&why, on_failure) };
@@ -70,15 +70,15 @@ fn how_long_the_first_pause_is() {
     let cases = [
         (moved(), 0, Duration::ZERO),
         (ask(), 3, Duration::ZERO),
-        (not_now(NotNow::TryAgain), 3, SHORT_PAUSE),
-        (not_now(NotNow::ClusterDown), 0, PAUSE),
-        (not_now(NotNow::BadRedirect), 0, PAUSE),
-        (Why::NoMaster, 0, PAUSE),
+        (not_now(Unavailable::TryAgain), 3, SHORT_PAUSE),
+        (not_now(Unavailable::ClusterDown), 0, PAUSE),
+        (not_now(Unavailable::BadRedirect), 0, PAUSE),
+        (ReturnReason::NoMaster, 0, PAUSE),
         // The first time it may have been the connection alone.
-        (Why::Unsent, 0, SHORT_PAUSE),
-        (Why::Unsent, 1, PAUSE),
-        (Why::Indeterminate, 0, SHORT_PAUSE),
-        (Why::Indeterminate, 1, PAUSE),
+        (ReturnReason::Unsent, 0, SHORT_PAUSE),
+        (ReturnReason::Unsent, 1, PAUSE),
+        (ReturnReason::Indeterminate, 0, SHORT_PAUSE),
+        (ReturnReason::Indeterminate, 1, PAUSE),
     ];
     for (why, tries, expected) in cases {
         assert_eq!(pause_after(&why, tries), expected, "{why:?} after {tries} tries");
@@ -99,15 +99,15 @@ fn what_comes_next() {
     let last_word = Next::Fail(GiveUp::LastWord);
     // What came back; what may be done; the situation; where the redirect leads; what comes next.
     let cases = [
-        (Why::Unsent, ResendIfUnsent, calm, None, Next::Send),
-        (Why::Unsent, ResendIfUnsent, early, None, rest.clone()),
-        (Why::Unsent, ResendIfUnsent, renewed, None, Next::Send),
-        (Why::Unsent, ResendIfUnsent, busy, None, Next::Wait(PAUSE)),
-        (Why::Unsent, ResendIfUnsent, overtaken, None, Next::Send),
-        (Why::Indeterminate, Resend, calm, None, Next::Send),
-        (Why::NoMaster, Resend, early, None, rest),
-        (not_now(NotNow::ReadOnly), ResendIfUnsent, calm, None, Next::Send),
-        (not_now(NotNow::ReadOnly), ResendIfUnsent, overtaken, None, last_word),
+        (ReturnReason::Unsent, ResendIfUnsent, calm, None, Next::Send),
+        (ReturnReason::Unsent, ResendIfUnsent, early, None, rest.clone()),
+        (ReturnReason::Unsent, ResendIfUnsent, renewed, None, Next::Send),
+        (ReturnReason::Unsent, ResendIfUnsent, busy, None, Next::Wait(PAUSE)),
+        (ReturnReason::Unsent, ResendIfUnsent, overtaken, None, Next::Send),
+        (ReturnReason::Indeterminate, Resend, calm, None, Next::Send),
+        (ReturnReason::NoMaster, Resend, early, None, rest),
+        (not_now(Unavailable::ReadOnly), ResendIfUnsent, calm, None, Next::Send),
+        (not_now(Unavailable::ReadOnly), ResendIfUnsent, overtaken, None, last_word),
         (moved(), ResendIfUnsent, overtaken, there.clone(), Next::PatchAndSend),
         (moved(), ResendIfUnsent, patched, there.clone(), Next::Send),
         (moved(), ResendIfUnsent, busy, there.clone(), Next::Wait(PAUSE)),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The workers in use: the first of all that there are.
 #[derive(Debug)]
-pub struct Seating {
+pub struct Assigner {
     workers: usize,
     /// How many are in use and, above that, how often places have been given anew.
     now: AtomicU64,
@@ -19,18 +19,18 @@ pub struct Seating {
     given: AtomicUsize,
 }
 
-/// Bits of [`Seating::now`] that say how many are in use.
+/// Bits of [`Assigner::now`] that say how many are in use.
 const IN_USE_BITS: u32 = 32;
 const IN_USE_MASK: u64 = (1 << IN_USE_BITS) - 1;
 
 /// Where a client belongs, until places are given anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Assignment {
     worker: u32,
     round: u32,
 }
 
-impl Place {
+impl Assignment {
     /// The number of the worker.
     #[inline]
     pub fn worker(self) -> usize {
@@ -38,12 +38,12 @@ impl Place {
     }
 }
 
-impl Seating {
+impl Assigner {
     /// A seating for so many workers, of which the first `in_use` take part.
-    pub fn new(workers: usize, in_use: usize) -> Seating {
+    pub fn new(workers: usize, in_use: usize) -> Assigner {
         let workers = workers.clamp(1, IN_USE_MASK as usize);
         let now = AtomicU64::new(in_use.clamp(1, workers) as u64);
-        Seating { workers, now, given: AtomicUsize::new(0) }
+        Assigner { workers, now, given: AtomicUsize::new(0) }
     }
 
     /// How many workers there are.
@@ -65,16 +65,16 @@ impl Seating {
     }
 
     /// A place for a client.
-    pub fn give(&self) -> Place {
+    pub fn give(&self) -> Assignment {
         let now = self.now.load(Ordering::Relaxed);
         let nth = self.given.fetch_add(1, Ordering::Relaxed) as u64;
         let worker = (nth % (now & IN_USE_MASK)) as u32;
-        Place { worker, round: (now >> IN_USE_BITS) as u32 }
+        Assignment { worker, round: (now >> IN_USE_BITS) as u32 }
     }
 
     /// Whether places have not been given anew since this one was.
     #[inline]
-    pub fn is_current(&self, place: Place) -> bool {
+    pub fn is_current(&self, place: Assignment) -> bool {
         (self.now.load(Ordering::Relaxed) >> IN_USE_BITS) as u32 == place.round
     }
 }
@@ -85,45 +85,45 @@ mod tests {
 
     #[test]
     fn clients_are_spread_evenly_over_those_in_use() {
-        let seating = Seating::new(6, 1);
+        let assigner = Assigner::new(6, 1);
         for in_use in [1, 2, 4, 6] {
-            seating.set_in_use(in_use);
+            assigner.set_in_use(in_use);
             let mut clients = [0; 6];
-            (0..120).for_each(|_| clients[seating.give().worker()] += 1);
+            (0..120).for_each(|_| clients[assigner.give().worker()] += 1);
             assert!(clients[..in_use].iter().all(|count| *count == 120 / in_use), "{clients:?}");
         }
     }
 
     #[test]
     fn a_place_holds_until_places_are_given_anew() {
-        let seating = Seating::new(3, 2);
-        let places = [seating.give(), seating.give()];
-        assert!(places.iter().all(|place| seating.is_current(*place)));
+        let assigner = Assigner::new(3, 2);
+        let places = [assigner.give(), assigner.give()];
+        assert!(places.iter().all(|place| assigner.is_current(*place)));
         assert_ne!(places[0].worker(), places[1].worker());
-        seating.set_in_use(2);
-        assert!(!places.iter().any(|place| seating.is_current(*place)));
-        assert!(seating.is_current(seating.give()));
+        assigner.set_in_use(2);
+        assert!(!places.iter().any(|place| assigner.is_current(*place)));
+        assert!(assigner.is_current(assigner.give()));
     }
 
     #[test]
     fn there_is_always_one_and_never_one_too_many() {
         for (asked, got) in [(0, 1), (9, 3)] {
-            assert_eq!(Seating::new(3, asked).in_use(), got);
-            let seating = Seating::new(3, 2);
-            seating.set_in_use(asked);
-            assert_eq!(seating.in_use(), got);
+            assert_eq!(Assigner::new(3, asked).in_use(), got);
+            let assigner = Assigner::new(3, 2);
+            assigner.set_in_use(asked);
+            assert_eq!(assigner.in_use(), got);
         }
-        assert_eq!(Seating::new(0, 0).give().worker(), 0);
+        assert_eq!(Assigner::new(0, 0).give().worker(), 0);
     }
 
     #[test]
     fn rounds_and_places_go_on_beyond_their_last_number() {
-        let seating = Seating::new(3, 3);
-        seating.now.store((u64::from(u32::MAX) << IN_USE_BITS) | 3, Ordering::Relaxed);
-        seating.given.store(usize::MAX, Ordering::Relaxed);
-        let place = seating.give();
-        seating.set_in_use(2);
-        assert_eq!((seating.in_use(), seating.is_current(place)), (2, false));
-        assert!(seating.is_current(seating.give()));
+        let assigner = Assigner::new(3, 3);
+        assigner.now.store((u64::from(u32::MAX) << IN_USE_BITS) | 3, Ordering::Relaxed);
+        assigner.given.store(usize::MAX, Ordering::Relaxed);
+        let place = assigner.give();
+        assigner.set_in_use(2);
+        assert_eq!((assigner.in_use(), assigner.is_current(place)), (2, false));
+        assert!(assigner.is_current(assigner.give()));
     }
 }

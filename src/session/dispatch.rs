@@ -14,8 +14,8 @@ use crate::command::{
     Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, Refusal,
 };
 use crate::metrics::Outcome;
-use crate::reply::ticket::{About, OnFailure};
-use crate::reply::{Ticket, texts};
+use crate::reply::handle::{OnFailure, RequestMeta};
+use crate::reply::{ReplyHandle, texts};
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
 use crate::router::wide::WORDS_MIN;
@@ -34,11 +34,11 @@ pub(super) struct Request<'a> {
 }
 
 /// What came of a request.
-pub(super) enum Step {
+pub(super) enum Dispatch {
     /// It is on its way or answered.
     Done,
-    /// It is large and alone in its buffer: the caller sends it with this ticket.
-    SendOwned(Ticket),
+    /// It is large and alone in its buffer: the caller sends it with this reply handle.
+    SendOwned(ReplyHandle),
     /// It has very many keys: the caller begins an errand with its bytes.
     Wide(Box<WideStart>),
     /// Nothing: it has to come again, when all before it has been answered or its time has come.
@@ -48,41 +48,41 @@ pub(super) enum Step {
 impl Session {
     /// Deals with one request, `frame` being its bytes. With `own` it may be sent with its buffer.
     #[inline]
-    pub(super) fn step(
+    pub(super) fn dispatch(
         &mut self,
         table: &CommandTable,
         args: Args<'_>,
         frame: &[u8],
         own: bool,
-    ) -> Step {
+    ) -> Dispatch {
         if self.state.transaction != Transaction::Outside && self.is_of_refused_transaction(args) {
-            return Step::Done;
+            return Dispatch::Done;
         }
         let (id, command) = match table.lookup(args) {
             Ok(found) => found,
             Err(error) => {
                 self.object(&error, args);
-                return Step::Done;
+                return Dispatch::Done;
             }
         };
-        if self.outlet.is_deaf() && !command.flags.may_change_data() {
+        if self.writer.is_deaf() && !command.flags.may_change_data() {
             // Its client hears nothing any more: only what changes data still runs.
-            return Step::Done;
+            return Dispatch::Done;
         }
         if self.too_large.is_some() {
             let text = self.too_large.take().unwrap_or_default();
             self.refuse(id, &text);
-            return Step::Done;
+            return Dispatch::Done;
         }
         self.state.info.touch(self.router().shared().clock.now_us() / 1_000_000, id);
         if !self.state.authenticated && !command.flags.contains(Flags::NO_AUTH) {
             self.refuse(id, texts::NO_AUTH);
-            return Step::Done;
+            return Dispatch::Done;
         }
         if !matches!(command.handling, Handling::Route | Handling::RouteUnlessBlocking)
-            && let Some(step) = self.handle(Request { id, command, args, frame })
+            && let Some(dispatch) = self.handle(Request { id, command, args, frame })
         {
-            return step;
+            return dispatch;
         }
         // The only call of it, or it would not be inlined: 64 instructions more of 1,530 per GET.
         self.route(id, command, args, frame, own)
@@ -90,18 +90,20 @@ impl Session {
 
     /// Deals with a request that is not just sent on. `None`: it is to be sent on after all.
     #[inline(never)]
-    fn handle(&mut self, request: Request<'_>) -> Option<Step> {
+    fn handle(&mut self, request: Request<'_>) -> Option<Dispatch> {
         let Request { id, command, args, .. } = request;
         match command.handling {
             Handling::Route | Handling::RouteUnlessBlocking => return None,
             Handling::ConfigResetStat => {
-                self.around.clients.reset_totals();
+                self.env.clients.reset_totals();
                 return None;
             }
             Handling::ConfigSet | Handling::Guarded(_) => {
                 return self.carry_out_if_allowed(request);
             }
-            Handling::Local(what) if self.tries_too_soon(what, args) => return Some(Step::NotYet),
+            Handling::Local(what) if self.tries_too_soon(what, args) => {
+                return Some(Dispatch::NotYet);
+            }
             Handling::Local(what) => self.answer(id, what, args),
             Handling::Refuse(why) => {
                 if why == Refusal::Multi {
@@ -116,25 +118,25 @@ impl Session {
             Handling::ConfigGet => return Some(self.config_get(request)),
             Handling::SlowlogGet => return Some(self.slowlog_get(request)),
         }
-        Some(Step::Done)
+        Some(Dispatch::Done)
     }
 
     /// What acts at nodes behind the gateway's back, where the configuration allows it. `None`: it
     /// is to be sent on.
-    fn carry_out_if_allowed(&mut self, request: Request<'_>) -> Option<Step> {
+    fn carry_out_if_allowed(&mut self, request: Request<'_>) -> Option<Dispatch> {
         let Request { id, command, args, .. } = request;
-        let allowed = &self.around.allowed;
+        let allowed = &self.env.allowed;
         let denied = match command.handling {
             Handling::ConfigSet => allowed.denies_config_set(args),
             _ => allowed.denies(args),
         };
         if let Some(Denied { name, why }) = denied {
             self.refuse(id, &texts::refused(&name, &why));
-            return Some(Step::Done);
+            return Some(Dispatch::Done);
         }
         if command.handling == Handling::ConfigSet && config_get::sets_a_sum(args) {
             self.refuse(id, &texts::refused("config set maxmemory", texts::NOT_SET_HERE));
-            return Some(Step::Done);
+            return Some(Dispatch::Done);
         }
         let by_all = command.handling == Handling::Guarded(Way::AllNodes);
         by_all.then(|| self.tell_all(request))
@@ -156,14 +158,14 @@ impl Session {
 
     /// Answers with an error of the gateway's.
     pub(super) fn refuse(&mut self, id: CommandId, text: &str) {
-        let seq = self.ticket();
-        self.router().fail(&self.outlet, seq, id, text);
+        let seq = self.take_seq();
+        self.router().fail(&self.writer, seq, id, text);
     }
 
     fn answer(&mut self, id: CommandId, what: Local, args: Args<'_>) {
         let protocol = self.state.protocol;
         let mut out = Vec::new();
-        local::answer(what, args, &mut self.state, &self.around, &mut out);
+        local::answer(what, args, &mut self.state, &self.env, &mut out);
         let error = out.first() == Some(&b'-');
         let outcome = if error { Outcome::GatewayError } else { Outcome::Ok };
         self.router().stats().command(id, outcome);
@@ -182,8 +184,8 @@ impl Session {
         match self.state.replies {
             _ if out.is_empty() => {}
             ReplyMode::On => {
-                let seq = self.outlet.ticket();
-                self.outlet.deliver(seq, out, true);
+                let seq = self.writer.take_seq();
+                self.writer.deliver(seq, out, true);
                 self.own_bytes += out.len();
             }
             ReplyMode::Off => {}
@@ -191,8 +193,8 @@ impl Session {
         }
     }
 
-    pub(super) fn about(&self, id: CommandId, command: &Command, slot: Slot) -> About {
-        About {
+    pub(super) fn meta(&self, id: CommandId, command: &Command, slot: Slot) -> RequestMeta {
+        RequestMeta {
             slot,
             command: id,
             on_failure: OnFailure::of(command.flags.is_readonly(), command.class == Class::Script),
@@ -208,16 +210,16 @@ impl Session {
         args: Args<'_>,
         frame: &[u8],
         own: bool,
-    ) -> Step {
+    ) -> Dispatch {
         if args.len() >= WORDS_MIN
-            && let Some(step) = self.begins_wide(id, command, args)
+            && let Some(dispatch) = self.begins_wide(id, command, args)
         {
-            return step;
+            return dispatch;
         }
         let home = Router::home_of(self.state.info.id);
         let plan = router::plan(command, args, self.router().cross_slot(), &mut self.keys);
         if matches!(plan, Plan::OutOfBand(_) | Plan::All(..)) && self.waits_for_earlier() {
-            return Step::NotYet;
+            return Dispatch::NotYet;
         }
         let slot = match &plan {
             Plan::Slot(slot) => *slot,
@@ -225,7 +227,7 @@ impl Session {
             Plan::Any if command.class == Class::Script => Slot::of(b""),
             _ => home,
         };
-        let router = Rc::clone(&self.around.router);
+        let router = Rc::clone(&self.env.router);
         let master = match plan {
             Plan::Slot(_) | Plan::Any => router.master_of(slot, self.state.protocol),
             _ => None,
@@ -234,52 +236,52 @@ impl Session {
         let weight = if frame.len() < LARGE_MIN { router.shared().large.of(slot) } else { 0 };
         if let Some(pipeline) = &master
             && (pipeline.is_crowded() || weight > 0)
-            && let Some(step) = self.waits_in_line(pipeline, weight)
+            && let Some(dispatch) = self.waits_in_line(pipeline, weight)
         {
-            return step;
+            return dispatch;
         }
-        let seq = self.ticket();
+        let seq = self.take_seq();
         if command.class == Class::Script
             && matches!(plan, Plan::Any)
             && let Some(text) = self.note_keyless(command, args)
         {
-            router.fail(&self.outlet, seq, id, &text);
-            return Step::Done;
+            router.fail(&self.writer, seq, id, &text);
+            return Dispatch::Done;
         }
-        let about = self.about(id, command, slot);
-        let client = Client { outlet: &self.outlet, protocol: self.state.protocol, home };
+        let meta = self.meta(id, command, slot);
+        let client = Client { writer: &self.writer, protocol: self.state.protocol, home };
         let full = match plan {
             Plan::Slot(_) | Plan::Any if own => {
-                return Step::SendOwned(Ticket::new(Rc::clone(&self.outlet), seq, about));
+                return Dispatch::SendOwned(ReplyHandle::new(Rc::clone(&self.writer), seq, meta));
             }
             Plan::Slot(_) | Plan::Any => {
                 router.send_by(master, (frame, weight), || {
-                    Ticket::new(Rc::clone(&self.outlet), seq, about)
+                    ReplyHandle::new(Rc::clone(&self.writer), seq, meta)
                 });
                 None
             }
-            Plan::Split(split) => router.send_split(client, seq, about, split, args),
+            Plan::Split(split) => router.send_split(client, seq, meta, split, args),
             Plan::All(merge, with_replicas) => {
-                let asker = self.asker(seq, about);
+                let asker = self.asker(seq, meta);
                 let request = Request { id, command, args, frame };
                 self.fan_out(asker, request, (Kind::of(command), with_replicas), merge);
                 None
             }
             Plan::OutOfBand(merge) => {
-                router.ask_out_of_band(client, seq, about, merge, frame);
+                router.ask_out_of_band(client, seq, meta, merge, frame);
                 None
             }
             Plan::Refuse(text) => {
                 if text == texts::CROSS_SLOT {
                     router.stats().cross_slot.add(1);
                 }
-                router.fail(&self.outlet, seq, id, &text);
+                router.fail(&self.writer, seq, id, &text);
                 None
             }
         };
         if full.is_some() {
             self.full = full;
         }
-        Step::Done
+        Dispatch::Done
     }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{Cut, Outlet, THROUGH_BYTES_MIN};
+use super::{ClientWriter, Cut, THROUGH_BYTES_MIN};
 use crate::reply::ReplyQueue;
 
-impl Outlet {
+impl ClientWriter {
     /// Writes what is ready; whether that was all.
     pub(super) fn write_before(&self, queue: &mut ReplyQueue) -> bool {
         while !queue.ready().is_empty() {

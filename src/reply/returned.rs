@@ -3,7 +3,7 @@
 //! Owns the reading of those error replies that Redis Cluster means for its clients' libraries and
 //! that plain clients must never see. Must not decide what happens next; the router does.
 
-use super::{Ticket, texts};
+use super::{ReplyHandle, texts};
 use crate::slot::Slot;
 
 /// Longest host that a redirect can name (RFC 1035).
@@ -11,24 +11,24 @@ const HOST_BYTES_MAX: usize = 253;
 
 /// A request that has no reply yet and needs a decision.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct ReturnedRequest {
     /// Whose request it is.
-    pub ticket: Ticket,
+    pub handle: ReplyHandle,
     /// The request, ready to be sent again.
     pub request: Vec<u8>,
     /// What happened.
-    pub why: Why,
+    pub why: ReturnReason,
 }
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum ReturnReason {
     /// `-MOVED`: another node serves the slot now.
     Moved(Redirect),
     /// `-ASK`: this once, the node the slot moves to must be asked.
     Ask(Redirect),
     /// The node cannot serve it at the moment and did not run it; the text is the node's.
-    NotNow(NotNow, String),
+    Unavailable(Unavailable, String),
     /// No connection to the node: the request was never written in full.
     Unsent,
     /// The connection was lost after the request had been written: it may have run.
@@ -37,10 +37,10 @@ pub enum Why {
     NoMaster,
 }
 
-impl Why {
+impl ReturnReason {
     /// A redirect without a host means the node that said it, which is at this address.
     pub fn said_by(&mut self, address: std::net::IpAddr) {
-        if let Why::Moved(redirect) | Why::Ask(redirect) = self
+        if let ReturnReason::Moved(redirect) | ReturnReason::Ask(redirect) = self
             && redirect.host.is_empty()
         {
             redirect.host = address.to_string();
@@ -51,12 +51,14 @@ impl Why {
     /// not it is what the script says, which has run.
     pub fn is_a_nodes_own(&self, slot: Slot) -> bool {
         match self {
-            Why::Moved(redirect) | Why::Ask(redirect) => usize::from(redirect.slot) == slot.index(),
-            Why::NotNow(_, text) => {
+            ReturnReason::Moved(redirect) | ReturnReason::Ask(redirect) => {
+                usize::from(redirect.slot) == slot.index()
+            }
+            ReturnReason::Unavailable(_, text) => {
                 NODES_OWN.iter().any(|begin| text.starts_with(begin))
                     && !OF_A_SCRIPT.iter().any(|words| text.contains(words))
             }
-            Why::Unsent | Why::Indeterminate | Why::NoMaster => true,
+            ReturnReason::Unsent | ReturnReason::Indeterminate | ReturnReason::NoMaster => true,
         }
     }
 }
@@ -76,7 +78,7 @@ const OF_A_SCRIPT: [&str; 3] = [" script: ", "@user_script", "@user_function"];
 
 /// The replies of a node that did not run a command and may run it later, or another node may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotNow {
+pub enum Unavailable {
     /// `-TRYAGAIN`: some of the keys have moved already.
     TryAgain,
     /// `-CLUSTERDOWN`.
@@ -91,21 +93,21 @@ pub enum NotNow {
     BadRedirect,
 }
 
-impl NotNow {
+impl Unavailable {
     /// One word for counters.
     pub fn kind(self) -> &'static str {
         match self {
-            NotNow::TryAgain => "tryagain",
-            NotNow::ClusterDown => "clusterdown",
-            NotNow::Loading => "loading",
-            NotNow::ReadOnly => "readonly",
-            NotNow::MasterDown => "masterdown",
-            NotNow::BadRedirect => "bad_redirect",
+            Unavailable::TryAgain => "tryagain",
+            Unavailable::ClusterDown => "clusterdown",
+            Unavailable::Loading => "loading",
+            Unavailable::ReadOnly => "readonly",
+            Unavailable::MasterDown => "masterdown",
+            Unavailable::BadRedirect => "bad_redirect",
         }
     }
 }
 
-/// The target of a redirect. An empty host is the node that said so; see [`Why::said_by`].
+/// The target of a redirect. An empty host is the node that said so; see [`ReturnReason::said_by`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
     /// Slot number.
@@ -118,7 +120,7 @@ pub struct Redirect {
 
 /// What an error line (`-…\r\n`) means for a retry; `None` when it is an answer like any other.
 #[inline]
-pub fn classify(line: &[u8]) -> Option<Why> {
+pub fn classify(line: &[u8]) -> Option<ReturnReason> {
     match line.get(1) {
         Some(b'M' | b'A' | b'T' | b'C' | b'L' | b'R') => classify_word(line),
         _ => None,
@@ -126,28 +128,28 @@ pub fn classify(line: &[u8]) -> Option<Why> {
 }
 
 #[cold]
-fn classify_word(line: &[u8]) -> Option<Why> {
+fn classify_word(line: &[u8]) -> Option<ReturnReason> {
     let text = String::from_utf8_lossy(line.get(1..)?);
     let text = text.trim_end();
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let not_now = match word {
         "MOVED" | "ASK" => return Some(redirect(word, rest)),
-        "TRYAGAIN" => NotNow::TryAgain,
-        "CLUSTERDOWN" => NotNow::ClusterDown,
-        "LOADING" => NotNow::Loading,
-        "READONLY" => NotNow::ReadOnly,
-        "MASTERDOWN" => NotNow::MasterDown,
+        "TRYAGAIN" => Unavailable::TryAgain,
+        "CLUSTERDOWN" => Unavailable::ClusterDown,
+        "LOADING" => Unavailable::Loading,
+        "READONLY" => Unavailable::ReadOnly,
+        "MASTERDOWN" => Unavailable::MasterDown,
         _ => return None,
     };
-    Some(Why::NotNow(not_now, text.to_owned()))
+    Some(ReturnReason::Unavailable(not_now, text.to_owned()))
 }
 
 /// A plain client must see neither, also when nobody can follow it.
-fn redirect(word: &str, rest: &str) -> Why {
+fn redirect(word: &str, rest: &str) -> ReturnReason {
     match Redirect::parse(rest) {
-        None => Why::NotNow(NotNow::BadRedirect, texts::BAD_REDIRECT.to_owned()),
-        Some(redirect) if word == "MOVED" => Why::Moved(redirect),
-        Some(redirect) => Why::Ask(redirect),
+        None => ReturnReason::Unavailable(Unavailable::BadRedirect, texts::BAD_REDIRECT.to_owned()),
+        Some(redirect) if word == "MOVED" => ReturnReason::Moved(redirect),
+        Some(redirect) => ReturnReason::Ask(redirect),
     }
 }
 
@@ -223,16 +225,19 @@ mod tests {
 
     #[test]
     fn only_the_clusters_own_errors_are_troubles() {
-        let not_now = |kind, text: &str| Some(Why::NotNow(kind, text.to_owned()));
+        let not_now = |kind, text: &str| Some(ReturnReason::Unavailable(kind, text.to_owned()));
         let down = "CLUSTERDOWN Hash slot not served";
         assert_eq!(
             classify(b"-CLUSTERDOWN Hash slot not served\r\n"),
-            not_now(NotNow::ClusterDown, down)
+            not_now(Unavailable::ClusterDown, down)
         );
-        assert_eq!(classify(b"-TRYAGAIN x\r\n"), not_now(NotNow::TryAgain, "TRYAGAIN x"));
-        assert!(matches!(classify(b"-MOVED 1 a:1\r\n"), Some(Why::Moved(_))));
-        assert!(matches!(classify(b"-ASK 1 a:1\r\n"), Some(Why::Ask(_))));
-        let bad = Some(Why::NotNow(NotNow::BadRedirect, texts::BAD_REDIRECT.to_owned()));
+        assert_eq!(classify(b"-TRYAGAIN x\r\n"), not_now(Unavailable::TryAgain, "TRYAGAIN x"));
+        assert!(matches!(classify(b"-MOVED 1 a:1\r\n"), Some(ReturnReason::Moved(_))));
+        assert!(matches!(classify(b"-ASK 1 a:1\r\n"), Some(ReturnReason::Ask(_))));
+        let bad = Some(ReturnReason::Unavailable(
+            Unavailable::BadRedirect,
+            texts::BAD_REDIRECT.to_owned(),
+        ));
         for line in
             [&b"-MOVED\r\n"[..], b"-MOVED x a:1\r\n", b"-ASK 1 \xff:1\r\n", b"-ASK 1 a:0\r\n"]
         {

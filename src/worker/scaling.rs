@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::core_time::{Core, Used};
 use crate::metrics::WorkerStats;
-use crate::session::seating::Seating;
+use crate::session::assigner::Assigner;
 
 /// How often it is judged. A load is taken over two looks and may be one look old.
 const EVERY: Duration = Duration::from_millis(350);
@@ -97,7 +97,7 @@ impl Load {
 
 /// The judgement on how many workers should be in use.
 #[derive(Debug)]
-struct Staffing {
+struct Scaler {
     workers: usize,
     percent_max: u64,
     /// Fewer workers are enough.
@@ -149,11 +149,11 @@ impl Streak {
     }
 }
 
-impl Staffing {
-    fn new(workers: usize, percent_max: u64) -> Staffing {
+impl Scaler {
+    fn new(workers: usize, percent_max: u64) -> Scaler {
         let percent_max = percent_max.min(FULL_PERCENT);
         let (calm, uneven) = (Streak::default(), Streak::default());
-        Staffing { workers, percent_max, calm, uneven }
+        Scaler { workers, percent_max, calm, uneven }
     }
 
     /// How many are to be in use, and places given anew, when `in_use` are and each worker's load
@@ -209,20 +209,20 @@ impl Staffing {
 
 /// Has as many workers take part as are needed for none to have a load above `percent_max`, for
 /// ever. With 0 all of them do, from the start.
-pub async fn keep(stats: Arc<[Arc<WorkerStats>]>, seating: Arc<Seating>, percent_max: usize) {
+pub async fn keep(stats: Arc<[Arc<WorkerStats>]>, assigner: Arc<Assigner>, percent_max: usize) {
     if percent_max == 0 {
         return;
     }
-    let mut staffing = Staffing::new(seating.workers(), percent_max as u64);
+    let mut scaling = Scaler::new(assigner.workers(), percent_max as u64);
     let mut wait = EVERY;
     loop {
         tokio::time::sleep(wait).await;
         let percents: Vec<u64> = stats.iter().map(|worker| worker.load_percent.get()).collect();
-        let before = seating.in_use();
-        let judgement = staffing.judge(before, &percents);
+        let before = assigner.in_use();
+        let judgement = scaling.judge(before, &percents);
         if let Some(now) = judgement {
             tracing::debug!(before, now, ?percents, "workers in use");
-            seating.set_in_use(now);
+            assigner.set_in_use(now);
         }
         wait = if judgement.is_some() { AFTER_CHANGE } else { EVERY };
     }
@@ -232,13 +232,13 @@ pub async fn keep(stats: Arc<[Arc<WorkerStats>]>, seating: Arc<Seating>, percent
 mod tests {
     use super::*;
 
-    fn staffing(workers: usize) -> Staffing {
-        Staffing::new(workers, 80)
+    fn scaling(workers: usize) -> Scaler {
+        Scaler::new(workers, 80)
     }
 
     #[test]
     fn a_full_worker_brings_in_as_many_again() {
-        let mut six = staffing(6);
+        let mut six = scaling(6);
         for (in_use, then) in [(1, Some(2)), (2, Some(4)), (4, Some(6)), (6, None)] {
             assert_eq!(six.judge(in_use, &[40, 80, 40, 40, 40, 40]), then);
             assert_eq!(six.judge(in_use, &[79; 6]), None);
@@ -247,9 +247,9 @@ mod tests {
 
     #[test]
     fn where_one_stays_full_beside_an_idle_one_places_are_given_anew() {
-        let mut two = staffing(2);
+        let mut two = scaling(2);
         let uneven =
-            |two: &mut Staffing, times| (0..times).any(|_| two.judge(2, &[39, 80]).is_some());
+            |two: &mut Scaler, times| (0..times).any(|_| two.judge(2, &[39, 80]).is_some());
         assert!(!uneven(&mut two, PATIENCE - 1));
         assert_eq!(two.judge(2, &[40, 80]), None, "the other has half as much");
         assert!(!uneven(&mut two, PATIENCE - 1));
@@ -264,13 +264,13 @@ mod tests {
         // When it has been another number, it is a new matter.
         assert_eq!(two.judge(1, &[80, 0]), Some(2));
         assert!(!uneven(&mut two, PATIENCE - 1) && uneven(&mut two, 1));
-        let mut one = staffing(1);
+        let mut one = scaling(1);
         assert!((0..3 * PATIENCE).all(|_| one.judge(1, &[100]).is_none()));
     }
 
     #[test]
     fn one_client_does_not_bring_in_all_workers() {
-        let mut eight = staffing(8);
+        let mut eight = scaling(8);
         let alone = [3, 0, 99, 0, 0, 0, 0, 0];
         assert_eq!(eight.judge(1, &[99, 0, 0, 0, 0, 0, 0, 0]), Some(2));
         assert_eq!(eight.judge(2, &[3, 99, 0, 0, 0, 0, 0, 0]), Some(4));
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn fewer_have_to_be_enough_for_a_while() {
         for (in_use, fewer, calm, busy) in [(6, 4, 288, 292), (4, 2, 144, 147), (2, 1, 72, 73)] {
-            let mut six = staffing(6);
+            let mut six = scaling(6);
             let spread = |sum: usize| (0..6).map(|n| ((sum + n) / 6) as u64).collect::<Vec<u64>>();
             assert_eq!(spread(calm).iter().sum::<u64>(), calm as u64);
             for _ in 0..3 * PATIENCE {
@@ -300,13 +300,13 @@ mod tests {
     }
 
     /// Judgements until workers are let go.
-    fn calm_for(staffing: &mut Staffing) -> u32 {
-        1 + (0..).take_while(|_| staffing.judge(2, &[30, 30]).is_none()).count() as u32
+    fn calm_for(scaling: &mut Scaler) -> u32 {
+        1 + (0..).take_while(|_| scaling.judge(2, &[30, 30]).is_none()).count() as u32
     }
 
     #[test]
     fn workers_do_not_come_and_go_for_ever() {
-        let mut two = staffing(2);
+        let mut two = scaling(2);
         assert_eq!(calm_for(&mut two), PATIENCE);
         // Full at once, and soon after once more.
         for factor in [2, 4] {
@@ -329,9 +329,9 @@ mod tests {
     /// How often the number in use changes, when the load of each moment is what `loads` makes of the
     /// moment and of the number in use.
     fn changes(workers: usize, mut in_use: usize, loads: impl Fn(u32, usize) -> Vec<u64>) -> usize {
-        let mut staffing = staffing(workers);
+        let mut scaling = scaling(workers);
         let judgements = (0..20_000).filter_map(|at| {
-            let now = staffing.judge(in_use, &loads(at, in_use))?;
+            let now = scaling.judge(in_use, &loads(at, in_use))?;
             Some(now != std::mem::replace(&mut in_use, now))
         });
         judgements.filter(|changed| *changed).count()
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn those_brought_in_for_others_go_also_where_one_client_fills_a_worker() {
-        let mut sixteen = staffing(16);
+        let mut sixteen = scaling(16);
         let mut loads = [0; 16];
         loads[3] = 95;
         for (in_use, then) in [(16, 8), (8, 4)] {
@@ -380,8 +380,8 @@ mod tests {
 
     #[test]
     fn places_that_helped_are_given_as_soon_the_next_time() {
-        let mut two = staffing(2);
-        let judgements = |two: &mut Staffing| {
+        let mut two = scaling(2);
+        let judgements = |two: &mut Scaler| {
             1 + (0..).take_while(|_| two.judge(2, &[30, 95]).is_none()).count() as u32
         };
         for _ in 0..5 {
@@ -395,13 +395,13 @@ mod tests {
     #[test]
     fn a_worker_that_never_waits_is_full_at_any_limit() {
         for (limit, load, then) in [(100, 91, Some(2)), (91, 90, Some(2)), (90, 89, None)] {
-            assert_eq!(Staffing::new(2, limit).judge(1, &[load, 0]), then);
+            assert_eq!(Scaler::new(2, limit).judge(1, &[load, 0]), then);
         }
     }
 
     #[test]
     fn one_is_the_fewest() {
-        let mut two = staffing(2);
+        let mut two = scaling(2);
         assert!((0..3 * PATIENCE).all(|_| two.judge(1, &[0, 0]).is_none()));
     }
 

@@ -1,18 +1,18 @@
 //! The claim of a client on one reply.
 //!
 //! Owns where a reply goes: straight to the client, or into a gathering of several nodes' replies.
-//! It travels with the request through pipelines and retries. Invariant: a ticket is redeemed or,
+//! It travels with the request through pipelines and retries. Invariant: a reply handle is redeemed or,
 //! when dropped, answers with an error: no client waits for a reply that cannot come.
 
 use std::rc::Rc;
 
-use super::{Cut, Gather, Outlet, Trouble, texts};
+use super::{ClientWriter, Cut, Gather, ReturnedRequest, texts};
 use crate::slot::Slot;
 
 /// One awaited reply.
 #[derive(Debug)]
-pub struct Ticket {
-    outlet: Rc<Outlet>,
+pub struct ReplyHandle {
+    client_writer: Rc<ClientWriter>,
     /// Place in the client's line.
     pub seq: u64,
     /// Set when the reply is one part of a gathering: which part.
@@ -89,9 +89,9 @@ impl OnFailure {
     }
 }
 
-/// What every ticket of a request has in common.
+/// What every reply handle of a request has in common.
 #[derive(Clone, Copy, Debug)]
-pub struct About {
+pub struct RequestMeta {
     /// The slot whose shard answers it.
     pub slot: Slot,
     /// Row of the command table.
@@ -102,12 +102,12 @@ pub struct About {
     pub begun_us: u64,
 }
 
-/// What a client has after a ticket was redeemed.
+/// What a client has after a reply handle was redeemed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// Its reply, which is this ticket's.
+    /// Its reply, which is this reply handle's.
     Whole,
-    /// Its reply, made of this ticket's and those of other parts.
+    /// Its reply, made of this reply handle's and those of other parts.
     Merged {
         /// Whether that is an error.
         is_error: bool,
@@ -116,13 +116,13 @@ pub enum Answered {
     NotYet,
 }
 
-impl Ticket {
+impl ReplyHandle {
     /// A claim on the whole reply of request `seq`.
     #[inline(always)]
-    pub fn new(outlet: Rc<Outlet>, seq: u64, about: About) -> Ticket {
-        let About { slot, command, on_failure, begun_us } = about;
-        Ticket {
-            outlet,
+    pub fn new(client_writer: Rc<ClientWriter>, seq: u64, meta: RequestMeta) -> ReplyHandle {
+        let RequestMeta { slot, command, on_failure, begun_us } = meta;
+        ReplyHandle {
+            client_writer,
             seq,
             part: None,
             slot,
@@ -136,49 +136,49 @@ impl Ticket {
 
     /// A claim on part `index` of a gathering that answers request `seq`.
     pub fn part(
-        outlet: Rc<Outlet>,
+        client_writer: Rc<ClientWriter>,
         seq: u64,
-        about: About,
+        meta: RequestMeta,
         gather: Rc<Gather>,
         index: u32,
-    ) -> Ticket {
-        let mut ticket = Ticket::new(outlet, seq, about);
-        ticket.part = Some((gather, index));
-        ticket
+    ) -> ReplyHandle {
+        let mut handle = ReplyHandle::new(client_writer, seq, meta);
+        handle.part = Some((gather, index));
+        handle
     }
 
     /// Takes a piece of the reply that is not its last.
     #[inline]
     pub fn piece(&self, bytes: &[u8]) {
         match &self.part {
-            None => self.outlet.deliver(self.seq, bytes, false),
+            None => self.client_writer.deliver(self.seq, bytes, false),
             Some((gather, index)) => {
                 gather.piece(*index, bytes);
-                self.outlet.note_gathered(bytes.len());
+                self.client_writer.note_gathered(bytes.len());
             }
         }
     }
 
     /// Takes the last piece of the reply; once only. By reference, so that a pipeline need not move
-    /// the ticket.
+    /// the reply handle.
     #[inline(always)]
     pub fn answer(&mut self, bytes: &[u8]) -> Answered {
         debug_assert!(!self.redeemed, "a second reply");
         self.redeemed = true;
-        self.outlet.note_answered(self.slot, self.seq);
+        self.client_writer.note_answered(self.slot, self.seq);
         let Some((gather, index)) = &self.part else {
-            self.outlet.deliver(self.seq, bytes, true);
+            self.client_writer.deliver(self.seq, bytes, true);
             return Answered::Whole;
         };
-        self.outlet.note_gathered(bytes.len());
+        self.client_writer.note_gathered(bytes.len());
         let Some(gathered) = gather.finish(*index, bytes) else {
             return Answered::NotYet;
         };
-        self.outlet.note_merged(gathered.bytes);
+        self.client_writer.note_merged(gathered.bytes);
         let mut first = None;
         gathered.merge(&mut |piece, whole| {
             first = first.or(piece.first().copied());
-            self.outlet.deliver(self.seq, piece, whole);
+            self.client_writer.deliver(self.seq, piece, whole);
         });
         Answered::Merged { is_error: first == Some(b'-') }
     }
@@ -191,9 +191,9 @@ impl Ticket {
     }
 
     /// Hands the request back to the client's session, which decides what becomes of it.
-    pub fn trouble(self, request: Vec<u8>, why: super::Why) {
-        let outlet = Rc::clone(&self.outlet);
-        outlet.add_trouble(Trouble { ticket: self, request, why });
+    pub fn returned(self, request: Vec<u8>, why: super::ReturnReason) {
+        let client_writer = Rc::clone(&self.client_writer);
+        client_writer.add_returned(ReturnedRequest { handle: self, request, why });
     }
 
     /// What has been tried so far, if it ever came back unanswered.
@@ -214,18 +214,18 @@ impl Ticket {
     }
 
     /// The client's way out.
-    pub fn outlet(&self) -> &Rc<Outlet> {
-        &self.outlet
+    pub fn writer(&self) -> &Rc<ClientWriter> {
+        &self.client_writer
     }
 
-    /// The reply broke off after [`Ticket::piece`]: what came of it cannot be taken back. A client
+    /// The reply broke off after [`ReplyHandle::piece`]: what came of it cannot be taken back. A client
     /// that has read half a reply can only be cut off; a gathering forgets the half. Returns the
-    /// ticket when the request can still be answered.
-    pub fn broke_off(mut self) -> Option<Ticket> {
+    /// reply handle when the request can still be answered.
+    pub fn broke_off(mut self) -> Option<ReplyHandle> {
         match &self.part {
             None => {
                 self.redeemed = true;
-                self.outlet.cut(Cut::HalfReply);
+                self.client_writer.cut(Cut::HalfReply);
                 None
             }
             Some((gather, index)) => {
@@ -236,7 +236,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ReplyHandle {
     fn drop(&mut self) {
         if !self.redeemed {
             self.answer(texts::LOST_INSIDE);

@@ -14,7 +14,7 @@ use std::task::Waker;
 
 use tokio::net::tcp::OwnedWriteHalf;
 
-use super::{Flusher, ReplyQueue, Trouble};
+use super::{Flusher, ReplyQueue, ReturnedRequest};
 use crate::memory::{Budget, Kind, Share};
 use crate::slot::Slot;
 
@@ -38,14 +38,14 @@ pub enum Cut {
 
 /// The side of a client that replies go to. Belongs to one worker.
 #[derive(Debug)]
-pub struct Outlet {
+pub struct ClientWriter {
     queue: RefCell<ReplyQueue>,
     /// `None` once the client is cut off: what is still under way for it must not keep it open.
     socket: RefCell<Option<OwnedWriteHalf>>,
     /// What is held for the client, and of its requests that have come in part.
     output: Share,
     input: Share,
-    /// Small replies are not written yet: see [`Outlet::hold`].
+    /// Small replies are not written yet: see [`ClientWriter::hold`].
     held_back: Cell<bool>,
     /// The client has closed its side and hears no more: its replies are dropped.
     deaf: Cell<bool>,
@@ -54,9 +54,9 @@ pub struct Outlet {
     /// In the flusher's list already.
     pub(super) listed: Cell<bool>,
     /// Where it is among those that the flusher lets wait for the rest.
-    pub(super) lingers_at: Cell<Option<usize>>,
+    pub(super) delayed_at: Cell<Option<usize>>,
     /// Number after the last of the requests that came together last.
-    together_end: Cell<u64>,
+    batch_end: Cell<u64>,
     /// Replies before this one wait for no other: earlier ones, and what has been written in part.
     may_wait_from: Cell<u64>,
     /// All replies before this one have been written.
@@ -65,7 +65,7 @@ pub struct Outlet {
     stuck: Cell<bool>,
     /// Set once: the client is to be dropped, and why.
     end: Cell<Option<Cut>>,
-    troubles: RefCell<Vec<Trouble>>,
+    returned: RefCell<Vec<ReturnedRequest>>,
     /// While something is in trouble: what has been answered meanwhile, slot and sequence number.
     answered: RefCell<Option<Vec<(Slot, u64)>>>,
     /// Bytes in gatherings under way.
@@ -80,10 +80,10 @@ pub struct Outlet {
     replies: Cell<(u64, u64)>,
 }
 
-impl Outlet {
+impl ClientWriter {
     /// A way out through `socket`.
     pub fn new(socket: OwnedWriteHalf, flusher: Rc<Flusher>, output_bytes_max: usize) -> Rc<Self> {
-        Rc::new(Outlet {
+        Rc::new(ClientWriter {
             queue: RefCell::default(),
             socket: RefCell::new(Some(socket)),
             output: Share::new(flusher.ledger(), Kind::Output),
@@ -93,13 +93,13 @@ impl Outlet {
             flusher,
             output_bytes_max,
             listed: Cell::new(false),
-            lingers_at: Cell::new(None),
-            together_end: Cell::new(0),
+            delayed_at: Cell::new(None),
+            batch_end: Cell::new(0),
             may_wait_from: Cell::new(0),
             written_to: Cell::new(0),
             stuck: Cell::new(false),
             end: Cell::new(None),
-            troubles: RefCell::default(),
+            returned: RefCell::default(),
             answered: RefCell::default(),
             gathered: Cell::new(0),
             wake_at: Cell::new(None),
@@ -110,35 +110,35 @@ impl Outlet {
         })
     }
 
-    /// The socket's half, for another outlet.
+    /// The socket's half, for another client writer.
     pub fn into_socket(self) -> Option<OwnedWriteHalf> {
         self.socket.into_inner()
     }
 
     /// Takes the next place in the client's line.
     #[inline]
-    pub fn ticket(&self) -> u64 {
-        self.queue.borrow_mut().ticket()
+    pub fn take_seq(&self) -> u64 {
+        self.queue.borrow_mut().take_seq()
     }
 
     /// Takes a place whose reply nobody will read.
-    pub fn muted_ticket(&self) -> u64 {
-        self.queue.borrow_mut().muted_ticket()
+    pub fn take_muted_seq(&self) -> u64 {
+        self.queue.borrow_mut().take_muted_seq()
     }
 
-    /// The number of the next ticket.
+    /// The number of the next reply handle.
     #[inline]
-    pub fn next_ticket(&self) -> u64 {
-        self.queue.borrow().next_ticket()
+    pub fn next_seq(&self) -> u64 {
+        self.queue.borrow().next_seq()
     }
 
     /// The requests from this one on came together: the client waits for all of their replies. For
     /// earlier ones it does not wait alone any more.
     #[inline]
-    pub fn came_together(self: &Rc<Self>, first: u64) {
+    pub fn begin_batch(self: &Rc<Self>, first: u64) {
         self.wait_for_nothing_before(first);
-        self.together_end.set(self.next_ticket());
-        if self.lingers_at.get().is_some() {
+        self.batch_end.set(self.next_seq());
+        if self.delayed_at.get().is_some() {
             self.flush_later();
         }
     }
@@ -152,7 +152,7 @@ impl Outlet {
     #[inline]
     pub(super) fn expects_rest(&self) -> bool {
         let queue = self.queue.borrow();
-        queue.front() < self.together_end.get()
+        queue.front() < self.batch_end.get()
             && self.written_to.get() >= self.may_wait_from.get()
             && queue.front() > self.written_to.get()
             && queue.ready_len() < THROUGH_BYTES_MIN
@@ -243,8 +243,8 @@ impl Outlet {
             if why != Cut::Ended {
                 self.close();
             }
-            // Each holds this outlet: kept any longer, they would keep it, and its socket, for ever.
-            drop(self.take_troubles());
+            // Each holds this writer: kept any longer, they would keep it, and its socket, for ever.
+            drop(self.take_returned());
         }
     }
 
@@ -261,12 +261,12 @@ impl Outlet {
 
     /// Takes a request that came back unanswered and wakes the session for it. When the client has
     /// gone there is none, and the request goes too.
-    pub fn add_trouble(&self, trouble: Trouble) {
+    pub fn add_returned(&self, returned: ReturnedRequest) {
         if self.is_closed() {
             return;
         }
         self.answered.borrow_mut().get_or_insert_default();
-        self.troubles.borrow_mut().push(trouble);
+        self.returned.borrow_mut().push(returned);
         self.wake_session();
     }
 
@@ -290,14 +290,14 @@ impl Outlet {
     }
 
     /// The requests that came back since the last call.
-    pub fn take_troubles(&self) -> Vec<Trouble> {
-        std::mem::take(&mut self.troubles.borrow_mut())
+    pub fn take_returned(&self) -> Vec<ReturnedRequest> {
+        std::mem::take(&mut self.returned.borrow_mut())
     }
 
     /// Whether a request came back.
     #[inline]
-    pub fn has_troubles(&self) -> bool {
-        !self.troubles.borrow().is_empty()
+    pub fn has_returned(&self) -> bool {
+        !self.returned.borrow().is_empty()
     }
 
     /// How many requests have been answered in full, in their turn.

@@ -10,15 +10,15 @@ use crate::metrics::WorkerStats;
 
 /// Bytes of requests held for slots without a master, by all workers together.
 #[derive(Debug)]
-pub struct Held {
+pub struct HoldBudget {
     bytes: AtomicUsize,
     bytes_max: usize,
 }
 
-impl Held {
+impl HoldBudget {
     /// Nothing is held, and never more than so many bytes.
-    pub fn new(bytes_max: usize) -> Held {
-        Held { bytes: AtomicUsize::new(0), bytes_max }
+    pub fn new(bytes_max: usize) -> HoldBudget {
+        HoldBudget { bytes: AtomicUsize::new(0), bytes_max }
     }
 
     /// Takes so many more, which a worker's counters show; `None` when that is too much.
@@ -39,7 +39,7 @@ impl Held {
 /// Bytes that one request holds; given back when this is dropped, however its client ends.
 #[derive(Debug)]
 pub(super) struct Share {
-    held: Arc<Held>,
+    held: Arc<HoldBudget>,
     stats: Arc<WorkerStats>,
     bytes: usize,
 }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn holds_up_to_its_limit_and_no_more() {
-        let (held, stats) = (Arc::new(Held::new(10)), Arc::new(WorkerStats::new(0)));
+        let (held, stats) = (Arc::new(HoldBudget::new(10)), Arc::new(WorkerStats::new(0)));
         let take = |bytes| held.take(bytes, &stats);
         let six = take(6).unwrap();
         assert!(take(5).is_none());
@@ -67,12 +67,12 @@ mod tests {
         drop(six);
         assert_eq!(stats.held_bytes.get(), 4);
         assert!(take(7).is_none() && take(usize::MAX).is_none() && take(6).is_some());
-        assert!(Arc::new(Held::new(0)).take(1, &stats).is_none());
+        assert!(Arc::new(HoldBudget::new(0)).take(1, &stats).is_none());
     }
 
     #[test]
     fn workers_that_hold_at_once_do_not_exceed_it() {
-        let held = Held::new(1000);
+        let held = HoldBudget::new(1000);
         let took = |_| (0..10_000).filter(|_| held.add(1)).count();
         let sum: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|n| scope.spawn(move || took(n))).collect();
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_a_failed_task_held_is_given_back() {
-        let (held, stats) = (Arc::new(Held::new(10)), Arc::new(WorkerStats::new(0)));
+        let (held, stats) = (Arc::new(HoldBudget::new(10)), Arc::new(WorkerStats::new(0)));
         let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _share = held.take(10, &stats).unwrap();
             std::panic::resume_unwind(Box::new("a fault"));

@@ -20,23 +20,23 @@ const SPARE_MAX: usize = 32;
 /// Emptied ordinary chunks, for any ring of the same worker. A chunk given back to the allocator
 /// between two bursts would have its pages taken from the process and asked for again.
 #[derive(Debug)]
-pub struct Spares {
+pub struct ChunkPool {
     chunks: RefCell<Vec<Vec<u8>>>,
     /// Where rings tell of the chunks that they use.
     ledger: Rc<Ledger>,
 }
 
-impl Default for Spares {
+impl Default for ChunkPool {
     /// For rings that count for nobody.
-    fn default() -> Spares {
-        Spares::new(Ledger::new(Arc::new(Budget::new(usize::MAX))))
+    fn default() -> ChunkPool {
+        ChunkPool::new(Ledger::new(Arc::new(Budget::new(usize::MAX))))
     }
 }
 
-impl Spares {
+impl ChunkPool {
     /// No chunks yet.
-    pub fn new(ledger: Rc<Ledger>) -> Spares {
-        Spares { chunks: RefCell::default(), ledger }
+    pub fn new(ledger: Rc<Ledger>) -> ChunkPool {
+        ChunkPool { chunks: RefCell::default(), ledger }
     }
 
     fn take(&self) -> Vec<u8> {
@@ -52,19 +52,19 @@ impl Spares {
     }
 
     fn give(&self, mut chunk: Vec<u8>) {
-        let mut spares = self.chunks.borrow_mut();
-        if chunk.capacity() == CHUNK_BYTES && spares.len() < SPARE_MAX {
+        let mut chunk_pool = self.chunks.borrow_mut();
+        if chunk.capacity() == CHUNK_BYTES && chunk_pool.len() < SPARE_MAX {
             chunk.clear();
-            spares.push(chunk);
+            chunk_pool.push(chunk);
         }
     }
 }
 
 /// A queue of bytes in chunks; every request is contiguous in one chunk.
 #[derive(Debug, Default)]
-pub struct Ring {
+pub struct SendQueue {
     chunks: VecDeque<Chunk>,
-    spares: Rc<Spares>,
+    chunk_pool: Rc<ChunkPool>,
     /// Position of the end of what has been appended.
     end: u64,
     /// Position of the end of what has been written to the socket.
@@ -85,10 +85,10 @@ impl Chunk {
     }
 }
 
-impl Ring {
+impl SendQueue {
     /// An empty ring that shares these spare chunks.
-    pub fn new(spares: Rc<Spares>) -> Ring {
-        Ring { chunks: VecDeque::new(), spares, end: 0, sent: 0, sending: 0 }
+    pub fn new(chunk_pool: Rc<ChunkPool>) -> SendQueue {
+        SendQueue { chunks: VecDeque::new(), chunk_pool, end: 0, sent: 0, sending: 0 }
     }
 
     /// Appends a request and returns its position.
@@ -108,7 +108,7 @@ impl Ring {
     #[cold]
     fn append_chunk(&mut self, request: &[u8]) {
         let mut bytes = match request.len() {
-            ..=CHUNK_BYTES => self.spares.take(),
+            ..=CHUNK_BYTES => self.chunk_pool.take(),
             len => Vec::with_capacity(len),
         };
         bytes.extend_from_slice(request);
@@ -116,7 +116,7 @@ impl Ring {
     }
 
     fn push(&mut self, chunk: Chunk) {
-        self.spares.note_used(&chunk);
+        self.chunk_pool.note_used(&chunk);
         self.chunks.push_back(chunk);
     }
 
@@ -189,8 +189,8 @@ impl Ring {
     fn drop_first(&mut self) {
         if let Some(chunk) = self.chunks.pop_front() {
             self.sending = self.sending.saturating_sub(1);
-            self.spares.note_done(&chunk);
-            self.spares.give(chunk.bytes);
+            self.chunk_pool.note_done(&chunk);
+            self.chunk_pool.give(chunk.bytes);
         }
     }
 
@@ -207,9 +207,9 @@ impl Ring {
     }
 }
 
-impl Drop for Ring {
+impl Drop for SendQueue {
     fn drop(&mut self) {
-        self.chunks.iter().for_each(|chunk| self.spares.note_done(chunk));
+        self.chunks.iter().for_each(|chunk| self.chunk_pool.note_done(chunk));
     }
 }
 
@@ -218,12 +218,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn take(ring: &mut Ring, most: usize) -> Vec<u8> {
+    fn take(send_queue: &mut SendQueue, most: usize) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 4];
-        let count = ring.unsent(&mut slices);
+        let count = send_queue.unsent(&mut slices);
         let mut bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
         bytes.truncate(most);
-        ring.note_sent(bytes.len());
+        send_queue.note_sent(bytes.len());
         bytes
     }
 
@@ -236,33 +236,33 @@ mod tests {
             takes in prop::collection::vec(0usize..90_000, 1..40),
             owned in any::<bool>(),
         ) {
-            let mut ring = Ring::default();
+            let mut send_queue = SendQueue::default();
             let (mut appended, mut sent) = (Vec::new(), Vec::new());
             let mut requests = std::collections::VecDeque::new();
             for (n, (size, most)) in sizes.iter().zip(takes.iter().cycle()).enumerate() {
                 let request: Vec<u8> = (0..*size).map(|i| (i * 7 + n) as u8).collect();
                 appended.extend_from_slice(&request);
                 let at = match owned {
-                    true => ring.append_owned(request.clone()),
-                    false => ring.append(&request),
+                    true => send_queue.append_owned(request.clone()),
+                    false => send_queue.append(&request),
                 };
                 requests.push_back((at, request));
-                sent.extend(take(&mut ring, *most));
+                sent.extend(take(&mut send_queue, *most));
                 for (at, request) in &requests {
-                    prop_assert_eq!(ring.get(*at, request.len()), &request[..]);
+                    prop_assert_eq!(send_queue.get(*at, request.len()), &request[..]);
                 }
-                while requests.front().is_some_and(|(at, r)| at + r.len() as u64 <= ring.sent_to()) {
+                while requests.front().is_some_and(|(at, r)| at + r.len() as u64 <= send_queue.sent_to()) {
                     requests.pop_front();
-                    ring.release_before(requests.front().map_or(u64::MAX, |(at, _)| *at));
+                    send_queue.release_before(requests.front().map_or(u64::MAX, |(at, _)| *at));
                 }
             }
-            while !ring.is_sent() {
-                sent.extend(take(&mut ring, usize::MAX));
+            while !send_queue.is_sent() {
+                sent.extend(take(&mut send_queue, usize::MAX));
             }
             prop_assert_eq!(sent, appended);
-            ring.release_before(u64::MAX);
-            prop_assert_eq!(ring.bytes(), 0);
-            prop_assert!(ring.chunks.len() <= 1);
+            send_queue.release_before(u64::MAX);
+            prop_assert_eq!(send_queue.bytes(), 0);
+            prop_assert!(send_queue.chunks.len() <= 1);
         }
     }
 }
