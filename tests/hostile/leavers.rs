@@ -82,20 +82,15 @@ fn leavers_keep_nothing_while_the_node_still_owes_them() {
         let received = gateway.metric("slotway_client_received_bytes_total", &[]);
         received >= 3 * 300 * request(&["GET", &large]).len() as u64
     });
-    // The admin port's own come and go.
-    let open = (0..20).map(|_| descriptors(&gateway)).min().unwrap();
+    let sockets = gateway.client_sockets();
+    assert_eq!(gateway.holds(&sockets), 4);
     clients.into_iter().for_each(Client::reset);
     wait_for("their sockets are given back", || {
-        gateway.metric("slotway_client_connections", &[]) == 1 && descriptors(&gateway) <= open - 3
+        gateway.metric("slotway_client_connections", &[]) == 1 && gateway.holds(&sockets) == 1
     });
     assert!(gateway.metric("slotway_upstream_inflight", &[]) > 0, "the node owes nothing");
     assert_eq!(client.ask(&format!("SET {small} go")), "+OK\r\n");
     assert!(cluster.count(0, &format!("GET {large}")) <= OWED_MAX);
-}
-
-/// Open files of the process.
-fn descriptors(gateway: &Gateway) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())).unwrap().count()
 }
 
 /// Twenty clients that have sent so many INCR each, of which the node has not answered one: all of

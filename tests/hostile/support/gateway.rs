@@ -138,9 +138,28 @@ impl Gateway {
         workers.map(|stat| policy(&stat)).collect()
     }
 
-    /// The sockets of clients that it holds, also those it no longer lists anywhere. Its own
+    /// How many sockets of clients it holds, also those it no longer lists anywhere. Its own
     /// connections to nodes, which come and go as they like, do not count.
     pub(crate) fn clients(&self) -> usize {
+        self.holds(&self.client_sockets())
+    }
+
+    /// The inodes of the sockets of clients that are connected now.
+    pub(crate) fn client_sockets(&self) -> Vec<String> {
+        let local = format!(":{:04X}", self.address.port());
+        // Columns as proc(5) has them: 1 the local address, 3 the state (0A: listening), 9 the inode.
+        let table = fs::read_to_string(format!("/proc/{}/net/tcp", self.pid())).unwrap();
+        let inode_of_client = |line: &str| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let is_client = columns.len() > 9 && columns[1].ends_with(&local) && columns[3] != "0A";
+            is_client.then(|| columns[9].to_owned())
+        };
+        table.lines().skip(1).filter_map(inode_of_client).collect()
+    }
+
+    /// How many of these sockets it holds. One whose connection was reset is in no table any more,
+    /// but is held as long as nobody closes it.
+    pub(crate) fn holds(&self, inodes: &[String]) -> usize {
         let held: HashSet<String> = fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .unwrap()
             .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
@@ -148,17 +167,7 @@ impl Gateway {
                 Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
             })
             .collect();
-        let local = format!(":{:04X}", self.address.port());
-        // Columns as proc(5) has them: 1 the local address, 3 the state (0A: listening), 9 the inode.
-        let table = fs::read_to_string(format!("/proc/{}/net/tcp", self.pid())).unwrap();
-        let is_client = |line: &&str| {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            columns.len() > 9
-                && columns[1].ends_with(&local)
-                && columns[3] != "0A"
-                && held.contains(columns[9])
-        };
-        table.lines().skip(1).filter(is_client).count()
+        inodes.iter().filter(|inode| held.contains(*inode)).count()
     }
 }
 
