@@ -141,7 +141,7 @@ metrics! {
     UPSTREAM_WAIT_TIME Counter Seconds "slotway_upstream_wait_seconds_total" ["node"]
         "Time that clients waited for their turn at the node; counted when a wait ends.";
     UPSTREAM_LEASES Gauge Number "slotway_upstream_leases" ["node"]
-        "Connections to the node that one command over all nodes has alone at the moment. A worker has at most 8 to a node: 4 for what is answered at once, 2 for what takes long (KEYS, FLUSHALL, requests from 4 KiB on), 2 for SCRIPT KILL and FUNCTION KILL.";
+        "Connections to the node that one command over all nodes has alone at the moment. A worker has at most 8 to a node: 4 for what is answered at once, 2 for what takes long (KEYS, FLUSHALL, requests of 100 words and more), 2 for SCRIPT KILL and FUNCTION KILL.";
     UPSTREAM_LEASE_WAITING Gauge Number "slotway_upstream_lease_waiting" ["node"]
         "Commands over all nodes that wait for a connection of their own to the node.";
     UPSTREAM_LEASE_WAITS Counter Number "slotway_upstream_lease_waits_total" ["node"]

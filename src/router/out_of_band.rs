@@ -11,16 +11,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{Client, Router};
+use crate::backend::lease::URGENT_TIMEOUT;
 use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
 use crate::reply::handle::{Answered, RequestMeta};
 use crate::reply::merge::Merge;
 use crate::reply::{Gather, ReplyHandle, texts};
 use crate::resp::Protocol;
-
-/// How long an urgent call may take in all. A node that is busy with a script talks to nobody for the
-/// first 5 s, unless its `busy-reply-threshold` says otherwise.
-const URGENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A request on its way to one node, over a connection that it has alone.
 #[derive(Debug)]

@@ -113,8 +113,8 @@ impl Session {
         (kind, with_replicas): (Kind, bool),
         merge: Merge,
     ) {
-        let Request { command, frame, .. } = request;
-        let lane = router::fanout::lane_of(command, frame.len());
+        let Request { command, args, frame, .. } = request;
+        let lane = router::fanout::lane_of(command, args.len());
         let fanout = Fanout { asker, request: frame.into(), kind, lane, with_replicas, merge };
         self.errand = Some(Box::pin(Rc::clone(&self.env.router).fan_out(fanout)));
     }

@@ -92,14 +92,14 @@ impl Drop for Gathered {
     }
 }
 
-/// Requests from this length on are answered at length.
-const LONG_REQUEST: usize = 4096;
+/// Words of a request from which on a node has long to do: SCRIPT EXISTS of many scripts.
+const WORDS_LONG: usize = 100;
 
 /// Which of a node's connections a command over all masters takes: what goes through all keys of a
 /// node keeps nobody waiting who asks for a number.
-pub fn lane_of(command: &Command, request_len: usize) -> Lane {
+pub fn lane_of(command: &Command, words: usize) -> Lane {
     let walks_keys = Categories::KEYSPACE.union(Categories::DANGEROUS);
-    if command.categories.contains(walks_keys) || request_len >= LONG_REQUEST {
+    if command.categories.contains(walks_keys) || words >= WORDS_LONG {
         Lane::Long
     } else {
         Lane::Quick
@@ -403,16 +403,16 @@ mod tests {
     #[test]
     fn only_what_takes_long_takes_the_long_lane() {
         let table = CommandTable::builtin();
-        let lane = |name: &str, len| {
+        let lane = |name: &str, words| {
             let (_, command) = table.iter().find(|(_, row)| row.name == name).expect("a command");
-            lane_of(command, len)
+            lane_of(command, words)
         };
         for name in ["keys", "flushall", "flushdb"] {
-            assert_eq!(lane(name, 20), Lane::Long, "{name}");
+            assert_eq!(lane(name, 2), Lane::Long, "{name}");
         }
         for name in ["dbsize", "info", "randomkey", "script|load", "script|exists", "config|get"] {
-            assert_eq!(lane(name, 20), Lane::Quick, "{name}");
+            assert_eq!(lane(name, 3), Lane::Quick, "{name}");
         }
-        assert_eq!(lane("script|exists", 200_000), Lane::Long);
+        assert_eq!(lane("script|exists", 5000), Lane::Long);
     }
 }
