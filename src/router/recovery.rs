@@ -162,16 +162,18 @@ impl Recovery {
         let handle = &held.returned.handle;
         let situation = Situation {
             others_under_way,
-            was_overtaken: writer.was_overtaken(handle.slot, handle.seq),
             has_new_map: router.version() != held.version,
             is_patched: held.patched,
             pause_left_us: held.not_before_us.saturating_sub(now_us),
         };
         let (topology, is_script) = (&router.topology, handle.on_failure.is_script());
-        let next = decide::next(&held.case(now_us), &situation, |redirect| match is_script {
+        let (slot, seq) = (handle.slot, handle.seq);
+        let was_overtaken = || writer.was_overtaken(slot, seq);
+        let locate = |redirect: &_| match is_script {
             true => topology.locate_known(redirect),
             false => topology.locate(redirect),
-        });
+        };
+        let next = decide::next(&held.case(now_us), &situation, was_overtaken, locate);
         match next {
             Next::Refresh(pause) => {
                 topology.want_refresh(Trigger::Moved);

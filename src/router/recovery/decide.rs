@@ -38,8 +38,6 @@ pub(super) struct Case<'a> {
 pub(super) struct Situation {
     /// Other requests of the client are under way, which were sent after it.
     pub(super) others_under_way: bool,
-    /// A later request on its slot has been answered since.
-    pub(super) was_overtaken: bool,
     /// The map has changed since it came back.
     pub(super) has_new_map: bool,
     /// The map has been changed as its redirect said.
@@ -130,12 +128,14 @@ pub(super) fn pause_after(why: &ReturnReason, tries: u16) -> Duration {
     }
 }
 
-/// What to do with a request that is not given up. `locate` says where the node of a redirect is: one
-/// that a script may have made up is followed only to a node that the cluster itself has told of, and
-/// never changes the map for others.
+/// What to do with a request that is not given up. `was_overtaken` says whether a later request on its
+/// slot has been answered since. `locate` says where the node of a redirect is: one that a script may
+/// have made up is followed only to a node that the cluster itself has told of, and never changes the
+/// map for others.
 pub(super) fn next(
     case: &Case<'_>,
     situation: &Situation,
+    was_overtaken: impl FnOnce() -> bool,
     locate: impl FnOnce(&Redirect) -> Option<NodeAddress>,
 ) -> Next {
     if situation.others_under_way {
@@ -143,7 +143,7 @@ pub(super) fn next(
         return Next::Wait(PAUSE);
     }
     // A redirect is one for all commands on the key: later ones on it come back too.
-    if matches!(case.why, ReturnReason::Unavailable(..)) && situation.was_overtaken {
+    if matches!(case.why, ReturnReason::Unavailable(..)) && was_overtaken() {
         return Next::Fail(GiveUp::LastWord);
     }
     if !situation.has_new_map && situation.pause_left_us > 0 {

@@ -88,12 +88,13 @@ fn how_long_the_first_pause_is() {
 #[test]
 fn what_comes_next() {
     use OnFailure::{ReadOnlyScript, Resend, ResendIfUnsent, Script};
-    let calm = Situation::default();
-    let patched = Situation { is_patched: true, ..calm };
-    let busy = Situation { others_under_way: true, ..calm };
-    let overtaken = Situation { was_overtaken: true, ..calm };
-    let early = Situation { pause_left_us: 40, ..calm };
-    let renewed = Situation { has_new_map: true, ..early };
+    let still = Situation::default();
+    let early = Situation { pause_left_us: 40, ..still };
+    // With whether it was overtaken.
+    let renewed = (Situation { has_new_map: true, ..early }, false);
+    let patched = (Situation { is_patched: true, ..still }, false);
+    let busy = (Situation { others_under_way: true, ..still }, false);
+    let (calm, early, overtaken) = ((still, false), (early, false), (still, true));
     let there = Some(node());
     let rest = Next::Wait(Duration::from_micros(40));
     let last_word = Next::Fail(GiveUp::LastWord);
@@ -120,9 +121,9 @@ fn what_comes_next() {
         (ask(), Script, calm, there, Next::Ask(node())),
         (ask(), Script, calm, None, Next::Refresh(SHORT_PAUSE)),
     ];
-    for (why, on_failure, situation, place, expected) in cases {
+    for (why, on_failure, (situation, was_overtaken), place, expected) in cases {
         let case = fresh(&why, on_failure);
-        let found = next(&case, &situation, |_| place);
-        assert_eq!(found, expected, "{case:?} {situation:?}");
+        let found = next(&case, &situation, || was_overtaken, |_| place);
+        assert_eq!(found, expected, "{case:?} {situation:?} {was_overtaken}");
     }
 }
