@@ -11,7 +11,7 @@
 //!    healthcheck        `slotway healthcheck`
 //! 6  server             accept, place, drain       worker       one core: its clients, its connections
 //!    admin              metrics, health            keeper       forms and heals    local   one on this machine
-//! 5  session            one client: read -> classify -> step -> write
+//! 5  session            one client: read -> classify -> dispatch -> write
 //! 4  router             request + map -> plan; a plan carried out; the one redirect and retry loop
 //! 3  topology           slots -> shards -> nodes, and how that is kept true
 //! 2  backend            connection, send queue, pipeline (shared), lease (for one user): the sockets towards nodes

@@ -62,7 +62,7 @@ const LAG_SWEEPS: usize = 30;
 pub struct Arrival {
     /// Its entry in the register, which it loses when nobody takes it.
     registration: Registration,
-    guest: Handoff,
+    handoff: Handoff,
 }
 
 /// What a worker needs to serve a client.
@@ -85,12 +85,12 @@ impl Arrival {
         listener: usize,
         place: Assignment,
     ) -> Arrival {
-        Arrival { registration, guest: Handoff { stream, listener, place, known: None } }
+        Arrival { registration, handoff: Handoff { stream, listener, place, known: None } }
     }
 
     /// The number of the worker it belongs to.
     pub fn worker(&self) -> usize {
-        self.guest.place.worker()
+        self.handoff.place.worker()
     }
 }
 
@@ -352,8 +352,8 @@ impl WorkerCore {
         }
     }
 
-    fn session(&self, info: &Arc<ClientInfo>, guest: Handoff) -> io::Result<Session> {
-        let Handoff { stream, listener, place, known } = guest;
+    fn session(&self, info: &Arc<ClientInfo>, handoff: Handoff) -> io::Result<Session> {
+        let Handoff { stream, listener, place, known } = handoff;
         let stream = tokio::net::TcpStream::from_std(stream)?;
         let (reader, writer) = stream.into_split();
         let client_writer =
@@ -397,9 +397,9 @@ impl ClientTask {
     async fn serve(&self, mut arrival: Arrival) {
         let mut was_refused = false;
         loop {
-            let Arrival { registration, guest } = arrival;
-            let listener = guest.listener;
-            let mut session = match self.bench.session(registration.info(), guest) {
+            let Arrival { registration, handoff } = arrival;
+            let listener = handoff.listener;
+            let mut session = match self.bench.session(registration.info(), handoff) {
                 Ok(session) => session,
                 Err(error) => {
                     tracing::warn!(%error, "a client's socket cannot be used");
@@ -414,8 +414,8 @@ impl ClientTask {
             }
             let Some(moving) = session.depart() else { return self.note_end(End::Client) };
             let ClientMigration { stream, state, unread, place } = moving;
-            let guest = Handoff { stream, listener, place, known: Some((state, unread)) };
-            match self.bench.hand_over(Arrival { registration, guest }) {
+            let handoff = Handoff { stream, listener, place, known: Some((state, unread)) };
+            match self.bench.hand_over(Arrival { registration, handoff }) {
                 Ok(()) => return,
                 Err(refused) => (arrival, was_refused) = (refused, true),
             }

@@ -71,14 +71,14 @@ impl Entry {
     }
 }
 
-/// A queue of entries whose requests follow each other in the queue.
+/// A queue of entries whose requests follow each other in the send queue.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     /// None, or a power of two; those not in use are empty.
     places: Vec<Entry>,
     first: usize,
     count: usize,
-    /// Where the first one's request begins in the queue.
+    /// Where the first one's request begins in the send queue.
     at: u64,
 }
 
@@ -142,7 +142,7 @@ impl InFlight {
         self.count == 0
     }
 
-    /// Where the oldest one's request begins in the queue; its end when there is none.
+    /// Where the oldest one's request begins in the send queue; its end when there is none.
     #[inline]
     pub(super) fn at(&self) -> u64 {
         self.at
@@ -168,7 +168,7 @@ impl InFlight {
         self.step(len);
     }
 
-    /// Takes the oldest, with where its request begins in the queue.
+    /// Takes the oldest, with where its request begins in the send queue.
     pub(super) fn take_first(&mut self) -> Option<(u64, Entry)> {
         let at = self.at;
         let entry = std::mem::take(self.first_mut()?);

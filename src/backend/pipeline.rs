@@ -3,7 +3,7 @@
 //! Owns the batching of writes, the matching of replies to requests, and what happens to both when
 //! the connection ends. Must not know slots, retries or what a reply means beyond "the cluster
 //! redirects or refuses". Invariants: replies come in the order of the requests; every request
-//! ends in its reply handle: with a reply or as a trouble.
+//! ends in its reply handle: with a reply or as a returned request.
 
 mod ending;
 mod fence;

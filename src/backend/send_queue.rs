@@ -14,20 +14,20 @@ use crate::memory::{Budget, Kind, Ledger};
 
 /// Size of an ordinary chunk. A longer request gets a chunk of its own.
 const CHUNK_BYTES: usize = 32 * 1024;
-/// Ordinary chunks that all rings of a worker together keep for reuse.
+/// Ordinary chunks that all queues of a worker together keep for reuse.
 const SPARE_MAX: usize = 32;
 
-/// Emptied ordinary chunks, for any ring of the same worker. A chunk given back to the allocator
+/// Emptied ordinary chunks, for any queue of the same worker. A chunk given back to the allocator
 /// between two bursts would have its pages taken from the process and asked for again.
 #[derive(Debug)]
 pub struct ChunkPool {
     chunks: RefCell<Vec<Vec<u8>>>,
-    /// Where rings tell of the chunks that they use.
+    /// Where queues tell of the chunks that they use.
     ledger: Rc<Ledger>,
 }
 
 impl Default for ChunkPool {
-    /// For rings that count for nobody.
+    /// For queues that count for nobody.
     fn default() -> ChunkPool {
         ChunkPool::new(Ledger::new(Arc::new(Budget::new(usize::MAX))))
     }
@@ -86,7 +86,7 @@ impl Chunk {
 }
 
 impl SendQueue {
-    /// An empty ring that shares these spare chunks.
+    /// An empty queue that shares these spare chunks.
     pub fn new(chunk_pool: Rc<ChunkPool>) -> SendQueue {
         SendQueue { chunks: VecDeque::new(), chunk_pool, end: 0, sent: 0, sending: 0 }
     }
@@ -228,7 +228,7 @@ mod tests {
     }
 
     proptest! {
-        /// Bytes leave as they were appended, requests stay readable until released, and a ring
+        /// Bytes leave as they were appended, requests stay readable until released, and a queue
         /// that has been emptied keeps at most one ordinary chunk in use.
         #[test]
         fn keeps_bytes_in_order(

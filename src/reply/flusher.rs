@@ -97,7 +97,7 @@ impl Flusher {
 
 /// The clients that wait for the rest of their replies.
 struct Lingering {
-    outlets: Vec<Rc<ClientWriter>>,
+    client_writers: Vec<Rc<ClientWriter>>,
     patience: Duration,
     /// When all of them have waited long enough, none longer than the patience; none when there is
     /// nobody, since a timer that fires for nothing wakes the worker.
@@ -108,25 +108,25 @@ impl Lingering {
     fn new(patience: Duration) -> Lingering {
         // A timer for no time at all would fire before anything else is looked at.
         let patience = patience.saturating_sub(TIMER_STEP).max(Duration::from_micros(1));
-        Lingering { outlets: Vec::new(), patience, end: None }
+        Lingering { client_writers: Vec::new(), patience, end: None }
     }
 
     fn add(&mut self, client_writer: Rc<ClientWriter>) {
         if client_writer.delayed_at.get().is_some() {
             return;
         }
-        client_writer.delayed_at.set(Some(self.outlets.len()));
-        self.outlets.push(client_writer);
+        client_writer.delayed_at.set(Some(self.client_writers.len()));
+        self.client_writers.push(client_writer);
         self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
     }
 
     fn remove(&mut self, client_writer: &ClientWriter) {
         let Some(at) = client_writer.delayed_at.take() else { return };
-        self.outlets.swap_remove(at);
-        if let Some(moved) = self.outlets.get(at) {
+        self.client_writers.swap_remove(at);
+        if let Some(moved) = self.client_writers.get(at) {
             moved.delayed_at.set(Some(at));
         }
-        if self.outlets.is_empty() {
+        if self.client_writers.is_empty() {
             self.end = None;
         }
     }
@@ -138,7 +138,7 @@ impl Lingering {
             return;
         }
         self.end = None;
-        for client_writer in self.outlets.drain(..) {
+        for client_writer in self.client_writers.drain(..) {
             client_writer.delayed_at.set(None);
             client_writer.flush();
         }

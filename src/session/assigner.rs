@@ -39,7 +39,7 @@ impl Assignment {
 }
 
 impl Assigner {
-    /// A seating for so many workers, of which the first `in_use` take part.
+    /// An assigner for so many workers, of which the first `in_use` take part.
     pub fn new(workers: usize, in_use: usize) -> Assigner {
         let workers = workers.clamp(1, IN_USE_MASK as usize);
         let now = AtomicU64::new(in_use.clamp(1, workers) as u64);

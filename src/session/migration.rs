@@ -1,7 +1,7 @@
 //! How a session leaves for another worker: nothing of its client is under way, and what it takes
 //! along.
 //!
-//! Owns the question whether now is the moment. Where a client belongs is the seating's to say. A
+//! Owns the question whether now is the moment. Where a client belongs is the assigner's to say. A
 //! client that always has something under way is not read from until all of that is answered, or
 //! the busiest would stay for ever where they are.
 

@@ -1,7 +1,7 @@
 //! How many workers are needed, judged by what each uses of its core.
 //!
 //! Owns the measure of one worker's load, and the judgement. How much of its core a worker has used
-//! is `core_time`'s to say, which client belongs to which worker the seating's.
+//! is `core_time`'s to say, which client belongs to which worker the assigner's.
 //!
 //! One worker that has much to do does it more cheaply than two that have half of it each: it finds
 //! more requests at a time, and writes to each node once for all of them. So another one takes part

@@ -1,7 +1,7 @@
 //! Matching a node's replies to the requests that wait for them.
 //!
 //! Owns the reading side of a pipeline: which bytes belong to which reply handle, and which replies are
-//! troubles. Must not know what becomes of either.
+//! no answers. Must not know what becomes of either.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -231,7 +231,7 @@ fn go_on_later(cx: &mut Context<'_>) {
     }
 }
 
-/// The reply to the oldest request is a trouble.
+/// The reply to the oldest request is no answer: the request goes back.
 fn give_back_first(state: &mut State, why: ReturnReason) {
     let Some((at, entry)) = state.in_flight.take_first() else { return };
     let Some(handle) = entry.handle else { return };
