@@ -22,8 +22,12 @@ pub const STEP: usize = 16 * 1024;
 const TIGHT_PERCENT: usize = 75;
 /// So many percent of the budget may be requests that have come in part.
 const INPUT_PERCENT: usize = 50;
+/// So many percent more of it are shared out among the clients whose requests have come in part.
+const FAIR_PERCENT: usize = 20;
 /// A client that holds less may always send the rest of its request.
 pub const PAUSED_MIN: usize = 64 * 1024;
+/// After so many looks at those that wait for room all of them are woken.
+const LOOKS_MAX: u32 = 10;
 /// The part of the machine's or container's memory that is the budget when none is set.
 const DEFAULT_PERCENT: u64 = 60;
 
@@ -51,6 +55,8 @@ pub const KINDS: [&str; 3] = ["input", "requests", "output"];
 pub struct Budget {
     bytes_max: usize,
     used: [AtomicUsize; KINDS.len()],
+    /// Clients of whose requests much has come, and not all.
+    senders: AtomicUsize,
     /// Told when more is in use than may be: all workers, since others may hold what one asks for.
     exceeded: Notify,
     /// The heaviest client that a worker has claimed to hold since one was cut off.
@@ -60,8 +66,8 @@ pub struct Budget {
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes_max: usize) -> Budget {
-        let (used, exceeded, heaviest) = Default::default();
-        Budget { bytes_max, used, exceeded, heaviest }
+        let (used, senders, exceeded, heaviest) = Default::default();
+        Budget { bytes_max, used, senders, exceeded, heaviest }
     }
 
     /// How many bytes may be in use.
@@ -92,6 +98,20 @@ impl Budget {
     /// Whether so many requests have come in part that large ones should not grow.
     pub fn is_tight_for_input(&self) -> bool {
         self.used_by(Kind::Input) >= self.bytes_max / 100 * INPUT_PERCENT || self.is_tight()
+    }
+
+    /// Whether this is no more than each client may send of a large request while there is little room:
+    /// those who announce much and send it slowly must not keep others from sending less.
+    pub fn is_fair_input(&self, bytes: usize) -> bool {
+        let senders = self.senders.load(Ordering::Relaxed).max(1);
+        bytes <= self.bytes_max / 100 * FAIR_PERCENT / senders
+    }
+
+    fn note_sender(&self, is_one: bool) {
+        match is_one {
+            true => self.senders.fetch_add(1, Ordering::Relaxed),
+            false => self.senders.fetch_sub(1, Ordering::Relaxed),
+        };
     }
 
     /// Returns when more is in use than may be, whoever uses it.
@@ -132,24 +152,35 @@ impl Budget {
     }
 }
 
+/// A client that may not send the rest of a large request yet.
+#[derive(Debug)]
+struct Paused {
+    client: usize,
+    /// Bytes that it has to send before its request is whole, at least.
+    missing: usize,
+    waker: Waker,
+}
+
 /// What one worker uses of the budget.
 #[derive(Debug)]
 pub struct Ledger {
     budget: Arc<Budget>,
     untold: [Cell<isize>; KINDS.len()],
-    /// Clients that may not send the rest of their large requests yet.
-    paused: RefCell<Vec<Waker>>,
-    /// The one of them that may, so that one after the other comes to its end.
-    front: Cell<Option<usize>>,
+    /// Clients that may not send the rest of their large requests yet, those first that wait longest.
+    paused: RefCell<Vec<Paused>>,
+    /// The one that may, so that one after the other comes to its end, and what it lacked.
+    front: Cell<Option<(usize, usize)>>,
     /// A large request has grown since the last look.
     grown: Cell<bool>,
+    /// Looks since all were woken.
+    looks: Cell<u32>,
 }
 
 impl Ledger {
     /// A worker's ledger.
     pub fn new(budget: Arc<Budget>) -> Rc<Ledger> {
-        let (untold, paused, front, grown) = Default::default();
-        Rc::new(Ledger { budget, untold, paused, front, grown })
+        let (untold, paused, front, grown, looks) = Default::default();
+        Rc::new(Ledger { budget, untold, paused, front, grown, looks })
     }
 
     /// The budget of the whole gateway.
@@ -157,15 +188,23 @@ impl Ledger {
         &self.budget
     }
 
-    /// Whether the large request of this client may grow although there is little room: it may while
-    /// nobody else's does.
-    pub fn may_grow(&self, client: usize) -> bool {
-        let front = self.front.get().unwrap_or(client);
-        if front == client && self.budget.excess() == 0 {
-            self.front.set(Some(client));
+    /// Whether the large request of this client, which lacks so many bytes, may grow although there is
+    /// little room: it may while nobody else's does.
+    pub fn may_grow(&self, client: usize, missing: usize) -> bool {
+        let is_front = self.front.get().is_none_or(|(front, _)| front == client);
+        if is_front && self.budget.excess() == 0 {
+            self.front.set(Some((client, missing)));
             return true;
         }
         false
+    }
+
+    /// The large request of this client is whole, or will never be.
+    pub fn let_go(&self, client: usize) {
+        if self.front.get().is_some_and(|(front, _)| front == client) {
+            self.front.set(None);
+            self.call_next();
+        }
     }
 
     /// A large request has grown.
@@ -173,21 +212,56 @@ impl Ledger {
         self.grown.set(true);
     }
 
-    /// Wakes this client when there is room for the rest of a large request.
-    pub fn pause(&self, waker: &Waker) {
-        self.paused.borrow_mut().push(waker.clone());
+    /// Wakes this client when there is room for the rest of its large request, which lacks so many
+    /// bytes.
+    pub fn pause(&self, client: usize, missing: usize, waker: &Waker) {
+        let mut paused = self.paused.borrow_mut();
+        match paused.iter_mut().find(|known| known.client == client) {
+            Some(known) => {
+                known.missing = missing;
+                known.waker.clone_from(waker);
+            }
+            None => paused.push(Paused { client, missing, waker: waker.clone() }),
+        }
     }
 
-    /// Wakes the clients that wait for room, when there is some, or when the one that may go on does
-    /// not; called often. Says whether some wait and none goes on.
+    /// Wakes the clients that wait for room when there is some; while there is little, the one of them
+    /// that may go on. Called often. Says whether some wait and none goes on.
     pub fn resume(&self) -> bool {
         let (goes_on, is_tight) = (self.grown.take(), self.budget.is_tight_for_input());
         let waits = !self.paused.borrow().is_empty();
-        if !is_tight || !goes_on {
+        let looks = self.looks.get() + 1;
+        // Now and then all look whether their clients are still there, and who waits longest goes on.
+        let is_due = looks >= LOOKS_MAX;
+        self.looks.set(if is_due { 0 } else { looks });
+        if !is_tight {
             self.front.set(None);
-            self.paused.borrow_mut().drain(..).for_each(Waker::wake);
+            self.paused.borrow_mut().drain(..).for_each(|paused| paused.waker.wake());
+        } else if is_due {
+            let longest = self.paused.borrow().first().map(|one| (one.client, one.missing));
+            self.front.set(longest);
+            self.paused.borrow_mut().drain(..).for_each(|paused| paused.waker.wake());
+        } else if !goes_on || self.is_overtaken() {
+            self.front.set(None);
+            self.call_next();
         }
         is_tight && waits && !goes_on
+    }
+
+    /// Whether somebody waits who lacks less than the one that may go on.
+    fn is_overtaken(&self) -> bool {
+        let Some((_, lacked)) = self.front.get() else { return false };
+        self.paused.borrow().iter().any(|paused| paused.missing < lacked)
+    }
+
+    /// Lets the one go on that lacks least: those who announce much and send it slowly must not keep
+    /// others waiting.
+    fn call_next(&self) {
+        let mut paused = self.paused.borrow_mut();
+        let least = (0..paused.len()).min_by_key(|&at| paused[at].missing);
+        let Some(next) = least.map(|at| paused.remove(at)) else { return };
+        self.front.set(Some((next.client, next.missing)));
+        next.waker.wake();
     }
 
     /// So many bytes more, or fewer, are in use.
@@ -260,6 +334,9 @@ impl Share {
     #[cold]
     fn tell(&self, bytes: usize) {
         let before = self.bytes.replace(bytes);
+        if self.kind == Kind::Input && (before > 0) != (bytes > 0) {
+            self.ledger.budget.note_sender(bytes > 0);
+        }
         self.ledger.change(self.kind, bytes as isize - before as isize);
     }
 }
@@ -346,16 +423,55 @@ mod tests {
         let input = Share::new(&ledger, Kind::Input);
         input.set(4 << 20);
         assert!(budget.is_tight_for_input() && !budget.is_tight());
-        // One goes on, and another one when that does not.
-        assert!(ledger.may_grow(1) && !ledger.may_grow(2));
-        ledger.pause(Waker::noop());
+        // One goes on, and another one when that does not, or is done.
+        assert!(ledger.may_grow(1, 100) && !ledger.may_grow(2, 200));
+        let pause = |client, missing| ledger.pause(client, missing, Waker::noop());
+        pause(2, 200);
         ledger.note_grown();
         assert!(!ledger.resume());
-        assert!(ledger.may_grow(1) && !ledger.may_grow(2));
+        assert!(ledger.may_grow(1, 100) && !ledger.may_grow(2, 200));
         assert!(ledger.resume());
-        assert!(ledger.may_grow(2) && !ledger.may_grow(1));
+        assert!(ledger.may_grow(2, 200) && !ledger.may_grow(1, 100));
+        pause(1, 100);
+        ledger.let_go(1);
+        assert!(!ledger.may_grow(1, 100));
+        ledger.let_go(2);
+        assert!(ledger.may_grow(1, 100) && !ledger.may_grow(2, 200));
+        // Who lacks less goes first.
+        pause(2, 200);
+        pause(3, 50);
+        ledger.note_grown();
+        assert!(!ledger.resume());
+        assert!(ledger.may_grow(3, 50) && !ledger.may_grow(1, 90));
+        // But nobody waits for ever.
+        let longest = (0..LOOKS_MAX).any(|_| {
+            pause(2, 200);
+            pause(3, 50);
+            ledger.note_grown();
+            ledger.resume();
+            ledger.may_grow(2, 200)
+        });
+        assert!(longest);
         input.clear();
         assert!(!ledger.resume());
+    }
+
+    #[test]
+    fn who_sends_little_does_not_wait_for_those_who_send_much() {
+        let (budget, ledger) = parts(100 << 20);
+        let shares: Vec<Share> = (0..10).map(|_| Share::new(&ledger, Kind::Input)).collect();
+        shares.iter().for_each(|share| share.set(6 << 20));
+        assert!(budget.is_tight_for_input());
+        assert!(budget.is_fair_input(2 << 20) && !budget.is_fair_input((2 << 20) + 1));
+        // A small share is none, and one that is gone counts no more.
+        Share::new(&ledger, Kind::Input).set(STEP - 1);
+        Share::new(&ledger, Kind::Output).set(1 << 20);
+        drop(shares);
+        assert!(budget.is_fair_input(20 << 20));
+        // Those who hold most have to go then, not those who send little.
+        let too_much = Share::new(&ledger, Kind::Output);
+        too_much.set(101 << 20);
+        assert!(budget.excess() > 0 && budget.is_fair_input(20 << 20));
     }
 
     #[test]

@@ -5,10 +5,10 @@
 //! Invariant: a client that sends nothing owns no buffer.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BufMut;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio_util::io::poll_read_buf;
 
@@ -65,6 +65,11 @@ impl Input {
         (self.reader, self.kept)
     }
 
+    /// Bytes that the half request still needs, at least.
+    pub(super) fn missing(&self) -> usize {
+        self.missing
+    }
+
     /// Bytes of its buffer.
     pub(super) fn held(&self) -> usize {
         self.kept.capacity()
@@ -74,6 +79,17 @@ impl Input {
     pub(super) fn is_reset(&self) -> bool {
         let error = self.reader.as_ref().take_error();
         matches!(error, Ok(Some(error)) if error.kind() == std::io::ErrorKind::ConnectionReset)
+    }
+
+    /// Whether the request that has come in part can never be whole: the client has closed its side, or
+    /// has gone, and what the system has of it is not enough. What is not read is not seen otherwise.
+    pub(super) fn is_forsaken(&self) -> bool {
+        let socket = self.reader.as_ref();
+        let mut looking = std::pin::pin!(socket.ready(Interest::READABLE));
+        let looked = looking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let is_closed = matches!(looked, Poll::Ready(Ok(ready)) if ready.is_read_closed());
+        let left = || rustix::io::ioctl_fionread(socket).unwrap_or(u64::MAX);
+        self.is_reset() || is_closed && left() < self.missing as u64
     }
 
     /// Whether there are bytes to look at before more are read.

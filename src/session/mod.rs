@@ -340,6 +340,7 @@ impl Session {
             bytes.shrink_to_fit();
         }
         let (router, protocol) = (&self.env.router, self.state.protocol);
+        router.shared().ledger.let_go(Rc::as_ptr(&self.writer).addr());
         self.full = router.send_owned(handle, protocol, bytes);
         self.scanner.next();
         if !rest.is_empty() {

@@ -129,12 +129,19 @@ impl Session {
     #[cold]
     pub(super) fn waits_for_memory(&mut self, cx: &mut Context<'_>) -> bool {
         let ledger = &self.env.router.shared().ledger;
-        let client = Rc::as_ptr(&self.writer).addr();
-        if !ledger.budget().is_tight_for_input() || ledger.may_grow(client) {
+        let (budget, client) = (ledger.budget(), Rc::as_ptr(&self.writer).addr());
+        let may_go_on = !budget.is_tight_for_input()
+            || budget.is_fair_input(self.input.held())
+            || ledger.may_grow(client, self.input.missing());
+        if may_go_on {
             self.paused = None;
             return false;
         }
-        ledger.pause(cx.waker());
+        ledger.pause(client, self.input.missing(), cx.waker());
+        if self.input.is_forsaken() {
+            ledger.let_go(client);
+            self.writer.cut(Cut::Gone);
+        }
         self.note_paused();
         true
     }

@@ -137,7 +137,7 @@ fn a_gateway_that_is_killed_and_started_again_loses_nothing() {
     let load = Load::start(site.gateway.clients, Mix::ALL);
     for _ in 0..3 {
         site.gateway.restart();
-        let streams = load.wait_for_progress(20);
+        let (streams, _) = load.wait_for_progress(20);
         assert!(streams < crate::RECOVERY_MAX, "{streams:?}");
     }
     site.finish("the gateway killed three times", load, Allowed::Broken);

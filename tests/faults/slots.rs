@@ -55,7 +55,7 @@ fn a_migration_held_open_costs_no_error() {
     for (slot, from, to) in opened {
         site.close_slots(&[slot], from, to);
     }
-    let streams = load.wait_for_progress(5);
+    let (streams, _) = load.wait_for_progress(5);
     eprintln!("open for {open_for:?}, {asked} looks by the way; all streams {streams:.2?} later");
     assert!(streams < crate::RECOVERY_MAX);
     site.finish("migration held open", load, Allowed::None);

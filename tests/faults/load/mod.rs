@@ -57,7 +57,7 @@ impl Mix {
 /// Running streams; they end with it.
 pub(crate) struct Load {
     ending: Arc<AtomicBool>,
-    streams: Vec<(Arc<AtomicU64>, JoinHandle<Stream>)>,
+    streams: Vec<(Kind, Arc<AtomicU64>, JoinHandle<Stream>)>,
 }
 
 impl Load {
@@ -69,7 +69,7 @@ impl Load {
             for number in 0..count {
                 let (acked, ending) = (Arc::new(AtomicU64::new(0)), Arc::clone(&ending));
                 let stream = Stream::new(kind, number, gateway, Arc::clone(&acked));
-                streams.push((acked, std::thread::spawn(move || stream.run(&ending))));
+                streams.push((kind, acked, std::thread::spawn(move || stream.run(&ending))));
             }
         }
         let load = Load { ending, streams };
@@ -77,26 +77,30 @@ impl Load {
         load
     }
 
-    /// Waits until every stream has had so many answers more; how long that took.
-    pub(crate) fn wait_for_progress(&self, answers: u64) -> Duration {
+    /// Waits until every stream has had so many answers more; how long that took, and what the last
+    /// one does.
+    pub(crate) fn wait_for_progress(&self, answers: u64) -> (Duration, Kind) {
         let start = Instant::now();
-        let counts = || self.streams.iter().map(|(acked, _)| acked.load(Ordering::Relaxed));
+        let counts = || self.streams.iter().map(|(_, acked, _)| acked.load(Ordering::Relaxed));
         let aims: Vec<u64> = counts().map(|count| count + answers).collect();
+        let mut last = Kind::Counter;
         until("an answer to every stream", || {
-            counts().zip(&aims).all(|(count, aim)| count >= *aim)
+            let behind = counts().zip(&aims).position(|(count, aim)| count < *aim);
+            last = behind.map_or(last, |at| self.streams[at].0);
+            behind.is_none()
         });
-        start.elapsed()
+        (start.elapsed(), last)
     }
 
     /// Answers so far.
     pub(crate) fn acked(&self) -> u64 {
-        self.streams.iter().map(|(acked, _)| acked.load(Ordering::Relaxed)).sum()
+        self.streams.iter().map(|(_, acked, _)| acked.load(Ordering::Relaxed)).sum()
     }
 
     /// Ends the streams; `value` is what the cluster itself holds for a key.
     pub(crate) fn stop(mut self, mut value: impl FnMut(&str) -> Option<String>) -> Report {
         self.ending.store(true, Ordering::Relaxed);
-        let streams = self.streams.drain(..).map(|(_, stream)| stream.join().unwrap());
+        let streams = self.streams.drain(..).map(|(.., stream)| stream.join().unwrap());
         let mut streams: Vec<Stream> = streams.collect();
         streams.iter_mut().for_each(|stream| stream.look_back(&mut value));
         Report { streams: streams.into_iter().map(|stream| stream.tally).collect() }

@@ -168,9 +168,9 @@ impl Site {
     /// The cluster itself has recovered when it is whole; then every stream goes on.
     pub(crate) fn wait_for_recovery(&self, fault: &str, load: &Load) {
         let took = self.wait_until_owned();
-        let streams = load.wait_for_progress(1);
+        let (streams, last) = load.wait_for_progress(1);
         eprintln!("{fault}: cluster whole after {took:.2?}, every stream {streams:.2?} later");
-        assert!(streams < RECOVERY_MAX, "{streams:?} after the cluster had recovered");
+        assert!(streams < RECOVERY_MAX, "{last:?}: {streams:?} after the cluster had recovered");
     }
 
     /// Ends the load and holds what it saw against what may be.
