@@ -141,6 +141,14 @@ pub struct Limits {
     pub memory_max: usize,
     /// Bytes of replies that one node may owe to one worker, as far as can be told before.
     pub node_owed_bytes_max: usize,
+    /// Bytes of one client's transaction between MULTI and EXEC.
+    pub transaction_bytes_max: usize,
+    /// Bytes of the scripts that are remembered.
+    pub script_cache_bytes_max: usize,
+    /// Connections to one node that clients with WATCH have for themselves.
+    pub watching_clients_max: usize,
+    /// Connections to one node that blocked clients have for themselves.
+    pub blocked_clients_max: usize,
     /// Redirects that one request follows.
     pub redirects_max: u32,
 }
@@ -320,6 +328,10 @@ impl Default for Limits {
             held_bytes_max: 256 * MB,
             memory_max: 0,
             node_owed_bytes_max: 8 * MB,
+            transaction_bytes_max: 64 * MB,
+            script_cache_bytes_max: 16 * MB,
+            watching_clients_max: 1000,
+            blocked_clients_max: 6000,
             redirects_max: 16,
         }
     }

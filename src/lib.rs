@@ -61,13 +61,13 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use backend::NodeStatsRegistry;
+use backend::{LeaseLimits, NodeStatsRegistry};
 use command::guarded::Allowed;
 use config::{Config, ListenerConfig};
 use keeper::{Keeper, KeeperError};
 use memory::Budget;
 use metrics::WorkerStats;
-use router::HoldBudget;
+use router::{HoldBudget, ScriptCache};
 use server::{Gateway, Stop};
 use session::assigner::Assigner;
 use session::clients::Clients;
@@ -252,6 +252,11 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
         held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(Budget::new(memory_max(&config))),
         allowed: Arc::new(allowed),
+        scripts: Arc::new(ScriptCache::new(config.limits.script_cache_bytes_max)),
+        lease_limits: Arc::new(LeaseLimits::new(
+            config.limits.watching_clients_max,
+            config.limits.blocked_clients_max,
+        )),
     };
     let workers = worker::start_all(&parts).map_err(RunError::Worker)?;
     tracing::info!(workers = count, version = version::VERSION, "slotway starts");

@@ -19,6 +19,7 @@ use crate::backend::NodeStatsRegistry;
 use crate::config::Config;
 use crate::memory::Budget;
 use crate::reply::texts;
+use crate::router::ScriptCache;
 use crate::session::assigner::Assigner;
 use crate::session::clients::{Clients, Rejected};
 use crate::topology::Topology;
@@ -60,6 +61,8 @@ pub struct Gateway {
     pub assigner: Arc<Assigner>,
     /// What all buffers draw on.
     pub budget: Arc<Budget>,
+    /// The scripts that clients have sent.
+    pub scripts: Arc<ScriptCache>,
     /// When it started.
     pub started: Instant,
     /// Whether it is about to end.
@@ -88,6 +91,7 @@ impl Gateway {
             workers,
             assigner: parts.assigner,
             budget: parts.budget,
+            scripts: parts.scripts,
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }

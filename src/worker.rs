@@ -22,7 +22,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::backend::send_queue::ChunkPool;
-use crate::backend::{Identity, LargeValues, NodeStatsRegistry, Pipelines, Shared};
+use crate::backend::{Identity, LargeValues, LeaseLimits, NodeStatsRegistry, Pipelines, Shared};
 use crate::clock::Clock;
 use crate::command::guarded::Allowed;
 use crate::config::Config;
@@ -31,7 +31,7 @@ use crate::metrics::WorkerStats;
 use crate::reply::{ClientWriter, Cut, Flusher};
 use crate::resp::Protocol;
 use crate::resp::request::RequestLimits;
-use crate::router::{HoldBudget, Router, Rules};
+use crate::router::{HoldBudget, Router, Rules, ScriptCache};
 use crate::session::assigner::{Assigner, Assignment};
 use crate::session::clients::{ClientInfo, Clients, Registration};
 use crate::session::state::{ListenerEnv, State};
@@ -124,6 +124,10 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// What the configuration allows of what is denied else.
     pub allowed: Arc<Allowed>,
+    /// The scripts that clients have sent.
+    pub scripts: Arc<ScriptCache>,
+    /// How many node connections clients keep for themselves.
+    pub lease_limits: Arc<LeaseLimits>,
 }
 
 /// The ways to all workers; they do not keep a worker from ending.
@@ -271,6 +275,7 @@ impl WorkerCore {
             send_buffer_bytes: config.limits.node_send_buffer_bytes,
             chunk_pool: Rc::new(ChunkPool::new(Rc::clone(&ledger))),
             ledger: Rc::clone(&ledger),
+            lease_limits: Arc::clone(&parts.lease_limits),
             large: LargeValues::default(),
             classes: RefCell::default(),
         });
@@ -280,6 +285,7 @@ impl WorkerCore {
             &config.limits,
             &config.timeouts,
             Arc::clone(&parts.held),
+            Arc::clone(&parts.scripts),
         );
         let router = Rc::new(Router::new(Arc::clone(&parts.topology), pipelines, rules));
         let config_file =
@@ -462,6 +468,7 @@ fn session_limits(config: &Config) -> SessionLimits {
             inline_bytes_max: limits.inline_bytes_max,
         },
         inflight_max: limits.client_inflight_max,
+        transaction_bytes_max: limits.transaction_bytes_max,
     }
 }
 

@@ -203,6 +203,7 @@ const COMPARED: &[(&str, &[&str], &str)] = &[
     ),
     ("reply/returned.rs", &["readonly"], "the code of an error"),
     ("docs.rs", &["type"], "a heading of a table"),
+    ("router/blocked.rs", &["client", "xrevrange"], "asks a node, like the files of `backend`"),
     ("router/fanout/mod.rs", &["cluster"], "asks a node, like the files of `backend`"),
     ("session/client_command.rs", &["info", "pubsub", "type"], "words of CLIENT and of its HELP"),
     ("session/command_command.rs", &["module"], "a word of COMMAND LIST"),
@@ -213,11 +214,6 @@ const COMPARED: &[(&str, &[&str], &str)] = &[
         "session/keyless.rs",
         &["keys", "scan", "dbsize", "randomkey", "flushall", "flushdb", "info"],
         "looked for in the text of a script, where nothing is decided",
-    ),
-    (
-        "session/transaction.rs",
-        &["discard", "reset", "quit", "multi", "exec"],
-        "ends a transaction that was refused, before the table is asked",
     ),
 ];
 

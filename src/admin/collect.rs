@@ -159,6 +159,15 @@ fn set_commands(scrape: &mut Scrape<'_>, gateway: &Gateway, rows: &mut BTreeSet<
     }
     let inflight = sum(gateway, |stats| &stats.inflight);
     scrape.gauge(&names::INFLIGHT_COMMANDS, &[], inflight as f64);
+    let (bytes, sent) = gateway.scripts.figures();
+    scrape.counter(&names::SCRIPTS_SENT, &[], sent);
+    scrape.gauge(&names::SCRIPT_CACHE_BYTES, &[], bytes as f64);
+    let modes = gateway.clients.modes();
+    for (mode, clients) in
+        [("transaction", modes.queuing), ("watching", modes.watching), ("blocked", modes.blocked)]
+    {
+        scrape.gauge(&names::CLIENT_MODES, &[mode], clients as f64);
+    }
 }
 
 fn set_latencies(scrape: &mut Scrape<'_>, gateway: &Gateway) {

@@ -46,6 +46,8 @@ pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     patience: Duration,
+    /// What the node calls it, once it has been asked, if it says so.
+    pub(super) client_id: Option<Option<u64>>,
 }
 
 impl Connection {
@@ -62,7 +64,7 @@ impl Connection {
             Err(_) => return Err(BackendError::Connect(io::ErrorKind::TimedOut.into())),
         };
         set_options(&stream).map_err(BackendError::Connect)?;
-        let mut connection = Connection { stream, buffer: Vec::new(), patience };
+        let mut connection = Connection { stream, buffer: Vec::new(), patience, client_id: None };
         connection.greet(identity).await?;
         Ok(connection)
     }

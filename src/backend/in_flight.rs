@@ -5,7 +5,11 @@
 //! has the processor wait for its own stores. With a `VecDeque`, emptied as this one is, a GET in a pipeline of 64 took
 //! 6 % more of the gateway's time (medians of 9 pairs).
 
+use std::collections::VecDeque;
+
+use super::pipeline::block::Block;
 use crate::reply::ReplyHandle;
+use crate::reply::handle::OnFailure;
 
 /// Most places that are kept when nothing is under way.
 const KEPT_MAX: usize = 16 * 1024;
@@ -23,6 +27,24 @@ pub(super) enum Kind {
     Asking,
     /// A fence, whose answer shows where the reply to a script ends.
     Fence,
+    /// A client's transaction, of which the node has yet to say something before EXEC's reply. After
+    /// that it is a [`Kind::Request`], or a [`Kind::Script`] when there are scripts in it.
+    Block,
+    /// A client's transaction that the node will not run: EXEC's reply is still to come.
+    Declined,
+}
+
+impl Kind {
+    #[inline(always)]
+    fn of(on_failure: OnFailure) -> Kind {
+        if on_failure.is_block() {
+            Kind::Block
+        } else if on_failure.is_script() {
+            Kind::Script
+        } else {
+            Kind::Request
+        }
+    }
 }
 
 /// How large a reply may be, when that is known to be much. Kept in KiB, so that an entry keeps to
@@ -64,10 +86,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Whether the end of its reply is told by a fence.
+    /// Whether more belongs to it than one reply, which ends where it says.
     #[inline(always)]
-    pub(super) fn is_fenced(&self) -> bool {
-        matches!(self.kind, Kind::Script | Kind::Fence)
+    pub(super) fn is_special(&self) -> bool {
+        !matches!(self.kind, Kind::Request | Kind::Asking)
     }
 }
 
@@ -80,6 +102,9 @@ pub(super) struct InFlight {
     count: usize,
     /// Where the first one's request begins in the send queue.
     at: u64,
+    /// Of those entries that are transactions, as long as they are [`Kind::Block`] or
+    /// [`Kind::Declined`].
+    pub(super) blocks: VecDeque<Block>,
 }
 
 impl InFlight {
@@ -93,8 +118,7 @@ impl InFlight {
     ) -> &Entry {
         let place = self.next_place(len);
         let handle = place.handle.insert(make());
-        let is_script = handle.on_failure.is_script();
-        place.kind = if is_script { Kind::Script } else { Kind::Request };
+        place.kind = Kind::of(handle.on_failure);
         place.weight = weight;
         place
     }
@@ -152,6 +176,11 @@ impl InFlight {
     #[inline]
     pub(super) fn first_mut(&mut self) -> Option<&mut Entry> {
         if self.count == 0 { None } else { self.places.get_mut(self.first) }
+    }
+
+    /// The latest.
+    pub(super) fn last(&self) -> Option<&Entry> {
+        self.places.get(self.index(self.count.checked_sub(1)?))
     }
 
     /// From the oldest on.

@@ -6,8 +6,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,9 +18,12 @@ use super::connection::Asked;
 use super::{BackendError, Connection, NodeAddress, Upstream};
 use crate::clock::Clock;
 use crate::metrics::{NodeStats, Wait};
+use crate::resp::Value;
 
 /// A connection that nobody has used for so long is closed.
 const IDLE_US_MAX: u64 = 30_000_000;
+/// Most connections of one lane to one node that are kept while nobody uses them.
+const IDLE_MAX: usize = 256;
 /// How long an urgent question may take, and the greeting before it. A node that is busy with a script
 /// talks to nobody for the first 5 s, unless its `busy-reply-threshold` says otherwise.
 pub const URGENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,17 +39,63 @@ pub enum Lane {
     /// For what a node takes while a script keeps it busy. It does not tell its id then, so it is
     /// not asked for it.
     Urgent,
+    /// For clients that watch keys, each for as long as it likes.
+    Watching,
+    /// For clients that are blocked, each for as long as it has asked for.
+    Blocked,
 }
 
 impl Lane {
     /// Connections of one worker to one node, at most. A node answers one question at a time: more
     /// connections would only have it answer in smaller pieces.
-    fn leases_max(self) -> usize {
+    fn leases_max(self) -> Option<usize> {
         match self {
-            Lane::Quick => 4,
-            Lane::Long => 2,
-            Lane::Urgent => 2,
+            Lane::Quick => Some(4),
+            Lane::Long => Some(2),
+            Lane::Urgent => Some(2),
+            Lane::Watching | Lane::Blocked => None,
         }
+    }
+}
+
+/// How many connections of all workers clients may keep for themselves at one node.
+#[derive(Debug)]
+pub struct LeaseLimits {
+    /// For clients that watch keys.
+    watching_max: usize,
+    /// For clients that are blocked.
+    blocked_max: usize,
+    /// Of the nodes to which there are some.
+    turns: Mutex<HashMap<(SocketAddr, Lane), Weak<Semaphore>>>,
+}
+
+impl LeaseLimits {
+    /// So many connections to each node for clients that watch, and for blocked ones.
+    pub fn new(watching_max: usize, blocked_max: usize) -> LeaseLimits {
+        LeaseLimits { watching_max, blocked_max, turns: Mutex::default() }
+    }
+
+    /// The turns of a lane to this node: one worker's own, or those that all workers share.
+    fn turns(&self, upstream: &Upstream, lane: Lane) -> Arc<Semaphore> {
+        if let Some(leases_max) = lane.leases_max() {
+            return Arc::new(Semaphore::new(leases_max));
+        }
+        let most = if lane == Lane::Watching { self.watching_max } else { self.blocked_max };
+        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, turns| turns.strong_count() > 0);
+        let known = all.get(&(upstream.node.address, lane)).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let turns = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+            all.insert((upstream.node.address, lane), Arc::downgrade(&turns));
+            turns
+        })
+    }
+}
+
+impl Default for LeaseLimits {
+    /// As many as anybody wants.
+    fn default() -> LeaseLimits {
+        LeaseLimits::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS)
     }
 }
 
@@ -76,6 +126,7 @@ impl LeaseError {
 /// The leased connections of one worker.
 #[derive(Debug, Default)]
 pub struct LeasePool {
+    limits: Arc<LeaseLimits>,
     places: RefCell<HashMap<(Upstream, Lane), Rc<Places>>>,
 }
 
@@ -91,6 +142,11 @@ struct Places {
 }
 
 impl LeasePool {
+    /// No connections yet.
+    pub fn new(limits: Arc<LeaseLimits>) -> LeasePool {
+        LeasePool { limits, places: RefCell::default() }
+    }
+
     /// Waits for a turn and returns a connection, one that is open already if there is one.
     pub async fn lease(
         &self,
@@ -122,11 +178,10 @@ impl LeasePool {
     }
 
     fn places_of(&self, key: (Upstream, Lane), stats: Arc<NodeStats>) -> Rc<Places> {
-        let leases_max = key.1.leases_max();
         let mut places = self.places.borrow_mut();
-        let places = places.entry(key).or_insert_with(|| {
+        let places = places.entry(key).or_insert_with_key(|(upstream, lane)| {
             Rc::new(Places {
-                turns: Arc::new(Semaphore::new(leases_max)),
+                turns: self.limits.turns(upstream, *lane),
                 idle: RefCell::default(),
                 stats,
                 retired: Cell::new(false),
@@ -161,7 +216,9 @@ async fn open_in(
     connect: Duration,
 ) -> Result<Connection, BackendError> {
     match lane {
-        Lane::Quick | Lane::Long => Connection::to_node(upstream, connect).await,
+        Lane::Quick | Lane::Long | Lane::Watching | Lane::Blocked => {
+            Connection::to_node(upstream, connect).await
+        }
         Lane::Urgent => {
             let address = upstream.node.address;
             Connection::open(address, &upstream.identity, URGENT_TIMEOUT).await
@@ -177,7 +234,7 @@ impl Places {
         let _wait = Wait::begin(&self.stats, |stats| &stats.lease_waits);
         match timeout(patience, Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
-            _ => Err(LeaseError::unsent(BackendError::Silent)),
+            _ => Err(LeaseError::unsent(BackendError::Busy)),
         }
     }
 
@@ -213,6 +270,41 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Whether the node has closed the connection, or has said something that nobody asked for.
+    pub fn is_spent(&self) -> bool {
+        self.connection.as_ref().is_none_or(Connection::is_spent)
+    }
+
+    /// How long to wait for each answer from now on, until it is given back.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        if let Some(connection) = &mut self.connection {
+            connection.set_patience(timeout);
+        }
+    }
+
+    /// What the node calls this connection (CLIENT ID); asked for once. `None`: it does not say.
+    pub async fn client_id(&mut self) -> Result<Option<u64>, LeaseError> {
+        if let Some(known) = self.connection.as_ref().and_then(|connection| connection.client_id) {
+            return Ok(known);
+        }
+        let requests = b"*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n";
+        let asked = Asked { requests, count: 1, bytes_max: 1024, ends_with_error_at: None };
+        let frames = self.ask(&asked).await?;
+        let id = match frames.first().map(|frame| Value::decode(frame)) {
+            Some(Ok(Some((Value::Int(id), _)))) => u64::try_from(id).ok(),
+            _ => None,
+        };
+        if let Some(connection) = &mut self.connection {
+            connection.client_id = Some(id);
+        }
+        Ok(id)
+    }
+
+    /// It must not be used by anybody else, unless a later question is answered in full.
+    pub fn spoil(&mut self) {
+        self.is_clean = false;
+    }
+
     /// Asks several questions at once and waits for the answers.
     pub async fn ask(&mut self, asked: &Asked<'_>) -> Result<Vec<Vec<u8>>, LeaseError> {
         let Some(connection) = &mut self.connection else {
@@ -252,7 +344,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         self.places.stats.leased.sub(1);
-        if self.is_clean && !self.places.retired.get() {
+        let has_room = self.places.idle.borrow().len() < IDLE_MAX;
+        if self.is_clean && has_room && !self.places.retired.get() {
             self.places.idle.borrow_mut().push((connection, self.since_us));
         } else {
             self.places.stats.connections.sub(1);
@@ -319,7 +412,7 @@ mod tests {
         while let Some(lease) = try_lease(&pool, &upstream, Lane::Long).await {
             leases.push(lease);
         }
-        assert_eq!(leases.len(), Lane::Long.leases_max());
+        assert_eq!(Some(leases.len()), Lane::Long.leases_max());
         for lane in [Lane::Quick, Lane::Urgent] {
             assert!(try_lease(&pool, &upstream, lane).await.is_some());
         }
@@ -334,6 +427,24 @@ mod tests {
             assert!(try_lease(&pool, &upstream, Lane::Long).await.is_some());
         }
         assert_eq!(connects(&pool), leases.len() as u64 + 3, "an idle connection was at hand");
+    }
+
+    #[tokio::test]
+    async fn workers_share_the_turns_of_clients_that_stay() {
+        let (_listener, upstream) = node().await;
+        let limits = Arc::new(LeaseLimits::new(2, 1));
+        let pools = [0, 1].map(|_| LeasePool::new(Arc::clone(&limits)));
+        let lease = |worker: usize, lane| try_lease(&pools[worker], &upstream, lane);
+        let one = lease(0, Lane::Watching).await.expect("a lease");
+        let other = lease(1, Lane::Watching).await.expect("a lease");
+        assert!(lease(0, Lane::Watching).await.is_none());
+        assert!(lease(1, Lane::Watching).await.is_none());
+        let blocked = lease(1, Lane::Blocked).await.expect("a lease");
+        assert!(lease(0, Lane::Blocked).await.is_none());
+        drop((one, blocked));
+        assert!(lease(1, Lane::Watching).await.is_some());
+        assert!(lease(0, Lane::Blocked).await.is_some());
+        drop(other);
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ pub mod upstream;
 
 pub use connection::{Asked, Connection};
 pub use large::LargeValues;
-pub use lease::{Lane, Lease, LeaseError, LeasePool};
+pub use lease::{Lane, Lease, LeaseError, LeaseLimits, LeasePool};
 pub use pipeline::{Pipeline, Shared};
 pub use pipelines::{NAMES_MAX, NodeStatsRegistry, Pipelines};
 pub use upstream::{Identity, Upstream};
@@ -80,6 +80,8 @@ pub enum BackendError {
     Protocol(ProtocolError),
     /// The node answered the gateway's own question with an error.
     Refused(String),
+    /// As many connections to the node as may be were in use for too long.
+    Busy,
 }
 
 /// Why a node turns the gateway away as long as nobody changes a setting, there or here.
@@ -139,6 +141,7 @@ impl BackendError {
             Self::Silent => "timeout",
             Self::Protocol(_) => "protocol",
             Self::Refused(_) => "refused",
+            Self::Busy => "busy",
         }
     }
 }
@@ -177,6 +180,7 @@ impl fmt::Display for BackendError {
             Self::Silent => f.write_str("no answer in time"),
             Self::Protocol(error) => write!(f, "{error}"),
             Self::Refused(text) => write!(f, "the node answered: {}", shown(text)),
+            Self::Busy => f.write_str("all connections to the node that may be are in use"),
         }
     }
 }

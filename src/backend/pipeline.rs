@@ -5,6 +5,7 @@
 //! redirects or refuses". Invariants: replies come in the order of the requests; every request
 //! ends in its reply handle: with a reply or as a returned request.
 
+pub(super) mod block;
 mod ending;
 mod fence;
 mod life;
@@ -24,7 +25,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use super::in_flight::{Entry, InFlight, Kind, Weight};
 use super::large::{LARGE_MIN, LargeValues};
 use super::send_queue::{ChunkPool, SendQueue};
-use super::{BackendError, NodeAddress, TurnedAway, Upstream};
+use super::{BackendError, LeaseLimits, NodeAddress, TurnedAway, Upstream};
 use crate::clock::Clock;
 use crate::memory::Ledger;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
@@ -68,6 +69,8 @@ pub struct Shared {
     pub owed_bytes_max: usize,
     /// Where buffers are added up.
     pub ledger: Rc<Ledger>,
+    /// How many connections clients may keep for themselves.
+    pub lease_limits: Arc<LeaseLimits>,
     /// Slots whose replies are large.
     pub large: LargeValues,
     /// What the system may buffer on the way to a node; 0 lets it decide.
@@ -178,7 +181,8 @@ impl Pipeline {
             return handle.returned(request, ReturnReason::Unsent);
         }
         let len = request.len();
-        if len >= LARGE_MIN && !handle.on_failure.may_run_twice() {
+        let is_one = !handle.on_failure.is_block();
+        if len >= LARGE_MIN && is_one && !handle.on_failure.may_run_twice() {
             self.shared.large.note(handle.slot, len);
         }
         let weight = if len < LARGE_MIN { self.shared.large.of(handle.slot) } else { 0 };
@@ -206,13 +210,13 @@ impl Pipeline {
         make: impl FnOnce() -> ReplyHandle,
     ) {
         let weight = Weight::of(weight);
-        let is_fenced = state.in_flight.push(len, weight, make).is_fenced();
+        let is_special = state.in_flight.push(len, weight, make).is_special();
         if !weight.is_none() {
             self.window.add_weight(weight.bytes());
         }
         self.stats.inflight.add(1);
-        if is_fenced {
-            self.append_fence(state);
+        if is_special {
+            self.attend(state, len);
         }
         if len >= OWNED_BYTES_MIN && state.phase == Phase::Open {
             self.write_at_once(state);
@@ -420,7 +424,12 @@ fn write_some(writer: &OwnedWriteHalf, send_queue: &SendQueue) -> io::Result<usi
 
 /// Gives the unanswered request at this position back to its session: what was written in full may
 /// have run.
-fn give_back(entry: Entry, at: u64, (send_queue, sent_to): (&SendQueue, u64), passed_on: bool) {
+fn give_back(
+    entry: Entry,
+    at: u64,
+    (send_queue, sent_to): (&SendQueue, u64),
+    (passed_on, declined): (bool, Option<ReturnReason>),
+) {
     let Some(mut handle) = entry.handle else { return };
     if passed_on {
         match handle.broke_off() {
@@ -429,6 +438,10 @@ fn give_back(entry: Entry, at: u64, (send_queue, sent_to): (&SendQueue, u64), pa
         }
     }
     let written = at + u64::from(entry.len) <= sent_to;
-    let why = if written { ReturnReason::Indeterminate } else { ReturnReason::Unsent };
+    let why = match declined {
+        Some(declined) => declined,
+        None if written => ReturnReason::Indeterminate,
+        None => ReturnReason::Unsent,
+    };
     handle.returned(send_queue.get(at, entry.len as usize).to_vec(), why);
 }

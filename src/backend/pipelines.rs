@@ -87,7 +87,8 @@ impl Pipelines {
         registry: Arc<NodeStatsRegistry>,
     ) -> Pipelines {
         let (open, leaving, stats) = (RefCell::default(), RefCell::default(), RefCell::default());
-        let (leases, identities) = (LeasePool::default(), Identities::new(identity));
+        let leases = LeasePool::new(Arc::clone(&shared.lease_limits));
+        let identities = Identities::new(identity);
         Pipelines { shared, identities, registry, open, leaving, stats, leases }
     }
 

@@ -194,6 +194,12 @@ impl SendQueue {
         }
     }
 
+    /// The request of `len` bytes that was appended last.
+    pub fn last(&self, len: usize) -> &[u8] {
+        let last = self.chunks.back().map_or(&[][..], |chunk| &chunk.bytes);
+        last.len().checked_sub(len).map_or(&[], |from| &last[from..])
+    }
+
     /// The request of `len` bytes at `position`.
     pub fn get(&self, position: u64, len: usize) -> &[u8] {
         let found =

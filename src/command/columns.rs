@@ -195,8 +195,15 @@ pub enum ResponsePolicy {
 pub enum Handling {
     /// Sent on: by the slot of its keys; without keys by request policy; else to any one shard.
     Route,
-    /// Sent on unless the `BLOCK` option is among the arguments before `STREAMS`.
-    RouteUnlessBlocking,
+    /// Waits at a node, on a connection of its own: the time-out is where this says. Sent on like any
+    /// other where it has none.
+    Block(TimeoutAt),
+    /// WAIT: every master says how many replicas have what the client wrote.
+    Wait(TimeoutAt),
+    /// Of a transaction.
+    Transaction(Transaction),
+    /// Of scripts: sent on as [`Handling::Route`] has it, and the gateway takes note.
+    Script(Script),
     /// SCAN: one cursor over all shards.
     Scan,
     /// HSCAN, SSCAN, ZSCAN: by the slot of the key, with a cursor that says whose it is.
@@ -219,6 +226,45 @@ pub enum Handling {
     Local(Local),
     /// An error that names the command and says why.
     Refuse(Refusal),
+}
+
+/// Where a command that waits says for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutAt {
+    /// In this argument, in seconds and parts of them.
+    Seconds(u32),
+    /// In the last argument, in seconds and parts of them.
+    LastSeconds,
+    /// In this argument, in milliseconds.
+    Milliseconds(u32),
+    /// Behind the option BLOCK, in milliseconds; without it nothing waits.
+    Option,
+}
+
+/// What a command says of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Script {
+    /// Its text, and runs it.
+    Eval,
+    /// Its SHA1, and runs it.
+    EvalSha,
+    /// Its text.
+    Load,
+    /// SHA1s, and asks whether they are known.
+    Exists,
+    /// That there is none any more.
+    Flush,
+}
+
+/// The commands that make transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named as the command")]
+pub enum Transaction {
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
 }
 
 /// A command that the gateway answers itself.
@@ -293,11 +339,9 @@ pub enum CommandSub {
 /// Why the gateway does not take a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// MULTI: what comes behind it is refused too.
-    Multi,
-    /// The company of MULTI.
+    /// A command of transactions that the gateway does not know.
     Transaction,
-    /// A command that waits.
+    /// A command that waits, of which the gateway does not know for how long.
     Blocking,
     /// A command of a subscriber.
     Subscription,
@@ -323,10 +367,8 @@ impl Refusal {
     /// The reason, as one clause.
     pub fn text(self) -> &'static str {
         match self {
-            Refusal::Multi | Refusal::Transaction => {
-                "transactions are not supported through the gateway"
-            }
-            Refusal::Blocking => "commands that wait are not supported through the gateway",
+            Refusal::Transaction => "the gateway does not know what it does to a transaction",
+            Refusal::Blocking => "it waits, and the gateway does not know for how long",
             Refusal::Subscription => "subscriptions are not supported through the gateway",
             Refusal::Monitor => "the gateway has no single server to watch",
             Refusal::Tracking => "client-side caching is not supported through the gateway",
@@ -392,7 +434,11 @@ impl Class {
             Class::Script
         } else if categories.contains(Categories::TRANSACTION) {
             Class::Multi
-        } else if handling == Handling::Refuse(Refusal::Blocking) {
+        } else if matches!(
+            handling,
+            Handling::Refuse(Refusal::Blocking) | Handling::Wait(_) | Handling::Block(_)
+        ) && handling != Handling::Block(TimeoutAt::Option)
+        {
             Class::Blocking
         } else if flags.contains(Flags::PUBSUB) {
             Class::PubSub

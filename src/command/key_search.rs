@@ -119,23 +119,23 @@ fn stream_keys(args: Args<'_>, out: &mut Vec<u32>) {
 struct StreamOptions {
     /// Where STREAMS is.
     streams: usize,
-    /// Whether BLOCK was among the options.
-    blocks: bool,
+    /// Where the time-out behind BLOCK is, if that was among the options.
+    block: Option<usize>,
 }
 
 /// Reads the options up to STREAMS, which may also be the name of a group or of a stream.
 /// `None` when the node will answer a syntax error.
 fn stream_options(args: Args<'_>) -> Option<StreamOptions> {
-    let mut blocks = false;
+    let mut block = None;
     let mut i = 1;
     while i < args.len() {
         let word = args.get(i);
         let is = |option: &[u8]| word.eq_ignore_ascii_case(option);
         if is(b"streams") {
-            return Some(StreamOptions { streams: i, blocks });
+            return Some(StreamOptions { streams: i, block });
         } else if is(b"block") {
-            blocks = true;
             i += 1;
+            block = Some(i);
         } else if is(b"count") || is(b"claim") {
             i += 1;
         } else if is(b"group") {
@@ -148,10 +148,11 @@ fn stream_options(args: Args<'_>) -> Option<StreamOptions> {
     None
 }
 
-/// Whether an XREAD or XREADGROUP has the BLOCK option. A request without STREAMS does not
-/// wait: the node answers a syntax error.
-pub fn asks_to_block(args: Args<'_>) -> bool {
-    stream_options(args).is_some_and(|options| options.blocks)
+/// Where the time-out of an XREAD or XREADGROUP with the option BLOCK is, and where its streams begin.
+/// A request without STREAMS does not wait: the node answers a syntax error.
+pub fn block_option(args: Args<'_>) -> Option<(usize, usize)> {
+    let options = stream_options(args)?;
+    Some((options.block?, options.streams + 1))
 }
 
 fn set_flags(args: Args<'_>) -> KeyFlags {

@@ -28,10 +28,10 @@ use std::borrow::Cow;
 
 pub use columns::{
     Categories, Class, Client, CommandSub, Flags, Handling, Local, Refusal, RequestPolicy,
-    ResponsePolicy, Tips,
+    ResponsePolicy, Script, TimeoutAt, Tips, Transaction,
 };
 pub use key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec, Keyword};
-pub use keys::{GetKeysError, KeyError, asks_to_block, positions, reported};
+pub use keys::{GetKeysError, KeyError, block_option, positions, reported};
 pub use live::{LiveCommand, LiveError};
 pub use lookup::LookupError;
 pub use overlay::OverlayReport;
@@ -105,6 +105,11 @@ impl Command {
             (RequestPolicy::MultiShard, Finder::Range { first: 1, last: -1, step }) => Some(step),
             _ => None,
         }
+    }
+
+    /// Whether others may see that it ran, be it as a part of a transaction.
+    pub fn may_matter_to_others(&self) -> bool {
+        self.flags.may_change_data() || matches!(self.handling, Handling::Transaction(_))
     }
 
     /// Whether it has subcommands.

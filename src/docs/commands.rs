@@ -17,7 +17,9 @@ use crate::router::{Plan, plan};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     Slot,
-    SlotUnlessBlocking,
+    Waits,
+    Acknowledged,
+    Transaction,
     SlotOrOneNode,
     Split,
     OneMaster,
@@ -83,8 +85,10 @@ impl Fate {
             Handling::Guarded(_) => Fate::Guarded,
             Handling::Local(Local::ClusterDisabled) => Fate::NoCluster,
             Handling::Local(_) => Fate::Gateway,
-            Handling::Route => Fate::of_routed(command),
-            Handling::RouteUnlessBlocking => Fate::SlotUnlessBlocking,
+            Handling::Route | Handling::Script(_) => Fate::of_routed(command),
+            Handling::Block(_) => Fate::Waits,
+            Handling::Wait(_) => Fate::Acknowledged,
+            Handling::Transaction(_) => Fate::Transaction,
             Handling::Scan => Fate::Own("all masters, one after the other, behind one cursor"),
             Handling::KeyScan => Fate::Own("by the slot of the key, with a cursor of the gateway"),
             Handling::Info => Fate::Own("one text, made of all masters' and the gateway's own"),
@@ -128,9 +132,13 @@ impl Fate {
             Fate::Slot => "sent to the master of the slot of its keys; keys in several slots: \
                            `-CROSSSLOT`"
                 .to_owned(),
-            Fate::SlotUnlessBlocking => {
-                "sent to the master of the slot of its keys; refused with `BLOCK`".to_owned()
+            Fate::Waits => "waits at the master of the slot of its keys, on a connection that \
+                            the client has for itself (XREAD and XREADGROUP: with `BLOCK`)"
+                .to_owned(),
+            Fate::Acknowledged => {
+                "asked of all masters, on connections of its own; the least counts".to_owned()
             }
+            Fate::Transaction => "transactions: see [transactions](transactions.md)".to_owned(),
             Fate::SlotOrOneNode => {
                 "sent to the master of the slot of its keys; without keys to the master of slot 0"
                     .to_owned()
@@ -184,7 +192,7 @@ mod tests {
             ("msetnx", Fate::Slot),
             ("sort", Fate::Slot),
             ("spublish", Fate::Slot),
-            ("xread", Fate::SlotUnlessBlocking),
+            ("xread", Fate::Waits),
             ("eval", Fate::SlotOrOneNode),
             ("mget", Fate::Split),
             ("mset", Fate::Split),
@@ -197,7 +205,7 @@ mod tests {
             ("ping", Fate::Gateway),
             ("cluster|slots", Fate::NoCluster),
             ("migrate", Fate::Guarded),
-            ("multi", Fate::Refused(Refusal::Multi.text())),
+            ("multi", Fate::Transaction),
         ] {
             assert_eq!(fate(name), Some(told), "{name}");
         }

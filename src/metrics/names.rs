@@ -93,6 +93,8 @@ metrics! {
         "Commands read from clients and not answered yet; looked at once a second.";
     CLIENT_CONNECTIONS Gauge Number "slotway_client_connections" []
         "Clients connected.";
+    CLIENT_MODES Gauge Number "slotway_client_modes" ["mode"]
+        "Clients that are in something: between MULTI and EXEC (transaction), with watched keys (watching), waiting at a node (blocked).";
     CLIENT_CONNECTIONS_MAX Gauge Number "slotway_client_connections_max" []
         "Clients that may be connected at once.";
     CLIENT_CONNECTIONS_TOTAL Counter Number "slotway_client_connections_total" []
@@ -121,6 +123,11 @@ metrics! {
     UNPROVED_ROUNDS Counter Number "slotway_unproved_rounds_total" []
         "Times that a command over all masters, or a SCAN on its way from node to node, was asked again because the masters did not own every slot once while it ran.";
 
+    SCRIPTS_SENT Counter Number "slotway_scripts_sent_total" []
+        "Scripts whose text was sent to a node that did not know them by their SHA1.";
+    SCRIPT_CACHE_BYTES Gauge Bytes "slotway_script_cache_bytes" []
+        "Bytes of the scripts that are remembered (script_cache_bytes_max).";
+
     // The nodes.
     UPSTREAM_REQUESTS Counter Number "slotway_upstream_requests_total" ["node"]
         "Requests answered by the node.";
@@ -133,7 +140,7 @@ metrics! {
     UPSTREAM_CONNECTS Counter Number "slotway_upstream_connects_total" ["node"]
         "Connections made to the node.";
     UPSTREAM_ERRORS Counter Number "slotway_upstream_errors_total" ["node" "kind"]
-        "Failures of the node's connections (io, timeout, connect, auth, wrong_node, protocol, refused, maxclients: the node has no room by its own setting), replies by which it declined for the moment (tryagain, clusterdown, loading, readonly, masterdown, bad_redirect: to a place that cannot be read), and scripts whose reply was not one reply (script_reply).";
+        "Failures of the node's connections (io, timeout, connect, auth, wrong_node, protocol, refused, busy: as many connections to the node as may be were in use, maxclients: the node has no room by its own setting), replies by which it declined for the moment (tryagain, clusterdown, loading, readonly, masterdown, bad_redirect: to a place that cannot be read), and scripts whose reply was not one reply (script_reply).";
     UPSTREAM_WAITING Gauge Number "slotway_upstream_waiting_clients" ["node"]
         "Clients that wait for their turn at the node: it owes as much as it may (node_owed_bytes_max), or does not take what it is sent (node_queue_bytes_max).";
     UPSTREAM_WAITS Counter Number "slotway_upstream_waits_total" ["node"]
@@ -141,13 +148,13 @@ metrics! {
     UPSTREAM_WAIT_TIME Counter Seconds "slotway_upstream_wait_seconds_total" ["node"]
         "Time that clients waited for their turn at the node; counted when a wait ends.";
     UPSTREAM_LEASES Gauge Number "slotway_upstream_leases" ["node"]
-        "Connections to the node that one command over all nodes has alone at the moment. A worker has at most 8 to a node: 4 for what is answered at once, 2 for what takes long (KEYS, FLUSHALL, requests of 100 words and more), 2 for SCRIPT KILL and FUNCTION KILL.";
+        "Connections to the node that somebody has alone at the moment: clients that watch keys or are blocked (watching_clients_max, blocked_clients_max), and commands over all nodes. For these a worker has at most 8 to a node: 4 for what is answered at once, 2 for what takes long (KEYS, FLUSHALL, requests of 100 words and more), 2 for SCRIPT KILL and FUNCTION KILL.";
     UPSTREAM_LEASE_WAITING Gauge Number "slotway_upstream_lease_waiting" ["node"]
-        "Commands over all nodes that wait for a connection of their own to the node.";
+        "Clients and commands that wait for such a connection to the node.";
     UPSTREAM_LEASE_WAITS Counter Number "slotway_upstream_lease_waits_total" ["node"]
-        "Times that such a command waited for its connection; counted when the wait ends.";
+        "Times that somebody waited for such a connection; counted when the wait ends.";
     UPSTREAM_LEASE_WAIT_TIME Counter Seconds "slotway_upstream_lease_wait_seconds_total" ["node"]
-        "Time that such commands waited for their connections; counted when a wait ends.";
+        "Time that they waited for it; counted when a wait ends.";
     REDIRECTS Counter Number "slotway_redirects_total" ["kind"]
         "Redirects followed: moved or ask.";
     RETRIES Counter Number "slotway_retries_total" ["reason"]

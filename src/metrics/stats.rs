@@ -247,7 +247,7 @@ impl WorkerStats {
 
 /// Why a node's connection failed, by which replies a node declined for the moment, and that its
 /// reply to a script was not one reply: the label values of its counter.
-pub const NODE_ERRORS: [&str; 15] = [
+pub const NODE_ERRORS: [&str; 16] = [
     "io",
     "timeout",
     "connect",
@@ -255,6 +255,7 @@ pub const NODE_ERRORS: [&str; 15] = [
     "wrong_node",
     "protocol",
     "refused",
+    "busy",
     "maxclients",
     "tryagain",
     "clusterdown",

@@ -62,6 +62,12 @@ pub enum OnFailure {
     BeginCursor,
     /// It only reads, and has such a cursor: another node would answer something else.
     ContinueCursor,
+    /// A transaction as one block, from MULTI to EXEC. It may change data.
+    Block,
+    /// Such a block of commands that only read.
+    ReadOnlyBlock,
+    /// Such a block with clients' scripts in it.
+    ScriptBlock,
 }
 
 impl OnFailure {
@@ -79,13 +85,25 @@ impl OnFailure {
     /// Whether it may run twice without harm.
     #[inline]
     pub fn may_run_twice(self) -> bool {
-        !matches!(self, OnFailure::ResendIfUnsent | OnFailure::Script)
+        !matches!(
+            self,
+            OnFailure::ResendIfUnsent
+                | OnFailure::Script
+                | OnFailure::Block
+                | OnFailure::ScriptBlock
+        )
     }
 
-    /// Whether its reply is made by a client's script.
+    /// Whether its reply is made by a client's script, or has such replies in it.
     #[inline(always)]
     pub fn is_script(self) -> bool {
-        matches!(self, OnFailure::Script | OnFailure::ReadOnlyScript)
+        matches!(self, OnFailure::Script | OnFailure::ReadOnlyScript | OnFailure::ScriptBlock)
+    }
+
+    /// Whether it is several requests in one: a transaction.
+    #[inline(always)]
+    pub fn is_block(self) -> bool {
+        matches!(self, OnFailure::Block | OnFailure::ReadOnlyBlock | OnFailure::ScriptBlock)
     }
 }
 

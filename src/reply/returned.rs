@@ -35,6 +35,8 @@ pub enum ReturnReason {
     Indeterminate,
     /// The map names no master for the slot.
     NoMaster,
+    /// The node does not know the script that was named by its SHA1, and ran nothing.
+    NoScript,
 }
 
 impl ReturnReason {
@@ -58,7 +60,10 @@ impl ReturnReason {
                 NODES_OWN.iter().any(|begin| text.starts_with(begin))
                     && !OF_A_SCRIPT.iter().any(|words| text.contains(words))
             }
-            ReturnReason::Unsent | ReturnReason::Indeterminate | ReturnReason::NoMaster => true,
+            ReturnReason::Unsent
+            | ReturnReason::Indeterminate
+            | ReturnReason::NoMaster
+            | ReturnReason::NoScript => true,
         }
     }
 }
@@ -127,6 +132,18 @@ pub fn classify(line: &[u8]) -> Option<ReturnReason> {
     }
 }
 
+/// What an error line that EXEC is answered with means for a retry of the whole transaction. A node
+/// that cannot serve says so by itself or, since Redis 7, behind EXECABORT.
+#[cold]
+pub fn classify_exec(line: &[u8]) -> Option<ReturnReason> {
+    let reason = line.strip_prefix(EXEC_ABORT_BECAUSE).unwrap_or(line);
+    let reason = reason.strip_prefix(b"-").unwrap_or(reason);
+    classify_word(&[b"-", reason].concat())
+}
+
+/// What stands before the reason for which a node did not run a transaction.
+const EXEC_ABORT_BECAUSE: &[u8] = b"-EXECABORT Transaction discarded because of: ";
+
 #[cold]
 fn classify_word(line: &[u8]) -> Option<ReturnReason> {
     let text = String::from_utf8_lossy(line.get(1..)?);
@@ -143,6 +160,9 @@ fn classify_word(line: &[u8]) -> Option<ReturnReason> {
     };
     Some(ReturnReason::Unavailable(not_now, text.to_owned()))
 }
+
+/// What a node says that does not know a script, in every version.
+pub const NO_SCRIPT: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
 
 /// A plain client must see neither, also when nobody can follow it.
 fn redirect(word: &str, rest: &str) -> ReturnReason {

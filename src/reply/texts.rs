@@ -67,9 +67,39 @@ pub const NO_AUTH: &str = "NOAUTH Authentication required.";
 /// The end of a transaction of which nothing has run. As Redis says it.
 pub const EXEC_ABORT: &str = "EXECABORT Transaction discarded because of previous errors.";
 
-/// A command behind a refused MULTI.
-pub const NOT_RUN: &str =
-    "ERR gateway: this command was not run, for the MULTI before it was refused";
+/// EXEC outside a transaction. As Redis says it.
+pub const EXEC_WITHOUT_MULTI: &str = "ERR EXEC without MULTI";
+
+/// DISCARD outside a transaction. As Redis says it.
+pub const DISCARD_WITHOUT_MULTI: &str = "ERR DISCARD without MULTI";
+
+/// MULTI within a transaction. As Redis says it.
+pub const MULTI_NESTED: &str = "ERR MULTI calls can not be nested";
+
+/// WATCH within a transaction. As Redis says it.
+pub const WATCH_IN_MULTI: &str = "ERR WATCH inside MULTI is not allowed";
+
+/// A command that is never allowed within a transaction. As Redis says it.
+pub const NO_MULTI: &str = "ERR Command not allowed inside a transaction";
+
+/// Why a command over all keys, or over all nodes, cannot be queued; a clause.
+pub const NOT_ONE_NODES: &str =
+    "in a transaction a command must be one node's, and this one asks several";
+
+/// Why a command that the gateway answers itself cannot be queued; a clause.
+pub const OF_THE_CONNECTION: &str =
+    "in a transaction it would change how the transaction's own reply is sent";
+
+/// A transaction with more queued than is kept.
+pub const TRANSACTION_TOO_LARGE: &str = "ERR gateway: the transaction is larger than the gateway \
+    keeps (transaction_bytes_max in [limits] of the gateway)";
+
+/// Reads of blocked clients that have been told to go on. As Redis says it.
+pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+
+/// A client that wants a node connection of its own while as many are in use as may be.
+pub const NO_LEASE: &str = "ERR gateway: as many clients have a connection to this node for \
+    themselves as may have (watching_clients_max, blocked_clients_max in [limits] of the gateway)";
 
 /// One client too many. As Redis says it.
 pub const MAX_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -152,6 +182,11 @@ pub fn too_large_for_nodes(setting: &str, bytes: usize) -> String {
 /// is what it says.
 pub fn owner_unknown(why: &str) -> String {
     format!("{OWN}a node does not say which slots it owns (CLUSTER NODES): {why}")
+}
+
+/// The end of a transaction that the node declined for this reason. As Redis says it.
+pub fn exec_abort(reason: &str) -> String {
+    format!("EXECABORT Transaction discarded because of: {reason}")
 }
 
 /// A command that the gateway does not take; `reason` is a clause.

@@ -21,6 +21,13 @@ pub struct RequestLimits {
 }
 
 impl RequestLimits {
+    /// For requests that have been read within limits before.
+    pub const NONE: RequestLimits = RequestLimits {
+        request_bytes_max: usize::MAX,
+        bulk_bytes_max: usize::MAX,
+        arguments_max: usize::MAX,
+        inline_bytes_max: usize::MAX,
+    };
     /// What a client may send before it has authenticated, as Redis has it since 6.2.
     pub const ARGUMENTS_BEFORE_AUTH: usize = 10;
     /// Longest argument before authentication.

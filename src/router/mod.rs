@@ -3,21 +3,27 @@
 //! Owns one worker's view of the map and the pipelines of its masters, and the carrying out of
 //! plans. What comes back unanswered is [`recovery`]'s. Must not know clients beyond their writers.
 
+pub mod acknowledged;
+pub mod blocked;
 pub mod fanout;
 pub mod hold_budget;
 pub mod key_cursor;
 mod living;
 mod out_of_band;
 pub mod plan;
+mod pursuit;
 mod reason;
 pub mod recovery;
 pub mod scan;
+pub mod script_cache;
+pub mod watched;
 pub mod wide;
 
 pub use fanout::{Asker, Fanout, ScanPage};
 pub use hold_budget::HoldBudget;
 pub use plan::{Plan, plan};
 pub use recovery::Recovery;
+pub use script_cache::ScriptCache;
 pub use wide::Wide;
 
 use std::cell::{Cell, RefCell};
@@ -59,6 +65,8 @@ pub struct Rules {
     pub redirects_max: u16,
     /// What the whole gateway holds for slots without a master.
     pub held: Arc<HoldBudget>,
+    /// The scripts that clients have sent.
+    pub scripts: Arc<ScriptCache>,
 }
 
 impl Rules {
@@ -68,12 +76,14 @@ impl Rules {
         limits: &Limits,
         timeouts: &Timeouts,
         held: Arc<HoldBudget>,
+        scripts: Arc<ScriptCache>,
     ) -> Self {
         Rules {
             cross_slot,
             failover_wait_us: timeouts.failover_wait.as_micros() as u64,
             redirects_max: u16::try_from(limits.redirects_max).unwrap_or(u16::MAX),
             held,
+            scripts,
         }
     }
 }
@@ -236,6 +246,11 @@ impl Router {
     /// The knowledge shared with the control thread.
     pub fn topology(&self) -> &Arc<Topology> {
         &self.topology
+    }
+
+    /// The scripts that clients have sent.
+    pub fn scripts(&self) -> &Arc<ScriptCache> {
+        &self.rules.scripts
     }
 
     /// What becomes of keys in several slots.

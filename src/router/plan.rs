@@ -3,9 +3,7 @@
 //! Owns the decision. Pure: no socket, no time, no map. Invariant: every part of a plan lies in
 //! one slot, so a node can never answer CROSSSLOT to it.
 
-use crate::command::{
-    Command, Flags, Handling, RequestPolicy, ResponsePolicy, asks_to_block, positions,
-};
+use crate::command::{Command, Flags, Handling, RequestPolicy, ResponsePolicy, positions};
 use crate::config::CrossSlot;
 use crate::reply::{merge::Merge, texts};
 use crate::resp::{Args, write};
@@ -61,10 +59,6 @@ fn plan_by_keys(
     cross_slot: CrossSlot,
     keys: &mut Vec<u32>,
 ) -> Plan {
-    if command.handling == Handling::RouteUnlessBlocking && asks_to_block(args) {
-        let reason = crate::command::Refusal::Blocking.text();
-        return Plan::Refuse(texts::refused(&command.name, reason));
-    }
     match positions(command, args, keys) {
         Ok(()) => {}
         Err(error) => {
@@ -287,8 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn blocking_reads_are_refused() {
-        let plan = planned("XREAD BLOCK 0 STREAMS a 0", CrossSlot::Split).0;
-        assert!(matches!(plan, Plan::Refuse(text) if text.contains("XREAD")));
+    fn what_waits_goes_by_its_keys_too() {
+        for (line, key) in
+            [("XREAD BLOCK 0 STREAMS a 0", "a"), ("BLPOP {a}1 {a}2 0", "a"), ("WATCH {b}1 b", "b")]
+        {
+            let plan = planned(line, CrossSlot::Split).0;
+            assert!(matches!(plan, Plan::Slot(at) if at == slot(key)), "{line}: {plan:?}");
+        }
+        let plan = planned("BLPOP a b 0", CrossSlot::Split).0;
+        assert!(matches!(plan, Plan::Refuse(text) if text == texts::CROSS_SLOT));
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::Router;
 use super::hold_budget::Share;
 use crate::metrics::Outcome;
-use crate::reply::returned::Unavailable;
+use crate::reply::returned::{NO_SCRIPT, Unavailable};
 use crate::reply::{Answered, ClientWriter, ReplyHandle, ReturnReason, ReturnedRequest, texts};
 use crate::resp::Protocol;
 use crate::topology::Trigger;
@@ -118,9 +118,19 @@ impl Recovery {
         if !writer.has_returned() {
             return;
         }
-        for returned in writer.take_returned() {
+        for mut returned in writer.take_returned() {
+            if returned.why == ReturnReason::NoScript {
+                match router.scripts().mended(&returned.request) {
+                    Some(request) => returned.request = request,
+                    None => {
+                        answer_no_script(router, returned.handle);
+                        continue;
+                    }
+                }
+            }
             // A redirect is followed at once: only what has to wait counts as held.
-            let bytes = if is_redirect(&returned.why) { 0 } else { returned.request.len() };
+            let goes_at_once = is_redirect(&returned.why) || returned.why == ReturnReason::NoScript;
+            let bytes = if goes_at_once { 0 } else { returned.request.len() };
             let Some(share) = router.hold(bytes) else {
                 let may_have_run = returned.why == ReturnReason::Indeterminate
                     && !returned.handle.on_failure.may_run_twice();
@@ -276,6 +286,7 @@ impl HeldRequest {
                 topology.want_refresh(Trigger::NodeTrouble);
             }
             ReturnReason::NoMaster => topology.want_refresh(Trigger::NoMaster),
+            ReturnReason::NoScript => {}
         }
     }
 
@@ -311,7 +322,8 @@ fn text_of(give_up: GiveUp, router: &Router, returned: &ReturnedRequest) -> Stri
 }
 
 fn last_word(router: &Router, returned: &ReturnedRequest) -> String {
-    let is_script = returned.handle.on_failure.is_script();
+    let on_failure = returned.handle.on_failure;
+    let is_script = on_failure.is_script() && !on_failure.is_block();
     match &returned.why {
         ReturnReason::Unavailable(_, text) => text.clone(),
         ReturnReason::NoMaster => router.why_not_served().to_owned(),
@@ -319,9 +331,16 @@ fn last_word(router: &Router, returned: &ReturnedRequest) -> String {
         ReturnReason::Moved(redirect) if is_script => redirect.text("MOVED"),
         ReturnReason::Ask(redirect) if is_script => redirect.text("ASK"),
         ReturnReason::Moved(_) | ReturnReason::Ask(_) => texts::REDIRECTS.to_owned(),
-        ReturnReason::Unsent | ReturnReason::Indeterminate => {
+        ReturnReason::Unsent | ReturnReason::Indeterminate | ReturnReason::NoScript => {
             router.why_unreachable(returned.handle.slot).to_owned()
         }
+    }
+}
+
+/// The gateway does not know the script either: the node's words are the answer.
+fn answer_no_script(router: &Router, mut handle: ReplyHandle) {
+    if handle.answer(NO_SCRIPT) != Answered::NotYet {
+        router.stats().command(handle.command, Outcome::Error);
     }
 }
 

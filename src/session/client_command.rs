@@ -1,8 +1,8 @@
 //! CLIENT …: what clients say and ask of connections, their own and others'.
 //!
 //! Owns the form of CLIENT LIST and the filters of CLIENT KILL. Must not know sockets: a client is
-//! killed by its entry in the register. Nothing blocks here, nobody subscribes and nothing is
-//! tracked, so every client is a normal one.
+//! killed by its entry in the register. Nobody subscribes and nothing is tracked, so every client is a
+//! normal one.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -16,6 +16,7 @@ use crate::command::{Client, Refusal};
 use crate::reply::{ClientWriter, texts};
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Protocol, write};
+use crate::router::blocked::Unblock;
 
 /// The longest name or library text that is kept of a client.
 const TEXT_LEN_MAX: usize = 1024;
@@ -117,7 +118,7 @@ pub(super) fn answer(
         Client::Reply => return reply(args.get(2), state, out),
         Client::GetRedir => write::integer(out, -1),
         Client::TrackingInfo => tracking_info(state.protocol, out),
-        Client::Unblock => return unblock(args, out),
+        Client::Unblock => return unblock(args, facts, out),
         Client::Capa => ok(out),
         Client::Help => help(out, "CLIENT", HELP),
     }
@@ -157,8 +158,8 @@ fn tracking_info(protocol: Protocol, out: &mut Vec<u8>) {
     write::array_len(out, 0);
 }
 
-/// CLIENT UNBLOCK id [TIMEOUT|ERROR]: nobody is ever blocked.
-fn unblock(args: Args<'_>, out: &mut Vec<u8>) -> Answer {
+/// CLIENT UNBLOCK id [TIMEOUT|ERROR].
+fn unblock(args: Args<'_>, facts: &LocalEnv<'_>, out: &mut Vec<u8>) -> Answer {
     if args.len() > 4 {
         return Err(format!(
             "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
@@ -171,8 +172,10 @@ fn unblock(args: Args<'_>, out: &mut Vec<u8>) -> Answer {
     if args.len() == 4 && !known {
         return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into());
     }
-    parse_integer(args.get(2)).ok_or(NOT_AN_INTEGER)?;
-    write::integer(out, 0);
+    let id = parse_integer(args.get(2)).ok_or(NOT_AN_INTEGER)?;
+    let how = if reason.eq_ignore_ascii_case(b"error") { Unblock::Error } else { Unblock::Timeout };
+    let client = u64::try_from(id).ok().and_then(|id| facts.clients.get(id));
+    write::integer(out, i64::from(client.is_some_and(|client| client.unblock(how))));
     Ok(())
 }
 
@@ -234,7 +237,7 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, text: &mut String) {
     let _ = writeln!(
         text,
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 \
-         multi=-1 watch=0 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
+         multi={} watch={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
          omem={output} tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} \
          lib-ver={}",
         client.id,
@@ -243,12 +246,21 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, text: &mut String) {
         texts.name,
         client.since.elapsed().as_secs(),
         client.idle_s(facts.clients.now_s()),
-        if client.is_killed() { 'A' } else { 'N' },
+        flags(client),
+        client.queued(),
+        client.watched(),
         CLIENT_BYTES + input + output,
         client.protocol(),
         texts.lib_name,
         texts.lib_ver,
     );
+}
+
+/// What CLIENT LIST says of a client in letters.
+fn flags(client: &ClientInfo) -> String {
+    let all = [(client.is_killed(), 'A'), (client.is_blocked(), 'b'), (client.queued() >= 0, 'x')];
+    let flags: String = all.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).collect();
+    if flags.is_empty() { "N".to_owned() } else { flags }
 }
 
 /// Whether a type of clients is the one that the gateway has.

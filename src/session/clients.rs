@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use super::attempts::Attempts;
 use crate::metrics::stats::REJECTIONS;
 use crate::reply::ClientWriter;
 use crate::resp::Protocol;
+use crate::router::blocked::Unblock;
 
 /// All clients of the gateway.
 #[derive(Debug)]
@@ -70,6 +73,10 @@ pub enum Overdue {
 }
 
 const NOT_OVERDUE: u8 = 0;
+const NOT_BLOCKED: u8 = 0;
+const BLOCKED: u8 = 1;
+const UNBLOCK_TIMEOUT: u8 = 2;
+const UNBLOCK_ERROR: u8 = 3;
 /// Later than any second there is: nobody has owed a password since then.
 const WELCOME: u64 = u64::MAX;
 
@@ -96,10 +103,29 @@ pub struct ClientInfo {
     /// [`WELCOME`] when it has, or needs none.
     stranger_since_s: AtomicU64,
     draining: AtomicBool,
+    /// Whether it is blocked, and whether somebody wants it not to be.
+    block: AtomicU8,
+    /// Requests queued since MULTI; -1 outside a transaction.
+    queued: AtomicI32,
+    /// Keys that it watches.
+    watched: AtomicUsize,
     /// Bytes of its input and output, when they were last looked at.
     memory: [AtomicUsize; 2],
     texts: Mutex<Texts>,
     waker: Mutex<Option<Waker>>,
+}
+
+/// How many clients are in what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Modes {
+    /// Clients whose requests wait at a node.
+    pub blocked: usize,
+    /// Clients between MULTI and EXEC.
+    pub queuing: usize,
+    /// Clients that watch keys.
+    pub watching: usize,
+    /// Keys that they watch.
+    pub watched_keys: usize,
 }
 
 /// What a client says of itself.
@@ -152,6 +178,9 @@ impl Clients {
             overdue: AtomicU8::new(NOT_OVERDUE),
             stranger_since_s: AtomicU64::new(WELCOME),
             draining: AtomicBool::new(false),
+            block: AtomicU8::new(NOT_BLOCKED),
+            queued: AtomicI32::new(-1),
+            watched: AtomicUsize::new(0),
             memory: Default::default(),
             texts: Mutex::default(),
             waker: Mutex::new(None),
@@ -204,6 +233,23 @@ impl Clients {
         let (accepted, rejected) = self.totals();
         self.forgotten[0].store(accepted, Ordering::Relaxed);
         self.forgotten[1].store(rejected, Ordering::Relaxed);
+    }
+
+    /// How many of them are in what.
+    pub fn modes(&self) -> Modes {
+        let mut modes = Modes::default();
+        for client in self.open().values() {
+            modes.blocked += usize::from(client.is_blocked());
+            modes.queuing += usize::from(client.queued() >= 0);
+            modes.watching += usize::from(client.watched() > 0);
+            modes.watched_keys += client.watched();
+        }
+        modes
+    }
+
+    /// The one with this number.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.open().get(&id).cloned()
     }
 
     /// All of them, by number.
@@ -283,6 +329,67 @@ impl ClientInfo {
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Relaxed);
         self.wake();
+    }
+
+    /// Its request waits from now on, and may be told not to.
+    pub fn begin_block(&self) {
+        self.block.store(BLOCKED, Ordering::Relaxed);
+    }
+
+    /// Its request does not wait any more.
+    pub fn end_block(&self) {
+        self.block.store(NOT_BLOCKED, Ordering::Relaxed);
+    }
+
+    /// Whether its request waits.
+    pub fn is_blocked(&self) -> bool {
+        self.block.load(Ordering::Relaxed) != NOT_BLOCKED
+    }
+
+    /// CLIENT UNBLOCK. Says whether it was blocked, and nobody had asked before.
+    pub fn unblock(&self, how: Unblock) -> bool {
+        let wanted = if how == Unblock::Error { UNBLOCK_ERROR } else { UNBLOCK_TIMEOUT };
+        let order = Ordering::Relaxed;
+        let was_blocked = self.block.compare_exchange(BLOCKED, wanted, order, order).is_ok();
+        if was_blocked {
+            self.wake();
+        }
+        was_blocked
+    }
+
+    /// How its wait is to end, if somebody wants it to.
+    pub fn unblock_wanted(&self) -> Option<Unblock> {
+        match self.block.load(Ordering::Relaxed) {
+            UNBLOCK_TIMEOUT => Some(Unblock::Timeout),
+            UNBLOCK_ERROR => Some(Unblock::Error),
+            _ => None,
+        }
+    }
+
+    /// So many requests wait for its EXEC; `None` outside a transaction.
+    pub fn note_queued(&self, requests: Option<usize>) {
+        let requests = requests.map_or(-1, |count| i32::try_from(count).unwrap_or(i32::MAX));
+        self.queued.store(requests, Ordering::Relaxed);
+    }
+
+    /// Requests that wait for its EXEC; -1 outside a transaction.
+    pub fn queued(&self) -> i32 {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// It watches so many keys more.
+    pub fn note_watched(&self, keys: usize) {
+        self.watched.fetch_add(keys, Ordering::Relaxed);
+    }
+
+    /// It watches nothing any more.
+    pub fn forget_watched(&self) {
+        self.watched.store(0, Ordering::Relaxed);
+    }
+
+    /// Keys that it watches.
+    pub fn watched(&self) -> usize {
+        self.watched.load(Ordering::Relaxed)
     }
 
     /// Asks its session to end because something of it is overdue.

@@ -6,17 +6,16 @@ use std::rc::Rc;
 
 use super::errand::WideStart;
 use super::state::ReplyMode;
-use super::transaction::Transaction;
 use super::{End, Session, config_get, local};
 use crate::backend::large::LARGE_MIN;
 use crate::command::guarded::{Denied, Way};
 use crate::command::{
-    Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, Refusal,
+    Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError,
 };
 use crate::metrics::Outcome;
 use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::{ReplyHandle, texts};
-use crate::resp::Args;
+use crate::resp::{Args, ProtocolError, RequestFault, write};
 use crate::router::fanout::proof::Kind;
 use crate::router::wide::WORDS_MIN;
 use crate::router::{self, Client, Plan, Router};
@@ -55,8 +54,10 @@ impl Session {
         frame: &[u8],
         own: bool,
     ) -> Dispatch {
-        if self.state.transaction != Transaction::Outside && self.is_of_refused_transaction(args) {
-            return Dispatch::Done;
+        if self.mode.is_queuing()
+            && let Some(dispatch) = self.queue(table, args, frame)
+        {
+            return dispatch;
         }
         let (id, command) = match table.lookup(args) {
             Ok(found) => found,
@@ -65,7 +66,7 @@ impl Session {
                 return Dispatch::Done;
             }
         };
-        if self.writer.is_deaf() && !command.flags.may_change_data() {
+        if self.writer.is_deaf() && !command.may_matter_to_others() {
             // Its client hears nothing any more: only what changes data still runs.
             return Dispatch::Done;
         }
@@ -79,7 +80,7 @@ impl Session {
             self.refuse(id, texts::NO_AUTH);
             return Dispatch::Done;
         }
-        if !matches!(command.handling, Handling::Route | Handling::RouteUnlessBlocking)
+        if command.handling != Handling::Route
             && let Some(dispatch) = self.handle(Request { id, command, args, frame })
         {
             return dispatch;
@@ -93,7 +94,11 @@ impl Session {
     fn handle(&mut self, request: Request<'_>) -> Option<Dispatch> {
         let Request { id, command, args, .. } = request;
         match command.handling {
-            Handling::Route | Handling::RouteUnlessBlocking => return None,
+            Handling::Route => return None,
+            Handling::Transaction(what) => return Some(self.transaction(what, request)),
+            Handling::Script(what) => return self.note_script(what, request),
+            Handling::Block(timeout_at) => return self.block(request, timeout_at),
+            Handling::Wait(timeout_at) => return Some(self.wait(request, timeout_at)),
             Handling::ConfigResetStat => {
                 self.env.clients.reset_totals();
                 return None;
@@ -104,11 +109,13 @@ impl Session {
             Handling::Local(what) if self.tries_too_soon(what, args) => {
                 return Some(Dispatch::NotYet);
             }
-            Handling::Local(what) => self.answer(id, what, args),
-            Handling::Refuse(why) => {
-                if why == Refusal::Multi {
-                    self.state.transaction = Transaction::Refused;
+            Handling::Local(what) => {
+                if what == Local::Reset {
+                    self.forget_watched();
                 }
+                self.answer(id, what, args);
+            }
+            Handling::Refuse(why) => {
                 self.refuse(id, &texts::refused(&command.name, why.text()));
             }
             Handling::Scan => return Some(self.scan(request)),
@@ -143,7 +150,7 @@ impl Session {
     }
 
     /// Says why a request is none.
-    fn object(&mut self, error: &LookupError, args: Args<'_>) {
+    pub(super) fn object(&mut self, error: &LookupError, args: Args<'_>) {
         let is = |name: &[u8]| args.get(0).eq_ignore_ascii_case(name);
         if is(b"POST") || is(b"HOST:") {
             // A browser, sent here by a page that wants its text to be taken for commands. Redis
@@ -154,6 +161,17 @@ impl Session {
             return;
         }
         self.refuse(CommandId::MAX, &error.text(args));
+    }
+
+    /// Says what is wrong, as Redis does, and closes.
+    pub(super) fn protocol_error(&mut self, fault: RequestFault) {
+        let stats = self.env.router.stats();
+        stats.protocol_errors.add(1);
+        let seq = self.writer.take_seq();
+        let mut line = Vec::new();
+        write::error(&mut line, &format!("ERR Protocol error: {}", ProtocolError::Request(fault)));
+        self.writer.deliver(seq, &line, true);
+        self.finished = Some(End::Protocol);
     }
 
     /// Answers with an error of the gateway's.

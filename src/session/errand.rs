@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::dispatch::{Dispatch, Request};
-use super::{Session, slowlog};
+use super::{End, Session, slowlog};
 use crate::backend::Pipeline;
 use crate::command::{Command, CommandId};
 use crate::reply::handle::{OnFailure, RequestMeta};
@@ -34,7 +34,23 @@ impl Session {
             return Poll::Pending;
         }
         (self.errand, self.errand_bytes) = (None, 0);
+        self.mode.end_wait();
         Poll::Ready(())
+    }
+
+    /// While an errand is under way: whether its client has gone meanwhile. One that is blocked goes
+    /// as soon as it has closed its side: nothing may be popped for nobody.
+    pub(super) fn poll_beside_errand(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.mode.is_blocked() {
+            if self.state.info.is_draining() {
+                return Poll::Ready(End::Drained);
+            }
+            let gone = self.input.poll_gone(cx).map(|()| End::Client);
+            self.writer.note_input(self.input.held() + self.errand_bytes);
+            return gone;
+        }
+        let is_gone = self.finished.is_none() && self.input.poll_broken(cx).is_ready();
+        if is_gone { Poll::Ready(End::Client) } else { Poll::Pending }
     }
 
     /// Whether a request with so many words is taken apart a little at a time, and how it begins.

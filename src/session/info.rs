@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::OnceLock;
 
+use super::clients::Modes;
 use crate::resp::{Args, Protocol, write};
 use rules::{OwnField, Rule};
 
@@ -37,6 +38,8 @@ pub struct GatewayInfo {
     pub workers: usize,
     /// Clients that are connected.
     pub connected_clients: usize,
+    /// What they are in.
+    pub modes: Modes,
     /// Clients that may be connected.
     pub clients_max: usize,
     /// Clients that have been accepted.
@@ -401,6 +404,9 @@ impl GatewayInfo {
             OwnField::Executable => self.executable.clone(),
             OwnField::ConfigFile => self.config_file.clone(),
             OwnField::ConnectedClients => self.connected_clients.to_string(),
+            OwnField::BlockedClients => self.modes.blocked.to_string(),
+            OwnField::WatchingClients => self.modes.watching.to_string(),
+            OwnField::WatchedKeys => self.modes.watched_keys.to_string(),
             OwnField::MaxClients => self.clients_max.to_string(),
             OwnField::TotalConnections => self.total_connections.to_string(),
             OwnField::RejectedConnections => self.rejected_connections.to_string(),

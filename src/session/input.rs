@@ -21,6 +21,8 @@ const ROOM_PER_BYTE: usize = 16;
 /// Room beyond a large request, so that a read that brings all of it does not fill its buffer: one
 /// that does is followed by one more, which finds nothing.
 pub(super) const SLACK_BYTES: usize = 1024;
+/// Bytes that are read of a client while its request waits at a node.
+const AHEAD_MAX: usize = 64 * 1024;
 /// From here on little more than what is missing is read, so that a large request has its buffer
 /// to itself.
 const ALONE_MIN: usize = 32 * 1024;
@@ -159,6 +161,26 @@ impl Input {
             Ok(0) | Err(_) => Poll::Ready(()),
             Ok(_) => Poll::Pending,
         }
+    }
+
+    /// Whether the client has closed its side, whatever it has sent before. What it sends meanwhile is
+    /// kept, as far as there is room: a client that sends more than that is not seen to go.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.kept.len() < AHEAD_MAX {
+            // A client that sends nothing owns no buffer.
+            if ready!(self.reader.as_ref().poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            if self.kept.capacity() - self.kept.len() < ROOM_MIN / 2 {
+                self.kept.reserve(ROOM_MIN);
+            }
+            let mut room = (&mut self.kept).limit(AHEAD_MAX);
+            match ready!(poll_read_buf(Pin::new(&mut self.reader), cx, &mut room)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => self.unread = true,
+            }
+        }
+        Poll::Pending
     }
 
     /// Whether the connection is broken. Otherwise the task wakes when it breaks, unless the client

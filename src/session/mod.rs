@@ -22,11 +22,12 @@ mod key_scan;
 mod keyless;
 pub mod local;
 mod migration;
+mod mode;
 mod pace;
+mod script;
 pub mod settings;
 mod slowlog;
 pub mod state;
-pub mod transaction;
 mod trying;
 mod whole;
 
@@ -43,7 +44,7 @@ use crate::memory::PAUSED_MIN;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
 use crate::reply::{ClientWriter, Cut, ReplyHandle};
 use crate::resp::request::{RequestLimits, Scan};
-use crate::resp::{ProtocolError, RequestFault, RequestScanner, inline, write};
+use crate::resp::{RequestScanner, inline};
 use crate::router::{Recovery, Router};
 use assigner::Assignment;
 use barrier::Barrier;
@@ -52,6 +53,7 @@ use dispatch::Dispatch;
 use input::{Input, Read, SLACK_BYTES};
 pub use migration::ClientMigration;
 use migration::Migration;
+use mode::Mode;
 use pace::{NotReading, OUTPUT_HIGH_WATER, Slice};
 use state::{ListenerEnv, ReplyMode, State};
 use trying::Trying;
@@ -94,6 +96,8 @@ pub struct SessionLimits {
     pub request: RequestLimits,
     /// Requests under way at once.
     pub inflight_max: usize,
+    /// Bytes of a transaction that is not executed yet.
+    pub transaction_bytes_max: usize,
 }
 
 /// Something that is done for one client alone, and dropped with its session. It answers the client.
@@ -135,6 +139,7 @@ pub struct Session {
     replies_seen: (u64, u64),
     migration: Migration,
     trying: Trying,
+    mode: Mode,
 }
 
 impl Session {
@@ -171,6 +176,7 @@ impl Session {
             replies_seen: (0, 0),
             migration: Migration::new(place),
             trying: Trying::default(),
+            mode: Mode::default(),
         }
     }
 
@@ -212,8 +218,7 @@ impl Session {
                 return Poll::Pending;
             }
             if self.poll_errand(cx).is_pending() {
-                let is_gone = self.finished.is_none() && self.input.poll_broken(cx).is_ready();
-                return if is_gone { Poll::Ready(Some(End::Client)) } else { Poll::Pending };
+                return self.poll_beside_errand(cx).map(Some);
             }
             if self.state.info.is_draining() && self.input.is_at_boundary() {
                 self.finished.get_or_insert(End::Drained);
@@ -221,7 +226,7 @@ impl Session {
             if let Some(end) = self.finished {
                 return self.poll_end(end, flushed).map(Some);
             }
-            if self.belongs_elsewhere() {
+            if self.belongs_elsewhere() && !self.mode.is_pinned() {
                 if self.is_at_rest() {
                     return Poll::Ready(None);
                 }
@@ -237,7 +242,8 @@ impl Session {
                 return Poll::Pending;
             }
             let taken = self.turn(cx);
-            let held = self.input.held() + self.scanner.held() + self.errand_bytes;
+            let held =
+                self.input.held() + self.scanner.held() + self.errand_bytes + self.mode.bytes();
             self.writer.note_input(held);
             if taken.is_pending() {
                 return Poll::Pending;
@@ -314,7 +320,8 @@ impl Session {
             return Poll::Ready(());
         }
         let shared = Rc::clone(self.env.router.shared());
-        if self.input.held() >= PAUSED_MIN && self.waits_for_memory(cx) {
+        let held = self.input.held() + self.mode.bytes();
+        if held >= PAUSED_MIN && self.waits_for_memory(cx, held) {
             return Poll::Pending;
         }
         let mut scratch = shared.scratch.borrow_mut();
@@ -350,10 +357,9 @@ impl Session {
     }
 
     fn note_received(&mut self, count: usize) {
-        self.note_more_of_transaction();
         let router = &self.env.router;
         router.stats().received_bytes.add(count as u64);
-        if self.input.held() >= PAUSED_MIN {
+        if self.input.held() + self.mode.bytes() >= PAUSED_MIN {
             router.shared().ledger.note_grown();
         }
         self.state.info.stir(router.shared().clock.tick() / 1_000_000);
@@ -454,17 +460,6 @@ impl Session {
             Err(fault) => self.protocol_error(fault),
         }
         Dispatch::Done
-    }
-
-    /// Says what is wrong, as Redis does, and closes.
-    fn protocol_error(&mut self, fault: RequestFault) {
-        let stats = self.env.router.stats();
-        stats.protocol_errors.add(1);
-        let seq = self.writer.take_seq();
-        let mut line = Vec::new();
-        write::error(&mut line, &format!("ERR Protocol error: {}", ProtocolError::Request(fault)));
-        self.writer.deliver(seq, &line, true);
-        self.finished = Some(End::Protocol);
     }
 
     /// Takes the next place in line, or a muted one when the client wants no reply.

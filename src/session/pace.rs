@@ -127,11 +127,11 @@ impl Session {
 
     /// Whether so much memory is in use that the rest of a large request may not come yet.
     #[cold]
-    pub(super) fn waits_for_memory(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn waits_for_memory(&mut self, cx: &mut Context<'_>, held: usize) -> bool {
         let ledger = &self.env.router.shared().ledger;
         let (budget, client) = (ledger.budget(), Rc::as_ptr(&self.writer).addr());
         let may_go_on = !budget.is_tight_for_input()
-            || budget.is_fair_input(self.input.held())
+            || budget.is_fair_input(held)
             || ledger.may_grow(client, self.input.missing());
         if may_go_on {
             self.paused = None;

@@ -10,7 +10,6 @@ use super::assigner::Assigner;
 use super::clients::{ClientInfo, Clients};
 use super::info::{self, GatewayInfo};
 use super::settings::Settings;
-use super::transaction::Transaction;
 use crate::command::guarded::Allowed;
 use crate::metrics::WorkerStats;
 use crate::resp::Protocol;
@@ -27,8 +26,6 @@ pub struct State {
     pub replies: ReplyMode,
     /// The connection ends when everything sent has been answered.
     pub closing: bool,
-    /// Where it is in a transaction.
-    pub transaction: Transaction,
     /// Its entry in the register.
     pub info: Arc<ClientInfo>,
 }
@@ -37,8 +34,7 @@ impl State {
     /// Of a client that has said nothing yet.
     pub fn new(authenticated: bool, info: Arc<ClientInfo>) -> State {
         let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
-        let transaction = Transaction::Outside;
-        State { protocol, authenticated, replies, closing: false, transaction, info }
+        State { protocol, authenticated, replies, closing: false, info }
     }
 }
 
@@ -116,6 +112,7 @@ impl ListenerEnv {
             uptime_s: self.clients.now_s(),
             server_time_us: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
             workers: self.stats.len(),
+            modes: self.clients.modes(),
             connected_clients: self.clients.count(),
             clients_max: self.clients.clients_max(),
             total_connections,

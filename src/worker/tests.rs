@@ -21,6 +21,8 @@ fn parts(workers: usize) -> Parts {
         held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
         allowed: Arc::default(),
+        scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
+        lease_limits: Arc::default(),
         config,
         topology,
     }

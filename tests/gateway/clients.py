@@ -75,14 +75,32 @@ def refused(call):
         raise AssertionError("it was not refused")
 
 
+def transactions(client):
+    client.delete("py:tx", "py:none")
+    with client.pipeline(transaction=True) as pipe:
+        assert pipe.set("py:tx", 1).incr("py:tx").execute() == [True, 2]
+    assert client.transaction(lambda pipe: (pipe.multi(), pipe.incr("py:tx")), "py:tx") == [3]
+    with client.pipeline() as pipe:
+        pipe.watch("py:tx")
+        client.set("py:tx", 7)
+        pipe.multi()
+        pipe.incr("py:tx")
+        try:
+            pipe.execute()
+        except redis.WatchError:
+            pass
+        else:
+            raise AssertionError("what was watched had changed")
+
+
+def waits(client):
+    client.rpush("py:queue", "a")
+    assert client.blpop("py:queue", 10) in ((b"py:queue", b"a"), [b"py:queue", b"a"])
+    assert client.blpop("py:none", 0.05) is None
+    assert not client.xread({"py:none": "$"}, block=50)
+
+
 def refusals(client):
-    client.delete("py:a")
-    pipe = client.pipeline(transaction=True)
-    pipe.set("py:a", 1)
-    refused(pipe.execute)
-    assert not client.exists("py:a"), "nothing of it has run"
-    refused(lambda: client.blpop("py:none"))
-    refused(lambda: client.xread({"py:x": "$"}, block=0))
     with client.pubsub() as subscriber:
         subscriber.subscribe("py:news")
         refused(lambda: subscriber.get_message(timeout=60))
@@ -105,7 +123,17 @@ def main():
     port = int(sys.argv[1])
     for protocol in (2, 3):
         with redis.Redis(port=port, protocol=protocol, socket_timeout=60) as client:
-            for check in (strings, collections, many_keys, pipelines, scripts, refusals, server):
+            for check in (
+                strings,
+                collections,
+                many_keys,
+                pipelines,
+                scripts,
+                transactions,
+                waits,
+                refusals,
+                server,
+            ):
                 check(client)
         print(f"RESP{protocol} is fine")
 

@@ -7,6 +7,7 @@
 
 mod basics;
 mod bench;
+mod blocking;
 mod clients;
 mod differential;
 mod door;
@@ -20,5 +21,6 @@ mod refusals;
 mod scripting;
 mod settings;
 mod support;
+mod transactions;
 mod truth;
 mod values;

@@ -9,27 +9,11 @@ use crate::support::until;
 use testkit::server::RedisServer;
 
 /// Commands, and a word of the reason that is given.
-const REFUSED: [(&str, &str); 67] = [
+const REFUSED: [(&str, &str); 51] = [
     ("CONFIG SET requirepass x", "nodes"),
     ("config set RequirePass x", "nodes"),
     ("CONFIG SET hz 10 masterauth x", "nodes"),
     ("CONFIG SET tls-port 1", "nodes"),
-    ("EXEC", "transactions"),
-    ("DISCARD", "transactions"),
-    ("WATCH refusals:a", "transactions"),
-    ("UNWATCH", "transactions"),
-    ("BLPOP refusals:a 0", "wait"),
-    ("BRPOP refusals:a refusals:b 0", "wait"),
-    ("BLMOVE {refusals}a {refusals}b LEFT RIGHT 0", "wait"),
-    ("BRPOPLPUSH {refusals}a {refusals}b 0", "wait"),
-    ("BLMPOP 0 1 refusals:a LEFT", "wait"),
-    ("BZPOPMIN refusals:a 0", "wait"),
-    ("BZPOPMAX refusals:a 0", "wait"),
-    ("BZMPOP 0 1 refusals:a MIN", "wait"),
-    ("XREAD BLOCK 0 STREAMS refusals:a $", "wait"),
-    ("XREAD COUNT 1 block 0 STREAMS refusals:a $", "wait"),
-    ("XREADGROUP GROUP g c BLOCK 0 STREAMS refusals:a >", "wait"),
-    ("WAIT 1 0", "wait"),
     ("SUBSCRIBE refusals:a", "subscriptions"),
     ("PSUBSCRIBE refusals:*", "subscriptions"),
     ("SSUBSCRIBE refusals:a", "subscriptions"),
@@ -211,43 +195,6 @@ fn refusals_keep_their_place_in_a_pipeline() {
         assert_eq!(pair[0].0, Reply::Int(nth as i64 + 1));
         assert!(matches!(pair[1].0, Reply::Error(_)), "{}: {:?}", REFUSED[nth].0, pair[1].0);
     }
-}
-
-/// Clients send a transaction in one go, and take it for not executed when they have read all of it.
-#[test]
-fn nothing_of_a_refused_transaction_runs() {
-    let mut client = client();
-    client.line("SET refusals:tx 1");
-    let refused = |reply: &Reply| assert!(reply.error().contains("MULTI is refused"), "{reply:?}");
-    let lines =
-        |lines: &[&str]| lines.iter().map(|line| request(line)).collect::<Vec<_>>().concat();
-    for end in ["EXEC", "exec"] {
-        let commands = ["MULTI", "INCR refusals:tx", "NOSUCH", "WATCH a", end, "INCR refusals:tx"];
-        let replies = client.exchange(&lines(&commands), commands.len());
-        refused(&replies[0].0);
-        for (reply, _) in &replies[1..4] {
-            assert!(reply.error().contains("this command was not run"), "{reply:?}");
-        }
-        let aborted = "EXECABORT Transaction discarded because of previous errors.";
-        assert_eq!(replies[4].0.error(), aborted);
-        assert!(matches!(replies[5].0, Reply::Int(_)), "it has ended");
-    }
-    assert_eq!(client.line("GET refusals:tx"), Reply::bulk("3"));
-    let replies = client.exchange(&lines(&["MULTI", "INCR refusals:tx", "DISCARD"]), 3);
-    refused(&replies[0].0);
-    assert!(replies[2].0.error().contains("DISCARD is refused"));
-    assert_eq!(client.line("GET refusals:tx"), Reply::bulk("3"));
-    let replies = client.exchange(&lines(&["MULTI", "RESET", "INCR refusals:tx"]), 3);
-    assert_eq!((&replies[1].0, &replies[2].0), (&Reply::Simple("RESET".into()), &Reply::Int(4)));
-    // A long one, which comes in several reads, or who goes on as if nothing had been.
-    refused(&client.line("MULTI"));
-    assert!(client.line("INCR refusals:tx").error().contains("this command was not run"));
-    assert!(client.is_closed());
-    let mut other = crate::support::site::client();
-    assert_eq!(other.line("GET refusals:tx"), Reply::bulk("4"));
-    refused(&other.line("MULTI"));
-    assert!(other.line("EXEC").error().starts_with("EXECABORT"));
-    other.assert_in_step();
 }
 
 /// A web page can have a browser send text here. As with Redis, none of it is taken for commands.

@@ -1,8 +1,9 @@
 //! Scripts and functions: they run where their keys are, and are known to every shard.
 
-use crate::support::client::Client;
+use crate::support::client::{Client, put, request};
 use crate::support::reply::Reply;
-use crate::support::site::{alone, client};
+use crate::support::site::{Site, alone, client};
+use testkit::server::RedisServer;
 
 /// Keys of many slots, so that every shard has some.
 fn keys(name: &str) -> Vec<String> {
@@ -259,4 +260,57 @@ fn a_script_without_keys_sees_the_same_on_every_connection() {
             }
         }
     }
+}
+
+/// A master that lost its scripts, or came later, is sent what it lacks.
+#[test]
+fn a_script_that_a_node_lacks_is_sent_there() {
+    let site = Site::start(3, &[]);
+    let mut client = site.gateway.client();
+    let text = "return redis.call('INCR',KEYS[1])";
+    let mut load = Vec::new();
+    put(&mut load, &["SCRIPT", "LOAD", text]);
+    let sha1 = client.exchange(&load, 1)[0].0.text().to_owned();
+    let everywhere = |line: &str| {
+        (0..site.cluster.nodes.len()).for_each(|n| {
+            site.cluster.node(n).line(line);
+        });
+    };
+    let keys = ["lack:a", "lack:b", "lack:c", "lack:d", "lack:e", "lack:f"];
+    for round in 1..4 {
+        everywhere("SCRIPT FLUSH");
+        assert_eq!(client.line(&format!("SCRIPT EXISTS {sha1}")).items(), [Reply::Int(1)]);
+        // In one go, so that later ones are on their way when the first comes back.
+        let requests: Vec<u8> =
+            keys.iter().flat_map(|key| request(&format!("EVALSHA {sha1} 1 {key}"))).collect();
+        for (reply, _) in client.exchange(&requests, keys.len()) {
+            assert_eq!(reply, Reply::Int(round));
+        }
+    }
+    // Within a transaction too.
+    everywhere("SCRIPT FLUSH");
+    let lines = ["MULTI".to_owned(), format!("EVALSHA {sha1} 1 lack:a"), "EXEC".to_owned()];
+    let script: Vec<u8> = lines.iter().flat_map(|line| request(line)).collect();
+    assert_eq!(client.exchange(&script, 3)[2].0, Reply::Array(vec![Reply::Int(4)]));
+    // EVAL brings a text as well.
+    let other = "return redis.call('DECR',KEYS[1])";
+    let mut eval = Vec::new();
+    put(&mut eval, &["EVAL", other, "1", "lack:a"]);
+    client.exchange(&eval, 1);
+    let digest = sha1_of(other);
+    for key in keys {
+        assert!(matches!(client.line(&format!("EVALSHA {digest} 1 {key}")), Reply::Int(_)));
+    }
+    // What a client flushes is gone, and what nobody has sent is not there.
+    assert_eq!(client.line("SCRIPT FLUSH"), Reply::ok());
+    let gone = client.line(&format!("EVALSHA {sha1} 1 lack:a"));
+    assert_eq!(gone.error(), "NOSCRIPT No matching script. Please use EVAL.");
+    assert_eq!(client.line(&format!("SCRIPT EXISTS {sha1}")).items(), [Reply::Int(0)]);
+}
+
+fn sha1_of(text: &str) -> String {
+    let lone = RedisServer::start(&[]);
+    let mut load = Vec::new();
+    put(&mut load, &["SCRIPT", "LOAD", text]);
+    Client::connect(lone.address()).exchange(&load, 1)[0].0.text().to_owned()
 }

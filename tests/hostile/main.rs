@@ -23,4 +23,5 @@ mod scripts;
 mod split;
 mod support;
 mod told;
+mod transactions;
 mod wide;

@@ -27,6 +27,8 @@ fn gateway() -> Gateway {
         held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
         allowed: Arc::default(),
+        scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
+        lease_limits: Arc::default(),
     };
     let workers = worker::start_all(&parts).unwrap();
     Gateway::new(parts, workers)

@@ -7,7 +7,8 @@ use std::future::Future;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::{BACKOFF, GREETING_PATIENCE, Phase, Pipeline, give_back};
+use super::block::Block;
+use super::{BACKOFF, GREETING_PATIENCE, Kind, Phase, Pipeline, give_back};
 use crate::backend::send_queue::SendQueue;
 use crate::backend::{BackendError, Connection, connection};
 use crate::resp::ReplyScanner;
@@ -107,6 +108,7 @@ impl Pipeline {
         state.passed_bytes = 0;
         let mut passed_on = std::mem::take(&mut state.passed_on);
         let mut in_flight = std::mem::take(&mut state.in_flight);
+        let mut blocks = std::mem::take(&mut in_flight.blocks);
         let send_queue = SendQueue::new(Rc::clone(&self.shared.chunk_pool));
         let send_queue = std::mem::replace(&mut state.send_queue, send_queue);
         (state.scanner, state.kind) = (ReplyScanner::default(), 0);
@@ -118,7 +120,14 @@ impl Pipeline {
         let sent_to = if was_open { send_queue.sent_to() } else { 0 };
         self.window.forget_weights();
         while let Some((at, entry)) = in_flight.take_first() {
-            give_back(entry, at, (&send_queue, sent_to), std::mem::take(&mut passed_on));
+            let is_block = matches!(entry.kind, Kind::Block | Kind::Declined);
+            let block = if is_block { blocks.pop_front() } else { None };
+            let mut declined = block.and_then(Block::into_reason);
+            if let Some(why) = &mut declined {
+                why.said_by(self.upstream.node.address.ip());
+            }
+            let how = (std::mem::take(&mut passed_on), declined);
+            give_back(entry, at, (&send_queue, sent_to), how);
         }
         self.window.call_all();
     }

@@ -93,8 +93,8 @@ impl Pipeline {
         let now_us = self.shared.clock.tick();
         let mut at = 0;
         while at < bytes.len() {
-            if state.in_flight.first_mut().is_some_and(|entry| entry.is_fenced()) {
-                let (used, goes_on) = self.take_fenced(state, &bytes[at..], now_us)?;
+            if state.in_flight.first_mut().is_some_and(|entry| entry.is_special()) {
+                let (used, goes_on) = self.take_special(state, &bytes[at..], now_us)?;
                 at += used;
                 if goes_on {
                     continue;
@@ -190,9 +190,18 @@ impl Pipeline {
     /// Whether this error reply is a matter of the cluster, and not the answer.
     #[cold]
     fn reason_in(&self, handle: &ReplyHandle, reply: &[u8]) -> Option<ReturnReason> {
-        let mut why = returned::classify(reply)?;
-        // A script that has run must not run again for what it says.
-        if handle.on_failure.is_script() && !why.is_a_nodes_own(handle.slot) {
+        let on_failure = handle.on_failure;
+        let mut why = match on_failure.is_block() {
+            true => returned::classify_exec(reply)?,
+            false if on_failure.is_script() && reply == returned::NO_SCRIPT => {
+                return Some(ReturnReason::NoScript);
+            }
+            false => returned::classify(reply)?,
+        };
+        // A script that has run must not run again for what it says. Of a transaction its words are
+        // within the reply, and an error for the whole is the node's.
+        let may_be_a_scripts = on_failure.is_script() && !on_failure.is_block();
+        if may_be_a_scripts && !why.is_a_nodes_own(handle.slot) {
             return None;
         }
         why.said_by(self.upstream.node.address.ip());

@@ -1,7 +1,7 @@
 //! Requests that have a row, and the errors of those that have none.
 
 use super::*;
-use crate::command::columns::{Class, Client, Handling, Local, Refusal};
+use crate::command::columns::{Class, Client, Handling, Local, TimeoutAt};
 use crate::command::{Flags, RequestPolicy, guarded};
 
 fn with_args<R>(words: &[&[u8]], run: impl FnOnce(Args<'_>) -> R) -> R {
@@ -98,15 +98,20 @@ fn nothing_that_changes_a_shared_connection_is_sent_on() {
         sync unsubscribe unwatch watch";
     for name in stateful.split_whitespace() {
         let row = table.get(table.by_name(name).expect(name)).expect(name);
-        assert!(matches!(row.handling, Handling::Local(_) | Handling::Refuse(_)), "{name}");
+        // Those of a transaction go as a part of one, or on a connection that the client has alone.
+        let stays = matches!(
+            row.handling,
+            Handling::Local(_) | Handling::Refuse(_) | Handling::Transaction(_)
+        );
+        assert!(stays, "{name}");
     }
     // Of DEBUG two subcommands may be allowed, and neither is about its connection.
     let debug = guarded::COMMANDS.into_iter().filter(|name| name.starts_with("debug"));
     assert_eq!(debug.collect::<Vec<_>>(), ["debug set-active-expire", "debug sleep"]);
     for (_, row) in table.iter() {
         let sent = !matches!(row.handling, Handling::Local(_) | Handling::Refuse(_));
-        let streams = row.handling == Handling::RouteUnlessBlocking;
-        let waits = row.flags.contains(Flags::BLOCKING) && !streams;
+        let alone = matches!(row.handling, Handling::Block(_) | Handling::Wait(_));
+        let waits = row.flags.contains(Flags::BLOCKING) && !alone;
         assert!(!(sent && (waits || row.flags.contains(Flags::NO_AUTH))), "{}", row.name);
         assert!(!(sent && row.name.starts_with("client|")), "{}", row.name);
         assert!(!(sent && row.name.starts_with("cluster|")), "{}", row.name);
@@ -119,7 +124,7 @@ fn rows_that_matter() {
     let row = |name: &str| table.get(table.by_name(name).expect(name)).expect(name);
     assert_eq!(row("client|id").handling, Handling::Local(Local::Client(Client::Id)));
     assert_eq!(row("cluster|slots").handling, Handling::Local(Local::ClusterDisabled));
-    assert_eq!(row("blpop").handling, Handling::Refuse(Refusal::Blocking));
+    assert_eq!(row("blpop").handling, Handling::Block(TimeoutAt::LastSeconds));
     assert_eq!(row("scan").handling, Handling::Scan);
     assert_eq!(row("publish").handling, Handling::Route);
     assert_eq!(row("command|docs").handling, Handling::Route);

@@ -1,6 +1,6 @@
 //! Keys of any type: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Handling, Refusal};
+use crate::command::columns::{Handling, Refusal, TimeoutAt};
 use crate::command::guarded::Way;
 use crate::command::key_search::KeySearch;
 use crate::command::table::{Row, after, at, cmd, range, unknown};
@@ -76,8 +76,8 @@ pub(super) const ROWS: &[Row] = &[
         .tips("request_policy:multi_shard response_policy:agg_sum"),
     cmd("wait", 3, "blocking", "connection")
         .tips("request_policy:all_shards response_policy:agg_min")
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Wait(TimeoutAt::Milliseconds(2))),
     cmd("waitaof", 4, "blocking", "connection")
         .tips("request_policy:all_shards response_policy:agg_min")
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Wait(TimeoutAt::Milliseconds(3))),
 ];

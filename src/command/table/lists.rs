@@ -1,27 +1,27 @@
 //! Lists: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::Refusal;
+use crate::command::columns::{Handling, Refusal, TimeoutAt};
 use crate::command::table::{Row, at, cmd, counted, range};
 
 pub(super) const ROWS: &[Row] = &[
     cmd("blmove", 6, "write denyoom blocking", "list")
         .keys(&[at("RW access delete", 1), at("RW insert", 2)])
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Block(TimeoutAt::LastSeconds)),
     cmd("blmovem", -6, "write denyoom blocking", "list")
         .keys(&[at("RW access delete", 1), at("RW insert", 2)])
         .refuse(Refusal::Blocking),
     cmd("blmpop", -5, "write blocking", "list")
         .keys(&[counted("RW access delete", 2, 1)])
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Block(TimeoutAt::Seconds(1))),
     cmd("blpop", -3, "write blocking", "list")
         .keys(&[range("RW access delete", 1, -2, 1)])
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Block(TimeoutAt::LastSeconds)),
     cmd("brpop", -3, "write blocking", "list")
         .keys(&[range("RW access delete", 1, -2, 1)])
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Block(TimeoutAt::LastSeconds)),
     cmd("brpoplpush", 4, "write denyoom blocking", "list")
         .keys(&[at("RW access delete", 1), at("RW insert", 2)])
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Block(TimeoutAt::LastSeconds)),
     cmd("lindex", 3, "readonly", "list").keys(&[at("RO access", 1)]),
     cmd("linsert", 5, "write denyoom", "list").keys(&[at("RW insert", 1)]),
     cmd("llen", 2, "readonly fast", "list").keys(&[at("RO", 1)]),

@@ -1,17 +1,21 @@
 //! Scripts and functions: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::Refusal;
+use crate::command::columns::{Handling, Refusal, Script};
 use crate::command::table::{Row, cmd, counted};
 
 pub(super) const ROWS: &[Row] = &[
     cmd("eval", -3, "noscript stale skip_monitor may_replicate no_mandatory_keys", "scripting")
-        .keys(&[counted("RW access update", 2, 1)]),
+        .keys(&[counted("RW access update", 2, 1)])
+        .handled(Handling::Script(Script::Eval)),
     cmd("eval_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
-        .keys(&[counted("RO access", 2, 1)]),
+        .keys(&[counted("RO access", 2, 1)])
+        .handled(Handling::Script(Script::Eval)),
     cmd("evalsha", -3, "noscript stale skip_monitor may_replicate no_mandatory_keys", "scripting")
-        .keys(&[counted("RW access update", 2, 1)]),
+        .keys(&[counted("RW access update", 2, 1)])
+        .handled(Handling::Script(Script::EvalSha)),
     cmd("evalsha_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
-        .keys(&[counted("RO access", 2, 1)]),
+        .keys(&[counted("RO access", 2, 1)])
+        .handled(Handling::Script(Script::EvalSha)),
     cmd("fcall", -3, "noscript stale skip_monitor may_replicate no_mandatory_keys", "scripting")
         .keys(&[counted("RW access update", 2, 1)]),
     cmd("fcall_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
@@ -35,13 +39,16 @@ pub(super) const ROWS: &[Row] = &[
     cmd("script", -2, "", "").refuse(Refusal::Container),
     cmd("script|debug", 3, "noscript", "scripting").refuse(Refusal::ServerAdmin),
     cmd("script|exists", -3, "noscript", "scripting")
-        .tips("request_policy:all_shards response_policy:agg_logical_and"),
+        .tips("request_policy:all_shards response_policy:agg_logical_and")
+        .handled(Handling::Script(Script::Exists)),
     cmd("script|flush", -2, "noscript", "scripting")
-        .tips("request_policy:all_nodes response_policy:all_succeeded"),
+        .tips("request_policy:all_nodes response_policy:all_succeeded")
+        .handled(Handling::Script(Script::Flush)),
     cmd("script|help", 2, "loading stale", "scripting"),
     cmd("script|kill", 2, "noscript allow_busy", "scripting")
         .tips("request_policy:all_shards response_policy:one_succeeded"),
     cmd("script|load", 3, "noscript stale", "scripting")
-        .tips("request_policy:all_nodes response_policy:all_succeeded"),
+        .tips("request_policy:all_nodes response_policy:all_succeeded")
+        .handled(Handling::Script(Script::Load)),
     cmd("script|show", 3, "noscript", "scripting"),
 ];

@@ -1,18 +1,18 @@
 //! Sorted sets: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Handling, Refusal};
+use crate::command::columns::{Handling, TimeoutAt};
 use crate::command::table::{Row, at, cmd, counted, range};
 
 pub(super) const ROWS: &[Row] = &[
     cmd("bzmpop", -5, "write blocking", "sortedset")
         .keys(&[counted("RW access delete", 2, 1)])
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Block(TimeoutAt::Seconds(1))),
     cmd("bzpopmax", -3, "write blocking fast", "sortedset")
         .keys(&[range("RW access delete", 1, -2, 1)])
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Block(TimeoutAt::LastSeconds)),
     cmd("bzpopmin", -3, "write blocking fast", "sortedset")
         .keys(&[range("RW access delete", 1, -2, 1)])
-        .refuse(Refusal::Blocking),
+        .handled(Handling::Block(TimeoutAt::LastSeconds)),
     cmd("zadd", -4, "write denyoom fast", "sortedset").keys(&[at("RW update", 1)]),
     cmd("zcard", 2, "readonly fast", "sortedset").keys(&[at("RO", 1)]),
     cmd("zcount", 4, "readonly fast", "sortedset").keys(&[at("RO access", 1)]),

@@ -61,6 +61,9 @@ pub(super) enum OwnField {
     Executable,
     ConfigFile,
     ConnectedClients,
+    BlockedClients,
+    WatchingClients,
+    WatchedKeys,
     MaxClients,
     TotalConnections,
     RejectedConnections,
@@ -109,22 +112,22 @@ const RULES: &[(Rule, &[&str])] = &[
     (Rule::Own(OwnField::ConfigFile), &["config_file"]),
     // Clients
     (Rule::Own(OwnField::ConnectedClients), &["connected_clients"]),
+    (Rule::Own(OwnField::BlockedClients), &["blocked_clients"]),
+    (Rule::Own(OwnField::WatchingClients), &["watching_clients"]),
+    (Rule::Own(OwnField::WatchedKeys), &["total_watched_keys"]),
     (Rule::Own(OwnField::MaxClients), &["maxclients"]),
     (Rule::Own(OwnField::TotalConnections), &["total_connections_received"]),
     (Rule::Own(OwnField::RejectedConnections), &["rejected_connections"]),
     (Rule::Own(OwnField::LargestInput), &["client_recent_max_input_buffer"]),
     (Rule::Own(OwnField::LargestOutput), &["client_recent_max_output_buffer"]),
     (
-        // Nobody blocks, subscribes, watches or tracks through the gateway.
+        // Nobody subscribes or tracks through the gateway.
         Rule::Const("0"),
         &[
             "cluster_connections",
-            "blocked_clients",
             "tracking_clients",
             "pubsub_clients",
-            "watching_clients",
             "clients_in_timeout_table",
-            "total_watched_keys",
             "total_blocking_keys",
             "total_blocking_keys_on_nokey",
             "connected_slaves",

@@ -32,11 +32,23 @@ pub(crate) enum Kind {
     Large,
     /// `GET` and `MGET` of keys that nobody writes any more.
     Reader,
+    /// `MULTI`, `INCR` of two keys, `EXEC` in one write: the two must agree.
+    Transaction,
+    /// `WATCH` and `GET`, then `MULTI`, `SET`, `EXEC`.
+    Watch,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 6] =
-        [Kind::Counter, Kind::Pipeline, Kind::Split, Kind::Tagged, Kind::Large, Kind::Reader];
+    pub(crate) const ALL: [Kind; 8] = [
+        Kind::Counter,
+        Kind::Pipeline,
+        Kind::Split,
+        Kind::Tagged,
+        Kind::Large,
+        Kind::Reader,
+        Kind::Transaction,
+        Kind::Watch,
+    ];
 
     /// How many requests of it are under way at once.
     pub(crate) fn depth(self) -> usize {
@@ -46,12 +58,12 @@ impl Kind {
 
 /// How many streams of each kind, in the order of [`Kind::ALL`].
 #[derive(Clone, Copy)]
-pub(crate) struct Mix(pub(crate) [usize; 6]);
+pub(crate) struct Mix(pub(crate) [usize; 8]);
 
 impl Mix {
-    pub(crate) const ALL: Mix = Mix([16, 2, 3, 3, 2, 6]);
+    pub(crate) const ALL: Mix = Mix([12, 2, 3, 3, 2, 6, 6, 4]);
     /// Without the large ones, for clusters that are busy otherwise.
-    pub(crate) const SMALL: Mix = Mix([12, 2, 2, 2, 0, 4]);
+    pub(crate) const SMALL: Mix = Mix([10, 2, 2, 2, 0, 4, 4, 2]);
 }
 
 /// Running streams; they end with it.

@@ -25,6 +25,8 @@ pub(super) struct Stream {
     kind: Kind,
     keys: Vec<String>,
     counter: Counter,
+    /// Of the second key of transactions.
+    second: Counter,
     registers: Vec<Register>,
     /// The number written last.
     number: u64,
@@ -52,7 +54,8 @@ impl Stream {
     ) -> Stream {
         let name = format!("{kind:?}-{number}");
         let keys: Vec<String> = match kind {
-            Kind::Counter | Kind::Pipeline | Kind::Large => vec![name],
+            Kind::Counter | Kind::Pipeline | Kind::Large | Kind::Watch => vec![name],
+            Kind::Transaction => (0..2).map(|n| format!("{{{name}}}-{n}")).collect(),
             Kind::Split | Kind::Reader => (0..6).map(|n| format!("{name}-{n}")).collect(),
             Kind::Tagged => (0..4).map(|n| format!("{{{name}}}-{n}")).collect(),
         };
@@ -61,6 +64,7 @@ impl Stream {
             kind,
             keys,
             counter: Counter::default(),
+            second: Counter::default(),
             registers,
             number: 0,
             gateway,
@@ -76,6 +80,8 @@ impl Stream {
             match self.kind {
                 Kind::Counter | Kind::Pipeline => self.count(),
                 Kind::Reader => self.read_only(),
+                Kind::Transaction => self.transact(),
+                Kind::Watch => self.watch(),
                 _ => self.write_and_read(),
             }
             std::thread::sleep(self.pace());
@@ -109,6 +115,54 @@ impl Stream {
                 Outcome::Unknown => self.counter.unknown(),
                 Outcome::Refused => {}
             }
+        }
+    }
+
+    /// Increments two keys in one transaction.
+    fn transact(&mut self) {
+        let keys = self.keys.clone();
+        let [first, second] = [keys[0].as_str(), keys[1].as_str()];
+        let requests = [vec!["MULTI"], vec!["INCR", first], vec!["INCR", second], vec!["EXEC"]];
+        match self.ask(&requests).pop() {
+            Some(Outcome::Done(Value::Array(numbers))) => match numbers[..] {
+                [Value::Int(a), Value::Int(b)] => {
+                    if a != b {
+                        self.tally.wrong.push(format!("half a transaction: {a} and {b}"));
+                    }
+                    let faults = [
+                        self.counter.counted(first, a as u64),
+                        self.second.counted(second, b as u64),
+                    ];
+                    faults.into_iter().for_each(|fault| self.tally.note(fault));
+                }
+                _ => self.tally.wrong.push(format!("EXEC: {numbers:?}")),
+            },
+            Some(Outcome::Done(other)) => self.tally.wrong.push(format!("EXEC: {other:?}")),
+            Some(Outcome::Refused) => {}
+            Some(Outcome::Unknown) | None => {
+                self.counter.unknown();
+                self.second.unknown();
+            }
+        }
+    }
+
+    /// Sets a key to the next number, unless somebody else has changed it: nobody does.
+    fn watch(&mut self) {
+        let key = self.keys[0].clone();
+        let watched = self.ask(&[vec!["WATCH", &key]]).pop();
+        let Some(Outcome::Done(_)) = watched else { return };
+        if let Some(Outcome::Done(value)) = self.ask(&[vec!["GET", &key]]).pop() {
+            self.see(0, text(&value));
+        }
+        self.number += 1;
+        let (number, value) = (self.number, self.value(self.number));
+        let requests = [vec!["MULTI"], vec!["SET", &key, &value], vec!["EXEC"]];
+        match self.ask(&requests).pop() {
+            // That it may have been changed is said where nobody can tell.
+            Some(Outcome::Done(Value::Null) | Outcome::Refused) => {}
+            Some(Outcome::Done(Value::Array(_))) => self.registers[0].written(number),
+            Some(Outcome::Done(other)) => self.tally.wrong.push(format!("EXEC: {other:?}")),
+            Some(Outcome::Unknown) | None => self.registers[0].unknown(number),
         }
     }
 
@@ -205,8 +259,11 @@ impl Stream {
                     if unknown { Outcome::Unknown } else { Outcome::Refused }
                 }
                 value => {
-                    self.tally.acked();
-                    self.acked.fetch_add(1, Ordering::Relaxed);
+                    // What the gateway says before EXEC is not the cluster's word.
+                    if !matches!(&value, Value::Simple(text) if text == "QUEUED") {
+                        self.tally.acked();
+                        self.acked.fetch_add(1, Ordering::Relaxed);
+                    }
                     Outcome::Done(value)
                 }
             });
@@ -219,7 +276,12 @@ impl Stream {
     pub(super) fn look_back(&mut self, value: &mut impl FnMut(&str) -> Option<String>) {
         for (at, key) in self.keys.clone().iter().enumerate() {
             let value = value(key);
-            if matches!(self.kind, Kind::Counter | Kind::Pipeline) {
+            if self.kind == Kind::Transaction {
+                let number = value.map_or(0, |text| text.parse().unwrap());
+                let counter = if at == 0 { &mut self.counter } else { &mut self.second };
+                let fault = counter.seen(key, number);
+                self.tally.note(fault);
+            } else if matches!(self.kind, Kind::Counter | Kind::Pipeline) {
                 let number = value.map_or(0, |text| text.parse().unwrap());
                 let fault = self.counter.seen(key, number);
                 self.tally.note(fault);

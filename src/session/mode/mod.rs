@@ -1,0 +1,65 @@
+//! What a client is in: a transaction, a watch, a wait.
+//!
+//! Owns the state that a client has at the gateway beyond one request, a file for each kind. Must not
+//! know sockets, nor nodes: what a mode needs of them it asks of the router.
+
+mod blocking;
+mod queuing;
+mod watching;
+
+use std::rc::Rc;
+
+use crate::router::watched::{WatchCell, Watched};
+use queuing::Queuing;
+
+/// The modes of one client.
+#[derive(Debug, Default)]
+pub(super) struct Mode {
+    /// From MULTI to EXEC.
+    queuing: Option<Box<Queuing>>,
+    /// From WATCH to EXEC; made when first needed.
+    watching: Option<WatchCell>,
+    /// While its request waits at a node.
+    is_blocked: bool,
+}
+
+impl Mode {
+    /// Whether its requests are kept for EXEC.
+    #[inline(always)]
+    pub(super) fn is_queuing(&self) -> bool {
+        self.queuing.is_some()
+    }
+
+    /// Whether its request waits at a node.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
+    /// Whether it must stay with this worker: what it has here cannot be taken along.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.is_queuing() || self.is_blocked || self.watched_slot().is_some()
+    }
+
+    /// Bytes kept for it.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.queuing.as_ref().map_or(0, |queuing| queuing.bytes())
+    }
+
+    /// Its wait is over.
+    pub(super) fn end_wait(&mut self) {
+        self.is_blocked = false;
+    }
+
+    fn watch_cell(&mut self) -> WatchCell {
+        Rc::clone(self.watching.get_or_insert_default())
+    }
+
+    fn take_watched(&mut self) -> Option<Watched> {
+        self.watching.as_ref()?.take()
+    }
+
+    fn watched_slot(&self) -> Option<crate::slot::Slot> {
+        self.watching.as_ref()?.borrow().as_ref().map(Watched::slot)
+    }
+}
