@@ -66,7 +66,13 @@ impl Pursuit {
             };
             let leasing = router.pipelines().lease(&node, self.protocol, self.lane);
             match router.unless_deposed(&node, leasing).await {
-                Ok(lease) => return Ok(Place { node, lease, asking }),
+                Ok(lease) => {
+                    // It may have been replaced while this one waited for its turn.
+                    router.catch_up();
+                    if asking || router.master_node(self.slot).as_ref() == Some(&node) {
+                        return Ok(Place { node, lease, asking });
+                    }
+                }
                 Err(error) => self.note_lost(router, &error).await?,
             }
         }

@@ -162,6 +162,10 @@ impl Router {
         let bytes_max = writer.output_bytes_max();
         let answer = match watched {
             Watched::Lost(_) => nil(protocol),
+            Watched::Keys(slot, lease) if !self.still_serves(slot, &lease.0) => {
+                drop(lease);
+                nil(protocol)
+            }
             Watched::Keys(_, lease) => {
                 let mut place = lease.0;
                 let asked = self.exec_at(&mut place, &block, (count, bytes_max)).await;
@@ -188,6 +192,14 @@ impl Router {
         let outcome = if answer.starts_with(b"-") { Outcome::Error } else { Outcome::Ok };
         writer.deliver(seq, &answer, true);
         self.note_answered(meta, outcome);
+    }
+
+    /// Whether the node is a master as far as anybody knows. One that was frozen until it was replaced
+    /// still takes itself for one when it wakes: what it runs then is lost.
+    fn still_serves(&self, slot: Slot, place: &Place) -> bool {
+        self.catch_up();
+        let is_master = self.map().nodes().any(|(node, _, master)| *node == place.node && master);
+        is_master && (place.asking || self.master_node(slot).as_ref() == Some(&place.node))
     }
 
     async fn exec_at(

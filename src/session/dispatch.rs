@@ -189,6 +189,7 @@ impl Session {
         self.router().stats().command(id, outcome);
         if self.state.protocol != protocol {
             self.barrier.raise();
+            self.lose_watched();
         }
         self.deliver_own(&out);
         if self.state.closing {

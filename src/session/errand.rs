@@ -35,6 +35,9 @@ impl Session {
         }
         (self.errand, self.errand_bytes) = (None, 0);
         self.mode.end_wait();
+        if !self.mode.is_watching() {
+            self.state.info.forget_watched();
+        }
         Poll::Ready(())
     }
 

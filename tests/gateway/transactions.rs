@@ -216,6 +216,27 @@ fn others_changes_are_seen_by_those_who_watch() {
     assert!(listed(&mut client).contains(" multi=-1 watch=0 "));
 }
 
+#[test]
+fn who_changes_the_protocol_while_watching_tries_again() {
+    let mut client = client();
+    client.line("WATCH tx:hello");
+    client.line("HELLO 3");
+    client.line("MULTI");
+    client.line("HSET tx:hello f v");
+    assert_eq!(client.line("EXEC"), Reply::Null);
+    let script = "WATCH tx:hello|MULTI|DEL tx:hello|HGETALL tx:hello|EXEC";
+    let reply = client.exchange(&bytes_of(script), 5)[4].0.clone();
+    assert_eq!(reply.items()[1], Reply::Map(Vec::new()));
+}
+
+/// Where keys are watched nobody can say: the client is told, and not listed as one that watches.
+#[test]
+fn a_watch_that_is_refused_is_none() {
+    let mut client = client();
+    assert!(client.line("WATCH tx:a tx:b").error().starts_with("CROSSSLOT"));
+    assert!(client.line("CLIENT INFO").text().contains(" watch=0 "));
+}
+
 /// Node connections are used again and again, whoever watches.
 #[test]
 fn watching_takes_few_connections() {

@@ -2,7 +2,7 @@
 
 use crate::support::cluster::{key, slot, value_of};
 use crate::support::wire::bulk;
-use crate::support::{Act, Client, pair};
+use crate::support::{Act, Client, pair, wait_for};
 
 const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.\r\n";
 
@@ -253,4 +253,29 @@ fn a_wait_that_a_node_breaks_off_goes_on_elsewhere() {
         let left: f64 = asked[1].rsplit(' ').next().unwrap().parse().unwrap();
         assert!(left <= 100.0 && left > 1.0, "{how}: {asked:?}");
     }
+}
+
+/// A node that was replaced while it was frozen still takes itself for a master when it wakes: what it
+/// runs then is lost, so it is not asked.
+#[test]
+fn what_was_watched_at_a_node_that_has_been_replaced_is_changed() {
+    let (cluster, gateway, mut client) = pair("[topology]\nrefresh_interval = \"100ms\"\n");
+    let mine = key(0, 2, 0);
+    cluster.script(|call| match call.text.as_str() {
+        text if text.starts_with("WATCH ") || text == "UNWATCH" => Some(Act::say("+OK\r\n")),
+        text => said(text, 9, ""),
+    });
+    assert_eq!(client.ask(&format!("WATCH {mine}")), "+OK\r\n");
+    cluster.give_all_to(1);
+    let (get, mut other) = (format!("GET {mine}"), gateway.client());
+    wait_for("the new map", || {
+        assert_eq!(other.ask(&get), bulk(&value_of(&mine)));
+        cluster.count(1, &get) > 0
+    });
+    assert_eq!(run(&mut client, &mine)[3], "*-1\r\n");
+    assert_eq!(cluster.count(0, "EXEC") + cluster.count(1, "EXEC"), 0);
+    // It tries again, there.
+    assert_eq!(client.ask(&format!("WATCH {mine}")), "+OK\r\n");
+    assert_eq!(run(&mut client, &mine)[3], "*2\r\n+OK\r\n:1\r\n");
+    assert_eq!(cluster.count(1, "EXEC"), 1);
 }

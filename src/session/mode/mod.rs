@@ -35,9 +35,14 @@ impl Mode {
         self.is_blocked
     }
 
+    /// Whether it watches keys.
+    pub(super) fn is_watching(&self) -> bool {
+        self.watched_slot().is_some()
+    }
+
     /// Whether it must stay with this worker: what it has here cannot be taken along.
     pub(super) fn is_pinned(&self) -> bool {
-        self.is_queuing() || self.is_blocked || self.watched_slot().is_some()
+        self.is_queuing() || self.is_blocked || self.is_watching()
     }
 
     /// Bytes kept for it.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::command::positions;
 use crate::reply::texts;
 use crate::resp::write;
+use crate::router::watched::Watched;
 use crate::session::Session;
 use crate::session::dispatch::{Dispatch, Request};
 use crate::slot::Slot;
@@ -42,6 +43,16 @@ impl Session {
     pub(in crate::session) fn unwatch(&mut self) {
         self.forget_watched();
         self.deliver_own(write::OK);
+    }
+
+    /// The client speaks another protocol from now on, and the connection where it watches does not: as
+    /// if something had been changed.
+    pub(in crate::session) fn lose_watched(&mut self) {
+        if let Some(watched) = self.mode.take_watched() {
+            let slot = watched.slot();
+            self.env.router.unwatch(watched);
+            *self.mode.watch_cell().borrow_mut() = Some(Watched::Lost(slot));
+        }
     }
 
     /// The client watches nothing any more.
