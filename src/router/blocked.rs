@@ -159,14 +159,14 @@ impl Router {
         let node = place.node.clone();
         let preparing = async {
             let id = place.lease.client_id().await?;
-            blocked.fix_last_ids(&mut place).await?;
-            Ok(id)
+            let request = blocked.request(began, until, place.asking);
+            let is_sent = blocked.begin(&mut place, &request).await?;
+            Ok((if is_sent { Vec::new() } else { request }, id))
         };
-        let id = match self.unless_deposed(&node, preparing).await {
-            Ok(id) => id,
+        let (request, id) = match self.unless_deposed(&node, preparing).await {
+            Ok(prepared) => prepared,
             Err(error) => return lost(&error),
         };
-        let request = blocked.request(began, until, place.asking);
         let address = node.address.ip();
         let answered = self.ask_and_wait(place, (&request, id), blocked, until).await;
         match answered {
@@ -285,28 +285,38 @@ impl Blocked {
     }
 
     /// `$` is what comes after now. A wait that goes on elsewhere would leave out what came meanwhile,
-    /// so the stream's last id is asked for before the wait begins.
-    async fn fix_last_ids(&mut self, place: &mut Place) -> Result<(), LeaseError> {
-        let Some(first) = self.streams_at.take() else { return Ok(()) };
+    /// so the last ids of the streams are asked for, and the request is sent right behind. Says whether
+    /// there was something to ask for: the request has been sent then.
+    async fn begin(&mut self, place: &mut Place, request: &[u8]) -> Result<bool, LeaseError> {
+        let Some(first) = self.streams_at else { return Ok(false) };
         let names = (self.words.len() - first) / 2;
-        for at in first + names..self.words.len() {
-            if self.words[at] != b"$" {
-                continue;
+        let ids = first + names..self.words.len();
+        let wanted: Vec<usize> = ids.filter(|&at| self.words[at] == b"$").collect();
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let mut requests = Vec::new();
+        for at in &wanted {
+            if place.asking {
+                requests.extend_from_slice(ASKING);
             }
-            let mut request = if place.asking { ASKING.to_vec() } else { Vec::new() };
-            let name = self.words[at - names].clone();
-            write::request(&mut request, &[b"XREVRANGE", &name, b"+", b"-", b"COUNT", b"1"]);
-            let count = 1 + usize::from(place.asking);
-            let bytes_max = ENTRY_BYTES_MAX;
-            let asked = Asked { requests: &request, count, bytes_max, ends_with_error_at: None };
-            let frames = place.lease.ask(&asked).await?;
-            // An error comes again for the request itself; `$` is then asked for once more.
-            match frames.last().map(|frame| last_id(frame)) {
-                Some(Some(id)) => self.words[at] = id,
-                _ => self.streams_at = Some(first),
+            let name = &self.words[at - names];
+            write::request(&mut requests, &[b"XREVRANGE", name, b"+", b"-", b"COUNT", b"1"]);
+        }
+        requests.extend_from_slice(request);
+        let each = 1 + usize::from(place.asking);
+        let (count, bytes_max) = (wanted.len() * each, ENTRY_BYTES_MAX);
+        let asked = Asked { requests: &requests, count, bytes_max, ends_with_error_at: None };
+        let frames = place.lease.ask(&asked).await?;
+        // The answer to the request is still to come.
+        place.lease.spoil();
+        for (at, frame) in wanted.iter().zip(frames.iter().skip(each - 1).step_by(each)) {
+            // An error comes again for the request itself; should that go on, it is asked once more.
+            if let Some(id) = last_id(frame) {
+                self.words[*at] = id;
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

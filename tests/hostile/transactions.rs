@@ -279,3 +279,28 @@ fn what_was_watched_at_a_node_that_has_been_replaced_is_changed() {
     assert_eq!(run(&mut client, &mine)[3], "*2\r\n+OK\r\n:1\r\n");
     assert_eq!(cluster.count(1, "EXEC"), 1);
 }
+
+/// `$` is the end of the stream when the request came, not when it was sent again.
+#[test]
+fn a_reader_that_is_sent_elsewhere_misses_nothing() {
+    let (cluster, _gateway, mut client) = pair("");
+    let mine = key(0, 2, 0);
+    let entry = |id: &str| format!("*1\r\n*2\r\n{}*2\r\n{}{}", bulk(id), bulk("f"), bulk("v"));
+    let read = format!("*1\r\n*2\r\n{}{}", bulk(&mine), entry("6-1"));
+    let (answer, mut times) = (read.clone(), 0);
+    cluster.script(move |call| {
+        if call.text.starts_with("XREVRANGE ") {
+            return Some(Act::say(entry("5-1")));
+        }
+        if !call.text.starts_with("XREAD ") {
+            return None;
+        }
+        times += 1;
+        Some(if times == 1 { vec![Act::Close] } else { Act::say(&answer) })
+    });
+    assert_eq!(client.ask(&format!("XREAD BLOCK 0 STREAMS {mine} $")), read);
+    let asked: Vec<String> =
+        cluster.seen(0).into_iter().filter(|text| text.starts_with("XREAD ")).collect();
+    let with = |id: &str| format!("XREAD BLOCK 0 STREAMS {mine} {id}");
+    assert_eq!(asked, [with("$"), with("5-1")]);
+}
