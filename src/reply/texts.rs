@@ -90,6 +90,10 @@ pub const NOT_ONE_NODES: &str =
 pub const OF_THE_CONNECTION: &str =
     "in a transaction it would change how the transaction's own reply is sent";
 
+/// Why HSCAN, SSCAN and ZSCAN cannot be queued; a clause.
+pub const CURSOR_IN_MULTI: &str =
+    "its cursors are the gateway's, which cannot change them within EXEC's reply";
+
 /// A transaction with more queued than is kept.
 pub const TRANSACTION_TOO_LARGE: &str = "ERR gateway: the transaction is larger than the gateway \
     keeps (transaction_bytes_max in [limits] of the gateway)";

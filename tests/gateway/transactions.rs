@@ -128,6 +128,7 @@ fn what_is_not_one_nodes_cannot_be_in_a_transaction() {
         ("KEYS *", "several"),
         ("FLUSHALL", "several"),
         ("SCAN 0", "several"),
+        ("HSCAN tx:h 0", "cursors"),
         ("INFO", "several"),
         ("CONFIG GET maxmemory", "several"),
         ("WAIT 0 0", "several"),

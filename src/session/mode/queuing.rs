@@ -185,6 +185,7 @@ impl Session {
                 return refused(texts::OF_THE_CONNECTION);
             }
             Handling::Local(_) => return Fate::Gateway,
+            Handling::KeyScan => return refused(texts::CURSOR_IN_MULTI),
             Handling::Refuse(why) => return refused(why.text()),
             _ => return refused(texts::NOT_ONE_NODES),
         }
