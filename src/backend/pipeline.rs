@@ -48,7 +48,7 @@ const HANDOVER_US: u64 = 500_000;
 /// A node that has owed an answer for so long may have been failed over: the map is worth a look.
 const SUSPECT_US: u64 = 300_000;
 /// What precedes a request after `-ASK`.
-const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+pub const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// What the pipelines of one worker share.
 #[derive(Debug)]

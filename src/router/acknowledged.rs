@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Router;
-use super::blocked::WaitTime;
+use super::blocked::{FOREVER, WaitTime};
 use super::fanout::Asker;
 use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
@@ -20,8 +20,6 @@ use crate::reply::texts;
 use crate::resp::{Protocol, Value, write};
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
-/// Longest wait that a node is left to end by itself.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// A WAIT or WAITAOF.
 pub struct Acknowledged {

@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Router;
 use super::fanout::Asker;
-use super::pursuit::{ASKING, Place, Pursuit};
+use super::pursuit::{Place, Pursuit};
+use crate::backend::pipeline::ASKING;
 use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
 use crate::reply::merge::open_array;
@@ -25,7 +26,7 @@ use crate::slot::Slot;
 /// A request that has waited less is sent with the time-out that its client gave.
 const DELAY_MIN: Duration = Duration::from_millis(5);
 /// Longer than any wait.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// How a node ends all waits when it becomes a replica, in its own words. Others that begin alike are
 /// answers: the stream is gone, or somebody asked for it.
 const UNBLOCKED_AS_REPLICA: &[u8] = b"-UNBLOCKED force unblock from blocking operation";
@@ -99,19 +100,13 @@ enum Ended {
     TooLong,
 }
 
-/// How the wait ended for the client.
-enum Outcomes {
-    Frame(Vec<u8>),
-    TooLong,
-}
-
 impl Router {
     /// Waits, and answers the client.
     pub async fn block(self: Rc<Self>, mut blocked: Blocked) {
         let Asker { writer, seq, meta, .. } = blocked.asker.clone();
         let frame = match self.wait(&mut blocked).await {
-            Ok(Outcomes::Frame(frame)) => frame,
-            Ok(Outcomes::TooLong) => return writer.cut(Cut::OutputLimit),
+            Ok(Some(frame)) => frame,
+            Ok(None) => return writer.cut(Cut::OutputLimit),
             Err(text) => texts::frame(&text),
         };
         let outcome = if frame.starts_with(b"-") { Outcome::Error } else { Outcome::Ok };
@@ -119,7 +114,8 @@ impl Router {
         self.stats().command(meta.command, outcome);
     }
 
-    async fn wait(self: &Rc<Self>, blocked: &mut Blocked) -> Result<Outcomes, String> {
+    /// The client's answer; `None` when it is longer than the client may be sent.
+    async fn wait(self: &Rc<Self>, blocked: &mut Blocked) -> Result<Option<Vec<u8>>, String> {
         let protocol = blocked.asker.protocol;
         let began = Instant::now();
         let until = blocked.wait.and_then(|wait| began.checked_add(wait.time?));
@@ -128,12 +124,12 @@ impl Router {
             let placed = tokio::select! {
                 biased;
                 placed = pursuit.place(self) => placed?,
-                how = blocked.unblocked() => return Ok(Outcomes::Frame(unblocked(how, protocol))),
-                () = until_then(until) => return Ok(Outcomes::Frame(nothing(protocol))),
+                how = blocked.unblocked() => return Ok(Some(unblocked(how, protocol))),
+                () = until_then(until) => return Ok(Some(nothing(protocol))),
             };
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                return Ok(Outcomes::Frame(nothing(protocol)));
+                return Ok(Some(nothing(protocol)));
             }
             let sent = Instant::now();
             let ended = self.wait_at(placed, blocked, (began, until)).await;
@@ -141,9 +137,9 @@ impl Router {
                 pursuit.note_served();
             }
             match ended {
-                Ended::Answered(frame) => return Ok(Outcomes::Frame(frame)),
-                Ended::TooLong => return Ok(Outcomes::TooLong),
-                Ended::Overdue => return Ok(Outcomes::Frame(nothing(protocol))),
+                Ended::Answered(frame) => return Ok(Some(frame)),
+                Ended::TooLong => return Ok(None),
+                Ended::Overdue => return Ok(Some(nothing(protocol))),
                 Ended::Lost(why) => pursuit.fails(self, &why).await?,
             }
         }

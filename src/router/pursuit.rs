@@ -9,21 +9,18 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::{Router, reason};
-use crate::backend::BackendError;
-use crate::backend::{Lane, Lease, LeaseError, NodeAddress};
+use crate::backend::{BackendError, Lane, Lease, LeaseError, NodeAddress};
 use crate::reply::{ReturnReason, texts};
 use crate::resp::Protocol;
 use crate::slot::Slot;
 use crate::topology::Trigger;
 
-/// What precedes a request after `-ASK`.
-pub(super) const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 /// Longest pause before the next try without news of the map.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The same while a slot is on its way to another node.
 const SHORT_PAUSE: Duration = Duration::from_millis(10);
 /// How long a node may still answer when it is a master no more.
-pub(super) const HANDOVER: Duration = Duration::from_millis(500);
+const HANDOVER: Duration = Duration::from_millis(500);
 
 /// A connection to the node that serves a slot now.
 #[derive(Debug)]
@@ -174,19 +171,24 @@ impl Router {
         }
     }
 
-    /// Returns when a node has had its time to answer after it was replaced as a master.
+    /// Returns when a node has had its time to answer after it was replaced as a master. Unlike what
+    /// waits for a command over all masters, it does not have the map looked at: a wait may be long.
     pub(super) async fn until_deposed(&self, node: &NodeAddress) {
         let mut changes = self.topology().changes();
-        loop {
-            let map = self.topology().map().load_full();
-            let is_replica = map.nodes().any(|(known, _, master)| known == node && !master);
-            let is_there = map.nodes().any(|(known, ..)| known == node);
-            if is_replica || !is_there && !map.spares().contains(node) {
-                return tokio::time::sleep(HANDOVER).await;
-            }
+        while !self.is_deposed(node) {
             if changes.changed().await.is_err() {
                 return std::future::pending().await;
             }
+        }
+        tokio::time::sleep(HANDOVER).await;
+    }
+
+    /// Whether another node has taken this one's place, or it has left the cluster.
+    pub(super) fn is_deposed(&self, node: &NodeAddress) -> bool {
+        let map = self.topology().map().load_full();
+        match map.nodes().find(|(known, ..)| *known == node) {
+            Some((.., is_master)) => !is_master,
+            None => !map.spares().contains(node),
         }
     }
 }

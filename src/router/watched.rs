@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use super::Router;
 use super::fanout::Asker;
-use super::pursuit::{ASKING, Place, Pursuit};
+use super::pursuit::{Place, Pursuit};
+use crate::backend::pipeline::ASKING;
 use crate::backend::{Asked, BackendError, Lane, LeaseError};
 use crate::metrics::Outcome;
 use crate::reply::merge::Make;
@@ -119,7 +120,7 @@ impl Router {
                     None => return Err(frame),
                     Some(mut why) => {
                         why.said_by(place.node.address.ip());
-                        // What it may watch must not be seen by whoever gets the connection next.
+                        // It watches nothing, and somebody else may use it meanwhile.
                         drop(place);
                         pursuit.fails(self, &why).await
                     }

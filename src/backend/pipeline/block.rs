@@ -122,14 +122,12 @@ impl Pipeline {
 
     /// Takes the node's word on the commands of the oldest entry's block.
     fn take_words(&self, state: &mut State, bytes: &[u8]) -> Result<(usize, bool), ProtocolError> {
-        let odd = ProtocolError::Reply("no answer to a command of a transaction");
-        let Some(block) = state.in_flight.blocks.front_mut() else { return Err(odd) };
+        let odd = || ProtocolError::Reply("no answer to a command of a transaction");
+        let block = state.in_flight.blocks.front_mut().ok_or_else(odd)?;
         let mut at = 0;
         while !block.is_over() {
             let Some(line) = line(&bytes[at..])? else { return Ok((at, false)) };
-            block
-                .take(line)
-                .ok_or(ProtocolError::Reply("no answer to a command of a transaction"))?;
+            block.take(line).ok_or_else(odd)?;
             at += line.len();
         }
         let is_declined = block.declined.is_some();

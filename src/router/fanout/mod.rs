@@ -264,10 +264,7 @@ impl Router {
         let mut changes = self.topology().changes();
         let mut pause = SUSPECT;
         loop {
-            let map = self.topology().map().load_full();
-            let is_there = map.nodes().any(|(known, ..)| known == node);
-            let is_replica = map.nodes().any(|(known, _, master)| known == node && !master);
-            if !is_there && !map.spares().contains(node) || is_replica {
+            if self.is_deposed(node) {
                 return sleep(HANDOVER).await;
             }
             match timeout(pause, changes.changed()).await {
