@@ -233,7 +233,7 @@ impl Connection {
                 continue;
             }
             if self.buffer.len() > bytes_max {
-                return Err(BackendError::Protocol(crate::resp::ProtocolError::Reply("too long")));
+                return Err(BackendError::TooLong);
             }
             if within(self.patience, self.stream.read_buf(&mut self.buffer)).await? == 0 {
                 return Err(BackendError::Closed);

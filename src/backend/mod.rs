@@ -80,6 +80,8 @@ pub enum BackendError {
     Protocol(ProtocolError),
     /// The node answered the gateway's own question with an error.
     Refused(String),
+    /// An answer is longer than whoever asked may be sent.
+    TooLong,
     /// As many connections to the node as may be were in use for too long.
     Busy,
 }
@@ -139,7 +141,7 @@ impl BackendError {
             Self::WrongNode { .. } => "wrong_node",
             Self::Io(_) | Self::Closed => "io",
             Self::Silent => "timeout",
-            Self::Protocol(_) => "protocol",
+            Self::Protocol(_) | Self::TooLong => "protocol",
             Self::Refused(_) => "refused",
             Self::Busy => "busy",
         }
@@ -180,6 +182,7 @@ impl fmt::Display for BackendError {
             Self::Silent => f.write_str("no answer in time"),
             Self::Protocol(error) => write!(f, "{error}"),
             Self::Refused(text) => write!(f, "the node answered: {}", shown(text)),
+            Self::TooLong => f.write_str("the node's answer is too long"),
             Self::Busy => f.write_str("all connections to the node that may be are in use"),
         }
     }

@@ -206,7 +206,7 @@ impl Router {
                 biased;
                 answered = &mut asking => return match answered {
                     Ok(mut frames) => Ok(frames.pop().unwrap_or_default()),
-                    Err(LeaseError { error: BackendError::Protocol(_), .. }) => Err(Ended::TooLong),
+                    Err(LeaseError { error: BackendError::TooLong, .. }) => Err(Ended::TooLong),
                     Err(error) => Err(lost(&error)),
                 },
                 how = blocked.unblocked(), if told.is_none() => {

@@ -176,7 +176,7 @@ impl Router {
                 match asked {
                     Ok(frames) => reply_of(frames, protocol),
                     // More than the client may be sent: as on the shared connections.
-                    Err(LeaseError { error: BackendError::Protocol(_), was_sent: true }) => {
+                    Err(LeaseError { error: BackendError::TooLong, .. }) => {
                         return writer.cut(Cut::OutputLimit);
                     }
                     Err(LeaseError { was_sent: true, .. }) if !meta.on_failure.may_run_twice() => {

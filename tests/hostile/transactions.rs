@@ -304,3 +304,18 @@ fn a_reader_that_is_sent_elsewhere_misses_nothing() {
     let with = |id: &str| format!("XREAD BLOCK 0 STREAMS {mine} {id}");
     assert_eq!(asked, [with("$"), with("5-1")]);
 }
+
+/// What is no reply at all says nothing of what ran: its client is told so, not cut off for it.
+#[test]
+fn what_is_no_reply_to_a_watched_transaction_is_not_known() {
+    let (cluster, _gateway, mut client) = pair("");
+    let mine = key(0, 2, 0);
+    cluster.script(|call| match call.text.as_str() {
+        text if text.starts_with("WATCH ") => Some(Act::say("+OK\r\n")),
+        text => said(text, 3, "?nonsense\r\n"),
+    });
+    assert_eq!(client.ask(&format!("WATCH {mine}")), "+OK\r\n");
+    let reply = run(&mut client, &mine).remove(3);
+    assert!(reply.starts_with("-INDETERMINATE "), "{reply}");
+    assert_eq!(client.ask("PING"), "+PONG\r\n");
+}
