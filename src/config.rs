@@ -128,6 +128,12 @@ pub struct Limits {
     pub inline_bytes_max: usize,
     /// Bytes of replies waiting for one client.
     pub client_output_bytes_max: usize,
+    /// Bytes waiting for one client that is sent messages, which end it at once.
+    pub pubsub_output_bytes_max: usize,
+    /// Bytes waiting for such a client, which end it after `timeouts.pubsub_output_soft`.
+    pub pubsub_output_soft_bytes_max: usize,
+    /// Channels and patterns that one client may subscribe to.
+    pub subscriptions_max: usize,
     /// Requests of one client that are not answered yet.
     pub client_inflight_max: usize,
     /// Bytes waiting for one node on one worker before its clients are paused.
@@ -170,6 +176,8 @@ pub struct Timeouts {
     pub node_silence: Duration,
     /// For the rest of the replies to requests that came together, before the first are written.
     pub partial_replies: Duration,
+    /// For a client that is sent messages, to read what is above its soft limit.
+    pub pubsub_output_soft: Duration,
     /// Between reporting "not ready" and closing the listeners, when shutting down.
     pub drain_delay: Duration,
     /// For everything, when shutting down.
@@ -322,6 +330,9 @@ impl Default for Limits {
             arguments_max: i32::MAX as usize,
             inline_bytes_max: 64 * KB,
             client_output_bytes_max: GB,
+            pubsub_output_bytes_max: 32 * MB,
+            pubsub_output_soft_bytes_max: 8 * MB,
+            subscriptions_max: 200_000,
             client_inflight_max: 1024,
             node_queue_bytes_max: 64 * MB,
             node_send_buffer_bytes: 512 * KB,
@@ -347,6 +358,7 @@ impl Default for Timeouts {
             failover_wait: Duration::from_secs(10),
             node_silence: Duration::from_secs(60),
             partial_replies: Duration::from_millis(2),
+            pubsub_output_soft: Duration::from_secs(60),
             drain_delay: Duration::from_secs(5),
             drain: Duration::from_secs(30),
         }

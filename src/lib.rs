@@ -16,7 +16,7 @@
 //! 3  topology           slots -> shards -> nodes, and how that is kept true
 //! 2  backend            connection, send queue, pipeline (shared), lease (for one user): the sockets towards nodes
 //! 1  command            THE TABLE, where keys are  reply        order, merging, the way out to a client
-//! 0  resp               scanners and frames        slot, clock, config, metrics, version
+//! 0  resp               scanners and frames        slot, clock, config, glob, metrics, version
 //!    memory             one budget for all that can grow
 //! ```
 //!
@@ -37,6 +37,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod docs;
+pub mod glob;
 pub mod healthcheck;
 pub mod keeper;
 pub mod local;
@@ -257,6 +258,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
             config.limits.watching_clients_max,
             config.limits.blocked_clients_max,
         )),
+        census: Arc::default(),
     };
     let workers = worker::start_all(&parts).map_err(RunError::Worker)?;
     tracing::info!(workers = count, version = version::VERSION, "slotway starts");

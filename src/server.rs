@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::memory::Budget;
 use crate::reply::texts;
 use crate::router::ScriptCache;
+use crate::router::hub::Census;
 use crate::session::assigner::Assigner;
 use crate::session::clients::{Clients, Rejected};
 use crate::topology::Topology;
@@ -63,6 +64,8 @@ pub struct Gateway {
     pub budget: Arc<Budget>,
     /// The scripts that clients have sent.
     pub scripts: Arc<ScriptCache>,
+    /// Who is subscribed to what.
+    pub census: Arc<Census>,
     /// When it started.
     pub started: Instant,
     /// Whether it is about to end.
@@ -92,6 +95,7 @@ impl Gateway {
             assigner: parts.assigner,
             budget: parts.budget,
             scripts: parts.scripts,
+            census: parts.census,
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }

@@ -28,12 +28,14 @@ use crate::command::guarded::Allowed;
 use crate::config::Config;
 use crate::memory::{Budget, Ledger};
 use crate::metrics::WorkerStats;
-use crate::reply::{ClientWriter, Cut, Flusher};
+use crate::reply::{ClientWriter, Cut, Flusher, PushLimits};
 use crate::resp::Protocol;
 use crate::resp::request::RequestLimits;
-use crate::router::{HoldBudget, Router, Rules, ScriptCache};
+use crate::router::hub::Census;
+use crate::router::{HoldBudget, Hub, Router, Rules, ScriptCache};
 use crate::session::assigner::{Assigner, Assignment};
-use crate::session::clients::{ClientInfo, Clients, Registration};
+use crate::session::client_info::ClientInfo;
+use crate::session::clients::{Clients, Registration};
 use crate::session::state::{ListenerEnv, State};
 use crate::session::{ClientMigration, End, Session, SessionLimits};
 use crate::topology::Topology;
@@ -128,6 +130,8 @@ pub struct Parts {
     pub scripts: Arc<ScriptCache>,
     /// How many node connections clients keep for themselves.
     pub lease_limits: Arc<LeaseLimits>,
+    /// Who is subscribed to what.
+    pub census: Arc<Census>,
 }
 
 /// The ways to all workers; they do not keep a worker from ending.
@@ -248,6 +252,7 @@ type Present = (Weak<ClientWriter>, Arc<ClientInfo>);
 /// Everything of one worker.
 struct WorkerCore {
     router: Rc<Router>,
+    hub: Rc<Hub>,
     flusher: Rc<Flusher>,
     stats: Arc<WorkerStats>,
     busy: Arc<BusyTime>,
@@ -290,9 +295,11 @@ impl WorkerCore {
         let router = Rc::new(Router::new(Arc::clone(&parts.topology), pipelines, rules));
         let config_file =
             config.file.as_deref().map_or(String::new(), |file| file.display().to_string());
+        let hub = Rc::new(Hub::new(Rc::clone(&router), Arc::clone(&parts.census)));
         let env = |listener: &crate::config::ListenerConfig| {
             Rc::new(ListenerEnv {
                 router: Rc::clone(&router),
+                hub: Rc::clone(&hub),
                 clients: Arc::clone(&parts.clients),
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
@@ -307,7 +314,13 @@ impl WorkerCore {
         Rc::new(WorkerCore {
             listener_envs: config.listeners.iter().map(env).collect(),
             router,
-            flusher: Flusher::new(Arc::clone(&stats), ledger, config.timeouts.partial_replies),
+            hub,
+            flusher: Flusher::new(
+                Arc::clone(&stats),
+                ledger,
+                config.timeouts.partial_replies,
+                push_limits(config),
+            ),
             stats,
             busy,
             doors,
@@ -320,6 +333,7 @@ impl WorkerCore {
     async fn run(self: Rc<Self>, mut arrivals: mpsc::Receiver<Arrival>) {
         tokio::task::spawn_local(Rc::clone(&self.flusher).run());
         tokio::task::spawn_local(Rc::clone(&self.router).follow());
+        tokio::task::spawn_local(Rc::clone(&self.hub).run());
         tokio::task::spawn_local(Rc::clone(&self).sweep());
         tokio::task::spawn_local(Rc::clone(&self).keep_to_the_budget());
         while let Some(arrival) = arrivals.recv().await {
@@ -458,6 +472,14 @@ pub fn identity(config: &Config) -> Identity {
     }
 }
 
+fn push_limits(config: &Config) -> PushLimits {
+    PushLimits {
+        hard_bytes: config.limits.pubsub_output_bytes_max,
+        soft_bytes: config.limits.pubsub_output_soft_bytes_max,
+        soft_us: config.timeouts.pubsub_output_soft.as_micros() as u64,
+    }
+}
+
 fn session_limits(config: &Config) -> SessionLimits {
     let limits = &config.limits;
     SessionLimits {
@@ -469,6 +491,7 @@ fn session_limits(config: &Config) -> SessionLimits {
         },
         inflight_max: limits.client_inflight_max,
         transaction_bytes_max: limits.transaction_bytes_max,
+        subscriptions_max: limits.subscriptions_max,
     }
 }
 

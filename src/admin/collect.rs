@@ -163,11 +163,30 @@ fn set_commands(scrape: &mut Scrape<'_>, gateway: &Gateway, rows: &mut BTreeSet<
     scrape.counter(&names::SCRIPTS_SENT, &[], sent);
     scrape.gauge(&names::SCRIPT_CACHE_BYTES, &[], bytes as f64);
     let modes = gateway.clients.modes();
-    for (mode, clients) in
-        [("transaction", modes.queuing), ("watching", modes.watching), ("blocked", modes.blocked)]
-    {
+    for (mode, clients) in [
+        ("transaction", modes.queuing),
+        ("watching", modes.watching),
+        ("blocked", modes.blocked),
+        ("subscribed", modes.subscribed),
+    ] {
         scrape.gauge(&names::CLIENT_MODES, &[mode], clients as f64);
     }
+    set_pubsub(scrape, gateway);
+}
+
+fn set_pubsub(scrape: &mut Scrape<'_>, gateway: &Gateway) {
+    for (kind, count) in ["channel", "pattern", "shard"].iter().zip(gateway.census.sizes()) {
+        scrape.gauge(&names::PUBSUB_NAMES, &[kind], count as f64);
+    }
+    let subscriptions = sum(gateway, |stats| &stats.subscriptions);
+    scrape.gauge(&names::PUBSUB_SUBSCRIPTIONS, &[], subscriptions as f64);
+    let mut counter = |metric, figure: fn(&WorkerStats) -> &Count| {
+        scrape.counter(metric, &[], sum(gateway, figure));
+    };
+    counter(&names::PUBSUB_MESSAGES, |stats| &stats.messages);
+    counter(&names::PUBSUB_DELIVERIES, |stats| &stats.deliveries);
+    counter(&names::PUBSUB_GAPS, |stats| &stats.message_gaps);
+    counter(&names::PUBSUB_HANDOVERS, |stats| &stats.handovers);
 }
 
 fn set_latencies(scrape: &mut Scrape<'_>, gateway: &Gateway) {

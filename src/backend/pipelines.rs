@@ -12,7 +12,10 @@ use std::time::Duration;
 use super::lease::LeaseTimeouts;
 use super::pipeline::{Pipeline, Shared};
 use super::upstream::Identities;
-use super::{Identity, Lane, Lease, LeaseError, LeasePool, NodeAddress, Upstream};
+use super::{
+    BackendError, Connection, Identity, Lane, Lease, LeaseError, LeasePool, MessageStream,
+    NodeAddress, Upstream,
+};
 use crate::metrics::NodeStats;
 use crate::resp::Protocol;
 
@@ -126,6 +129,20 @@ impl Pipelines {
         };
         let stats = self.stats_of(node);
         self.leases.lease((upstream, lane), stats, timeouts, &self.shared.clock).await
+    }
+
+    /// A new connection to a node for the messages that it sends to subscribers. It speaks RESP2.
+    pub async fn messages(&self, node: &NodeAddress) -> Result<MessageStream, BackendError> {
+        let upstream = self.identities.towards(node, Protocol::Resp2);
+        let opening = Connection::to_node(&upstream, self.shared.connect_patience);
+        let stats = self.stats_of(node);
+        match opening.await {
+            Ok(connection) => Ok(MessageStream::new(connection, stats)),
+            Err(error) => {
+                stats.error(error.kind());
+                Err(error)
+            }
+        }
     }
 
     /// Retires the pipelines to nodes for which `stays` is false.

@@ -14,6 +14,7 @@
 
 pub mod columns;
 pub mod guarded;
+pub mod handling;
 mod index;
 mod key_search;
 mod key_spec;
@@ -26,9 +27,9 @@ mod words;
 
 use std::borrow::Cow;
 
-pub use columns::{
-    Categories, Class, Client, CommandSub, Flags, Handling, Local, Refusal, RequestPolicy,
-    ResponsePolicy, Script, TimeoutAt, Tips, Transaction,
+pub use columns::{Categories, Class, Flags, RequestPolicy, ResponsePolicy, Tips};
+pub use handling::{
+    Client, CommandSub, Handling, Local, PubSub, Refusal, Script, TimeoutAt, Topic, Transaction,
 };
 pub use key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec, Keyword};
 pub use keys::{GetKeysError, KeyError, block_option, positions, reported};

@@ -12,7 +12,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::columns::{Categories, Class, Flags, Handling, Local, Refusal, Tips};
+use super::columns::{Categories, Class, Flags, Tips};
+use super::handling::{Handling, Local, Refusal};
 use super::key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec};
 use super::keys::{self, Finder};
 use super::live::LiveCommand;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use super::{code, table};
 use crate::command::guarded;
-use crate::command::{Command, CommandTable, Flags, Handling, Local, Refusal, ResponsePolicy};
+use crate::command::{
+    Command, CommandTable, Flags, Handling, Local, Refusal, ResponsePolicy, Topic,
+};
 use crate::config::CrossSlot;
 use crate::resp::Args;
 use crate::router::plan::merge_of_parts;
@@ -104,6 +106,16 @@ impl Fate {
             Handling::ConfigSet => {
                 Fate::Own("all nodes, replicas too, unless the option is denied (see below)")
             }
+            Handling::Subscribe(Topic::Shard) => Fate::Own(
+                "the gateway subscribes at the channel's master, once for all its clients",
+            ),
+            Handling::Subscribe(_) => Fate::Own(
+                "the gateway subscribes, once for all its clients, and goes on subscribing",
+            ),
+            Handling::Unsubscribe(_) => Fate::Gateway,
+            Handling::Publish(_) => {
+                Fate::Own("one node; the answer counts the clients of this gateway one by one")
+            }
             Handling::SlowlogGet => Fate::Own("all nodes, replicas too; the latest entries of all"),
         })
     }
@@ -191,18 +203,18 @@ mod tests {
             ("get", Fate::Slot),
             ("msetnx", Fate::Slot),
             ("sort", Fate::Slot),
-            ("spublish", Fate::Slot),
             ("xread", Fate::Waits),
             ("eval", Fate::SlotOrOneNode),
             ("mget", Fate::Split),
             ("mset", Fate::Split),
-            ("publish", Fate::OneMaster),
             ("latency|doctor", Fate::OneMaster),
             ("dbsize", Fate::AllMasters("numbers are added up")),
             ("keys", Fate::AllMasters("replies are joined")),
             ("script|load", Fate::AllNodes("one reply, or the first error")),
             ("script|kill", Fate::PastScripts),
             ("ping", Fate::Gateway),
+            ("pubsub|numsub", Fate::Gateway),
+            ("unsubscribe", Fate::Gateway),
             ("cluster|slots", Fate::NoCluster),
             ("migrate", Fate::Guarded),
             ("multi", Fate::Transaction),

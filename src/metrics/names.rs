@@ -94,7 +94,7 @@ metrics! {
     CLIENT_CONNECTIONS Gauge Number "slotway_client_connections" []
         "Clients connected.";
     CLIENT_MODES Gauge Number "slotway_client_modes" ["mode"]
-        "Clients that are in something: between MULTI and EXEC (transaction), with watched keys (watching), waiting at a node (blocked).";
+        "Clients that are in something: between MULTI and EXEC (transaction), with watched keys (watching), waiting at a node (blocked), with subscriptions (subscribed).";
     CLIENT_CONNECTIONS_MAX Gauge Number "slotway_client_connections_max" []
         "Clients that may be connected at once.";
     CLIENT_CONNECTIONS_TOTAL Counter Number "slotway_client_connections_total" []
@@ -127,6 +127,19 @@ metrics! {
         "Scripts whose text was sent to a node that did not know them by their SHA1.";
     SCRIPT_CACHE_BYTES Gauge Bytes "slotway_script_cache_bytes" []
         "Bytes of the scripts that are remembered (script_cache_bytes_max).";
+
+    PUBSUB_NAMES Gauge Number "slotway_pubsub_names" ["kind"]
+        "Names that clients are subscribed to: channel, pattern or shard (sharded channels).";
+    PUBSUB_SUBSCRIPTIONS Gauge Number "slotway_pubsub_subscriptions" []
+        "Subscriptions of clients: one for each client and name.";
+    PUBSUB_MESSAGES Counter Number "slotway_pubsub_messages_total" []
+        "Messages that nodes have sent to the gateway for its subscribers: once to each worker that has some.";
+    PUBSUB_DELIVERIES Counter Number "slotway_pubsub_deliveries_total" []
+        "Copies of messages given to clients.";
+    PUBSUB_GAPS Counter Number "slotway_pubsub_gaps_total" []
+        "Times that messages may have been missed: a worker lost the connection on which a node sent them, or a sharded channel's slot left its node.";
+    PUBSUB_HANDOVERS Counter Number "slotway_pubsub_handovers_total" []
+        "Subscriptions that went from one node to another without a gap; one for each name and worker.";
 
     // The nodes.
     UPSTREAM_REQUESTS Counter Number "slotway_upstream_requests_total" ["node"]

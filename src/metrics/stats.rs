@@ -162,6 +162,16 @@ pub struct WorkerStats {
     pub unproved: Count,
     /// Scripts and functions without keys that were sent to one node.
     pub keyless_scripts: Count,
+    /// Subscriptions of clients at the moment.
+    pub subscriptions: Count,
+    /// Messages that nodes have sent to the gateway.
+    pub messages: Count,
+    /// Copies of messages given to clients.
+    pub deliveries: Count,
+    /// Times that messages may have been missed.
+    pub message_gaps: Count,
+    /// Subscriptions that have gone from one node to another without a gap.
+    pub handovers: Count,
     /// Bytes of requests held for a slot without a master.
     pub held_bytes: Count,
     /// Times a client was not read from because something of it was full.
@@ -220,6 +230,11 @@ impl WorkerStats {
             cross_slot: Count::default(),
             unproved: Count::default(),
             keyless_scripts: Count::default(),
+            subscriptions: Count::default(),
+            messages: Count::default(),
+            deliveries: Count::default(),
+            message_gaps: Count::default(),
+            handovers: Count::default(),
             held_bytes: Count::default(),
             pauses: Count::default(),
             memory_waits: Waits::default(),

@@ -74,6 +74,8 @@ pub struct ClientWriter {
     wake_at: Cell<Option<usize>>,
     session: RefCell<Option<Waker>>,
     bytes_written: Cell<u64>,
+    /// Since when more waits for it than a client that is sent messages may leave for long.
+    over_soft_since: Cell<Option<u64>>,
     /// Bytes written when it was last looked whether the client has gone.
     looked_at: Cell<u64>,
     /// Replies finished since the average was last taken, and the bytes written then.
@@ -105,6 +107,7 @@ impl ClientWriter {
             wake_at: Cell::new(None),
             session: RefCell::new(None),
             bytes_written: Cell::new(0),
+            over_soft_since: Cell::new(None),
             looked_at: Cell::new(0),
             replies: Cell::new((0, 0)),
         })
@@ -197,6 +200,28 @@ impl ClientWriter {
         }
         if whole && self.wake_at.get().is_some_and(|at| unanswered <= at) {
             self.wake_session();
+        }
+    }
+
+    /// Takes a message that nobody asked for, at `now_us` of the worker's clock. It is written behind all
+    /// replies before `not_before`, never within a reply. A client that does not read such messages is
+    /// cut off at limits of their own.
+    pub fn push(self: &Rc<Self>, bytes: &[u8], not_before: u64, now_us: u64) {
+        if self.end.get().is_some() {
+            return;
+        }
+        let mut queue = self.queue.borrow_mut();
+        queue.push(bytes, not_before);
+        let (buffered, is_ready) = (queue.buffered(), !queue.ready().is_empty());
+        drop(queue);
+        let held = buffered + self.gathered.get();
+        self.output.set(held);
+        let limits = self.flusher.push_limits();
+        if limits.is_exceeded(held, &self.over_soft_since, now_us) {
+            return self.cut(Cut::OutputLimit);
+        }
+        if is_ready && !self.stuck.get() {
+            self.flush_later();
         }
     }
 

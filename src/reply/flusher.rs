@@ -7,7 +7,7 @@
 //! first replies wait for the others, since a write costs more than all else that a small request
 //! needs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,6 +24,42 @@ use crate::metrics::WorkerStats;
 /// The timers of the runtime fire 1 to 2 of these later than they were asked to.
 const TIMER_STEP: Duration = Duration::from_millis(1);
 
+/// So many clients are written to before others have their turn: a message may have very many
+/// receivers.
+const FLUSHES_MAX: usize = 256;
+
+/// What may wait for a client that is sent messages which it did not ask for: Redis's
+/// `client-output-buffer-limit pubsub`.
+#[derive(Clone, Copy, Debug)]
+pub struct PushLimits {
+    /// More bytes than this end the client at once.
+    pub hard_bytes: usize,
+    /// More bytes than this, for longer than `soft_us`, end it too.
+    pub soft_bytes: usize,
+    /// Microseconds.
+    pub soft_us: u64,
+}
+
+impl PushLimits {
+    /// Whether so many waiting bytes are too many; `since` remembers when there were too many for long.
+    pub(super) fn is_exceeded(&self, bytes: usize, since: &Cell<Option<u64>>, now_us: u64) -> bool {
+        if bytes <= self.soft_bytes {
+            since.set(None);
+            return false;
+        }
+        let since_us = since.get().unwrap_or(now_us);
+        since.set(Some(since_us));
+        bytes > self.hard_bytes || now_us.saturating_sub(since_us) > self.soft_us
+    }
+}
+
+impl Default for PushLimits {
+    /// None.
+    fn default() -> PushLimits {
+        PushLimits { hard_bytes: usize::MAX, soft_bytes: usize::MAX, soft_us: u64::MAX }
+    }
+}
+
 /// The clients of one worker that have something to be written.
 #[derive(Debug)]
 pub struct Flusher {
@@ -31,6 +67,7 @@ pub struct Flusher {
     list: RefCell<Vec<Rc<ClientWriter>>>,
     task: RefCell<Option<Waker>>,
     patience: Duration,
+    push_limits: PushLimits,
     stats: Arc<WorkerStats>,
     ledger: Rc<Ledger>,
 }
@@ -38,9 +75,19 @@ pub struct Flusher {
 impl Flusher {
     /// A worker's flusher; [`Self::run`] must be spawned. Replies to requests that came together
     /// wait for the rest of them for `patience`, or a millisecond longer.
-    pub fn new(stats: Arc<WorkerStats>, ledger: Rc<Ledger>, patience: Duration) -> Rc<Self> {
+    pub fn new(
+        stats: Arc<WorkerStats>,
+        ledger: Rc<Ledger>,
+        patience: Duration,
+        push_limits: PushLimits,
+    ) -> Rc<Self> {
         let (list, task) = (RefCell::default(), RefCell::default());
-        Rc::new(Flusher { list, task, patience, stats, ledger })
+        Rc::new(Flusher { list, task, patience, push_limits, stats, ledger })
+    }
+
+    /// What may wait for clients that are sent messages.
+    pub(super) fn push_limits(&self) -> &PushLimits {
+        &self.push_limits
     }
 
     /// Where this worker's buffers are added up.
@@ -67,12 +114,15 @@ impl Flusher {
 
     /// Flushes the listed clients whenever there are some, but for those that wait; never ends.
     pub async fn run(self: Rc<Self>) {
-        let mut turn = Vec::new();
+        let mut turn: Vec<Rc<ClientWriter>> = Vec::new();
         let mut lingering = Lingering::new(self.patience);
         std::future::poll_fn(|cx| {
             self.set_task(cx);
-            std::mem::swap(&mut turn, &mut self.list.borrow_mut());
-            for client_writer in turn.drain(..) {
+            if turn.is_empty() {
+                std::mem::swap(&mut turn, &mut self.list.borrow_mut());
+            }
+            let count = turn.len().min(FLUSHES_MAX);
+            for client_writer in turn.drain(..count) {
                 client_writer.listed.set(false);
                 if !self.patience.is_zero() && client_writer.expects_rest() {
                     lingering.add(client_writer);
@@ -82,6 +132,11 @@ impl Flusher {
                 }
             }
             lingering.poll(cx);
+            if count == FLUSHES_MAX {
+                // The others' events are looked at first.
+                let mut others = std::pin::pin!(tokio::task::yield_now());
+                let _ = others.as_mut().poll(cx);
+            }
             Poll::<()>::Pending
         })
         .await;
@@ -164,7 +219,8 @@ mod tests {
 
     fn flusher(patience: Duration) -> Rc<Flusher> {
         let ledger = Ledger::new(Arc::new(crate::memory::Budget::new(usize::MAX)));
-        let flusher = Flusher::new(Arc::new(WorkerStats::new(0)), ledger, patience);
+        let limits = PushLimits { hard_bytes: 1 << 20, soft_bytes: 1000, soft_us: 100 };
+        let flusher = Flusher::new(Arc::new(WorkerStats::new(0)), ledger, patience, limits);
         tokio::task::spawn_local(Rc::clone(&flusher).run());
         flusher
     }
@@ -280,6 +336,43 @@ mod tests {
                     client_writer.begin_batch(together[0]);
                 }
             }
+        });
+    }
+
+    #[test]
+    fn more_clients_than_fit_a_turn_are_all_written_to() {
+        run(async {
+            let flusher = flusher(Duration::ZERO);
+            let mut clients = Vec::new();
+            for _ in 0..FLUSHES_MAX + 10 {
+                clients.push(client(&flusher).await);
+            }
+            for (_, client_writer) in &clients {
+                client_writer.push(b"news", 0, 0);
+            }
+            for (client, _) in &mut clients {
+                assert_eq!(read(client).await, "news");
+            }
+        });
+    }
+
+    #[test]
+    fn who_leaves_messages_unread_is_cut_off() {
+        run(async {
+            let flusher = flusher(FOR_EVER);
+            let (_one, soft) = client(&flusher).await;
+            // Nothing of it can be written: a reply is to come first.
+            soft.push(&[b'm'; 999], 1, 0);
+            soft.push(b"mm", 1, 1000);
+            soft.push(b"m", 1, 1100);
+            assert!(!soft.is_closed());
+            soft.push(b"m", 1, 1101);
+            assert_eq!(soft.cut_reason(), Some(super::super::Cut::OutputLimit));
+            let (_two, hard) = client(&flusher).await;
+            hard.push(&vec![b'm'; 1 << 20], 1, 0);
+            assert!(!hard.is_closed());
+            hard.push(b"m", 1, 0);
+            assert!(hard.is_closed());
         });
     }
 

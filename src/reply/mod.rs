@@ -14,7 +14,7 @@ pub mod returned;
 pub mod texts;
 
 pub use client_writer::{ClientWriter, Cut};
-pub use flusher::Flusher;
+pub use flusher::{Flusher, PushLimits};
 pub use gather::Gather;
 pub use handle::{Answered, ReplyHandle};
 pub use queue::ReplyQueue;

@@ -1,8 +1,9 @@
 //! Replies leave a client's connection in the order its requests came.
 //!
 //! Owns the order, and the bytes that wait for their turn or for the socket. Knows nothing of what
-//! a reply means or where it comes from. Invariant: a reply's bytes reach `out` only when every
-//! earlier request has been answered in full.
+//! a reply means or where it comes from. Invariants: a reply's bytes reach `out` only when every
+//! earlier request has been answered in full; what nobody asked for ([`ReplyQueue::push`]) comes
+//! between two replies, never within one, and in the order in which it was pushed.
 
 use std::collections::VecDeque;
 
@@ -31,8 +32,22 @@ pub struct ReplyQueue {
     early: usize,
     /// Bytes in places of their own.
     in_places: usize,
+    /// Part of the front reply is in `out` already.
+    is_within_reply: bool,
+    /// Messages that nobody asked for and that may not be written yet.
+    pushes: VecDeque<Push>,
+    /// Bytes in them.
+    in_pushes: usize,
     /// In order and ready to be written, from `written` on.
     out: Outgoing,
+}
+
+/// A message that waits for replies to go first.
+#[derive(Debug)]
+struct Push {
+    /// All replies before this one go first.
+    not_before: u64,
+    bytes: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -116,8 +131,14 @@ impl ReplyQueue {
     pub fn deliver(&mut self, seq: u64, bytes: &[u8], whole: bool) {
         if seq == self.front {
             match self.places.front() {
-                Some(Place::Waiting) => self.out.append(bytes),
-                Some(Place::Own(..)) => self.promote_front(bytes),
+                Some(Place::Waiting) => {
+                    self.out.append(bytes);
+                    self.is_within_reply = !whole;
+                }
+                Some(Place::Own(..)) => {
+                    self.promote_front(bytes);
+                    self.is_within_reply = !whole;
+                }
                 _ => {}
             }
             if whole && self.places.pop_front().is_some() {
@@ -127,6 +148,29 @@ impl ReplyQueue {
             return;
         }
         self.keep(seq, bytes, whole);
+    }
+
+    /// Takes a message that nobody asked for. It is written between two replies, behind all replies
+    /// before `not_before` and behind all messages that were pushed earlier.
+    pub fn push(&mut self, bytes: &[u8], not_before: u64) {
+        let may_go = self.pushes.is_empty() && not_before <= self.front && !self.is_within_reply;
+        if may_go {
+            return self.out.append(bytes);
+        }
+        let earliest = self.front + u64::from(self.is_within_reply);
+        let behind = self.pushes.back().map_or(earliest, |last| last.not_before);
+        self.in_pushes += bytes.len();
+        self.pushes.push_back(Push { not_before: not_before.max(behind), bytes: bytes.to_vec() });
+    }
+
+    /// Moves the messages whose time has come to `out`; at the border of two replies.
+    #[cold]
+    fn release_pushes(&mut self) {
+        while self.pushes.front().is_some_and(|push| push.not_before <= self.front) {
+            let Some(Push { bytes, .. }) = self.pushes.pop_front() else { return };
+            self.in_pushes -= bytes.len();
+            self.out.append_owned(bytes);
+        }
     }
 
     /// The front place has collected bytes before its turn came: they go first.
@@ -188,6 +232,9 @@ impl ReplyQueue {
     #[inline]
     fn advance(&mut self) {
         loop {
+            if !self.pushes.is_empty() {
+                self.release_pushes();
+            }
             match self.places.front_mut() {
                 Some(Place::Side(start, len)) => {
                     let (start, end) = (*start as usize, (*start + *len) as usize);
@@ -204,6 +251,7 @@ impl ReplyQueue {
                     self.out.append_owned(bytes);
                     if !whole {
                         self.places[0] = Place::Waiting;
+                        self.is_within_reply = true;
                         return;
                     }
                 }
@@ -237,7 +285,7 @@ impl ReplyQueue {
     /// Bytes held for this client, in order and out of order.
     #[inline]
     pub fn buffered(&self) -> usize {
-        self.out.len() + self.side.len() + self.in_places
+        self.out.len() + self.side.len() + self.in_places + self.in_pushes
     }
 }
 
@@ -293,6 +341,35 @@ mod tests {
     }
 
     #[test]
+    fn a_push_comes_between_replies_and_not_before_its_turn() {
+        let mut queue = ReplyQueue::default();
+        queue.push(b"<0>", 0);
+        let (a, b, c) = (queue.take_seq(), queue.take_seq(), queue.take_seq());
+        queue.push(b"<1>", 0);
+        assert_eq!(drain(&mut queue), b"<0><1>");
+        queue.deliver(a, b"a1", false);
+        queue.push(b"<2>", 0);
+        queue.push(b"<3>", c);
+        // Not before the one pushed earlier.
+        queue.push(b"<4>", 0);
+        assert_eq!(drain(&mut queue), b"a1");
+        assert_eq!(queue.buffered(), 9);
+        queue.deliver(c, b"c", true);
+        queue.deliver(a, b"a2", true);
+        assert_eq!(drain(&mut queue), b"a2<2>");
+        queue.deliver(b, b"b", true);
+        assert_eq!(drain(&mut queue), b"b<3><4>c");
+        // A reply whose first part came before its turn.
+        let (d, e) = (queue.take_seq(), queue.take_seq());
+        queue.deliver(e, b"e1", false);
+        queue.deliver(d, b"d", true);
+        queue.push(b"<5>", 0);
+        queue.deliver(e, b"e2", true);
+        assert_eq!(drain(&mut queue), b"de1e2<5>");
+        assert_eq!((queue.unanswered(), queue.buffered()), (0, 0));
+    }
+
+    #[test]
     fn memory_is_given_back() {
         let mut queue = ReplyQueue::default();
         let (a, b) = (queue.take_seq(), queue.take_seq());
@@ -321,7 +398,7 @@ mod tests {
         /// Whatever the order and the pieces in which replies come, they leave as asked.
         #[test]
         fn order_is_kept(
-            replies in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..9000), 1..12),
+            replies in prop::collection::vec(prop::collection::vec(b'a'..=b'z', 1..9000), 1..12),
             picks in prop::collection::vec((any::<prop::sample::Index>(), 1usize..6000), 1..200),
             takes in prop::collection::vec(0usize..9000, 1..20),
         ) {
@@ -329,6 +406,7 @@ mod tests {
             let handles: Vec<u64> = replies.iter().map(|_| queue.take_seq()).collect();
             let mut given = vec![0; replies.len()];
             let (mut written, mut takes) = (Vec::new(), takes.into_iter().cycle());
+            let mut pushed = 0;
             let all = (0..replies.len()).map(|n| (n, usize::MAX));
             let picks = picks.iter().map(|(index, size)| (index.index(replies.len()), *size));
             for (n, size) in picks.chain(all) {
@@ -338,12 +416,34 @@ mod tests {
                 let end = given[n].saturating_add(size).min(replies[n].len());
                 queue.deliver(handles[n], &replies[n][given[n]..end], end == replies[n].len());
                 given[n] = end;
+                if size % 3 == 0 {
+                    pushed += 1;
+                    let not_before = (size / 3 % (replies.len() + 1)) as u64;
+                    queue.push(format!("<{pushed}>").as_bytes(), not_before);
+                }
                 let take = takes.next().unwrap_or(0).min(queue.ready().len());
                 written.extend_from_slice(&queue.ready()[..take]);
                 queue.written(take);
             }
             written.extend_from_slice(&drain(&mut queue));
-            prop_assert_eq!(written, replies.concat());
+            let (text, mut count, mut reply_bytes) = (String::from_utf8(written).unwrap(), 0, 0);
+            let borders: Vec<usize> = replies.iter().scan(0, |end, reply| {
+                *end += reply.len();
+                Some(*end)
+            }).collect();
+            let mut answered = String::new();
+            for part in text.split_inclusive('>') {
+                let (reply, push) = part.split_once('<').unwrap_or((part, ""));
+                answered += reply;
+                reply_bytes += reply.len();
+                if !push.is_empty() {
+                    count += 1;
+                    prop_assert_eq!(push, format!("{count}>"));
+                    prop_assert!(reply_bytes == 0 || borders.contains(&reply_bytes));
+                }
+            }
+            prop_assert_eq!(answered.into_bytes(), replies.concat());
+            prop_assert_eq!(count, pushed);
             prop_assert_eq!((queue.unanswered(), queue.buffered()), (0, 0));
             prop_assert_eq!(queue.under_way(), 0);
         }

@@ -98,6 +98,25 @@ pub const CURSOR_IN_MULTI: &str =
 pub const TRANSACTION_TOO_LARGE: &str = "ERR gateway: the transaction is larger than the gateway \
     keeps (transaction_bytes_max in [limits] of the gateway)";
 
+/// Why SUBSCRIBE and its like cannot be queued; a clause.
+pub const SUBSCRIBE_IN_MULTI: &str = "in a transaction it would make the replies within EXEC's reply another number than the requests";
+
+/// Why PUBLISH does not take a channel of keyspace events; a clause.
+pub const EVENTS_ARE_NODES: &str = "on this channel each node tells of its own keys, and a message \
+    of a client would come once from every node";
+
+/// A client with as many subscriptions as it may have.
+pub const TOO_MANY_SUBSCRIPTIONS: &str = "ERR gateway: the client has as many subscriptions as it \
+    may (subscriptions_max in [limits] of the gateway)";
+
+/// A command that a client of RESP2 cannot send while it is subscribed. As Redis says it.
+pub fn not_while_subscribed(name: &str) -> String {
+    format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+         are allowed in this context"
+    )
+}
+
 /// Reads of blocked clients that have been told to go on. As Redis says it.
 pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 

@@ -7,6 +7,7 @@ pub mod acknowledged;
 pub mod blocked;
 pub mod fanout;
 pub mod hold_budget;
+pub mod hub;
 pub mod key_cursor;
 mod living;
 mod out_of_band;
@@ -21,6 +22,7 @@ pub mod wide;
 
 pub use fanout::{Asker, Fanout, ScanPage};
 pub use hold_budget::HoldBudget;
+pub use hub::Hub;
 pub use plan::{Plan, plan};
 pub use recovery::Recovery;
 pub use script_cache::ScriptCache;

@@ -1,14 +1,13 @@
 //! CLIENT …: what clients say and ask of connections, their own and others'.
 //!
 //! Owns the form of CLIENT LIST and the filters of CLIENT KILL. Must not know sockets: a client is
-//! killed by its entry in the register. Nobody subscribes and nothing is tracked, so every client is a
-//! normal one.
+//! killed by its entry in the register. Nothing is tracked.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::clients::ClientInfo;
+use super::client_info::ClientInfo;
 use super::handshake::USER;
 use super::local::{Answer, LocalEnv, NOT_AN_INTEGER, SYNTAX, help, shown};
 use super::state::{ReplyMode, State};
@@ -233,10 +232,11 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, text: &mut String) {
     let command = command.map_or("NULL", |command| &command.name);
     let texts = client.texts().clone();
     let [input, output] = client.memory();
+    let [channels, patterns, shard_channels] = client.subscribed();
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 \
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub={} psub={} ssub={} \
          multi={} watch={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
          omem={output} tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} \
          lib-ver={}",
@@ -247,6 +247,9 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, text: &mut String) {
         client.since.elapsed().as_secs(),
         client.idle_s(facts.clients.now_s()),
         flags(client),
+        channels,
+        patterns,
+        shard_channels,
         client.queued(),
         client.watched(),
         CLIENT_BYTES + input + output,
@@ -258,30 +261,55 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, text: &mut String) {
 
 /// What CLIENT LIST says of a client in letters.
 fn flags(client: &ClientInfo) -> String {
-    let all = [(client.is_killed(), 'A'), (client.is_blocked(), 'b'), (client.queued() >= 0, 'x')];
+    let all = [
+        (client.is_subscribed(), 'P'),
+        (client.queued() >= 0, 'x'),
+        (client.is_blocked(), 'b'),
+        (client.is_killed(), 'A'),
+    ];
     let flags: String = all.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }
 }
 
-/// Whether a type of clients is the one that the gateway has.
-fn is_normal(word: &[u8]) -> Result<bool, String> {
-    let others: [&[u8]; 4] = [b"slave", b"replica", b"pubsub", b"master"];
-    if word.eq_ignore_ascii_case(b"normal") {
-        Ok(true)
-    } else if others.iter().any(|other| word.eq_ignore_ascii_case(other)) {
-        Ok(false)
-    } else {
-        Err(format!("ERR Unknown client type '{}'", shown(word)))
+/// A type of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Normal,
+    /// With subscriptions.
+    PubSub,
+    /// A server of the cluster: none is a client of the gateway.
+    Server,
+}
+
+impl Type {
+    fn of(word: &[u8]) -> Result<Type, String> {
+        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
+        if is(b"normal") {
+            Ok(Type::Normal)
+        } else if is(b"pubsub") {
+            Ok(Type::PubSub)
+        } else if is(b"slave") || is(b"replica") || is(b"master") {
+            Ok(Type::Server)
+        } else {
+            Err(format!("ERR Unknown client type '{}'", shown(word)))
+        }
+    }
+
+    fn fits(self, client: &ClientInfo) -> bool {
+        match self {
+            Type::Normal => !client.is_subscribed(),
+            Type::PubSub => client.is_subscribed(),
+            Type::Server => false,
+        }
     }
 }
 
 fn list(args: Args<'_>, facts: &LocalEnv<'_>) -> Result<String, Cow<'static, str>> {
     let mut text = String::new();
     let option = args.get(2);
+    let mut wanted = None;
     if args.len() == 4 && option.eq_ignore_ascii_case(b"type") {
-        if !is_normal(args.get(3))? {
-            return Ok(text);
-        }
+        wanted = Some(Type::of(args.get(3))?);
     } else if args.len() > 3 && option.eq_ignore_ascii_case(b"id") {
         if args.len() - 3 > LISTED_IDS_MAX {
             return Err(texts::TOO_MANY_IDS.into());
@@ -299,7 +327,9 @@ fn list(args: Args<'_>, facts: &LocalEnv<'_>) -> Result<String, Cow<'static, str
         return Err(SYNTAX.into());
     }
     for client in facts.clients.list() {
-        describe(&client, facts, &mut text);
+        if wanted.is_none_or(|wanted| wanted.fits(&client)) {
+            describe(&client, facts, &mut text);
+        }
     }
     Ok(text)
 }
@@ -312,8 +342,7 @@ struct Filter<'a> {
     address: Option<&'a [u8]>,
     local: Option<&'a [u8]>,
     id: Option<u64>,
-    /// Whether clients like those of the gateway are meant.
-    normal: bool,
+    of_type: Option<Type>,
     age_min_s: u64,
     skip_me: bool,
 }
@@ -321,7 +350,7 @@ struct Filter<'a> {
 impl<'a> Filter<'a> {
     fn address(address: &'a [u8], skip_me: bool) -> Filter<'a> {
         let (local, id, age_min_s) = (None, None, 0);
-        Filter { address: Some(address), local, id, normal: true, age_min_s, skip_me }
+        Filter { address: Some(address), local, id, of_type: None, age_min_s, skip_me }
     }
 
     /// Options and values, the last of a kind counting.
@@ -349,7 +378,7 @@ impl<'a> Filter<'a> {
             let positive = u64::try_from(age).ok().filter(|&age| age > 0);
             self.age_min_s = positive.ok_or("ERR maxage should be greater than 0")?;
         } else if is("type") {
-            self.normal = is_normal(value)?;
+            self.of_type = Some(Type::of(value)?);
         } else if is("addr") {
             self.address = Some(value);
         } else if is("laddr") {
@@ -372,7 +401,7 @@ impl<'a> Filter<'a> {
         let at = |wanted: Option<&[u8]>, address: SocketAddr| {
             wanted.is_none_or(|wanted| shown_address(address).to_string().as_bytes() == wanted)
         };
-        self.normal
+        self.of_type.is_none_or(|wanted| wanted.fits(client))
             && self.id.is_none_or(|id| id == client.id)
             && client.since.elapsed().as_secs() >= self.age_min_s
             && !client.is_killed()

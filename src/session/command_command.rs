@@ -4,12 +4,12 @@
 //!
 //! Notes of key specs and the documentation of commands are not in the table, so they are not told.
 
-use super::glob;
 use super::local::{Answer, SYNTAX, help};
 use crate::command::{
     BeginSearch, Categories, Command, CommandSub, CommandTable, FindKeys, Flags, GetKeysError,
     KeyFlags, KeySpec, LookupError, reported,
 };
+use crate::glob::{self, Case};
 use crate::reply::texts;
 use crate::resp::{Args, Protocol, write};
 
@@ -118,7 +118,7 @@ fn list(args: Args<'_>, table: &CommandTable, out: &mut Vec<u8>) -> Answer {
         if value.len() > PATTERN_LEN_MAX {
             return Err(texts::LONG_PATTERN.into());
         }
-        names(&|row| glob::matches(value, row.name.as_bytes()))
+        names(&|row| glob::matches(value, row.name.as_bytes(), Case::Ignored))
     } else {
         return Err(SYNTAX.into());
     };

@@ -80,6 +80,11 @@ impl Session {
             self.refuse(id, texts::NO_AUTH);
             return Dispatch::Done;
         }
+        if self.mode.is_subscribed()
+            && let Some(dispatch) = self.objects_as_subscribed(id, command, args)
+        {
+            return dispatch;
+        }
         if command.handling != Handling::Route
             && let Some(dispatch) = self.handle(Request { id, command, args, frame })
         {
@@ -98,6 +103,9 @@ impl Session {
             Handling::Transaction(what) => return Some(self.transaction(what, request)),
             Handling::Script(what) => return self.note_script(what, request),
             Handling::Block(timeout_at) => return self.block(request, timeout_at),
+            Handling::Subscribe(topic) => return Some(self.subscribe(request, topic)),
+            Handling::Unsubscribe(topic) => return Some(self.unsubscribe(request, topic)),
+            Handling::Publish(topic) => return self.publish(request, topic),
             Handling::Wait(timeout_at) => return Some(self.wait(request, timeout_at)),
             Handling::ConfigResetStat => {
                 self.env.clients.reset_totals();
@@ -112,6 +120,7 @@ impl Session {
             Handling::Local(what) => {
                 if what == Local::Reset {
                     self.forget_watched();
+                    self.forget_subscriptions();
                 }
                 self.answer(id, what, args);
             }
@@ -190,6 +199,7 @@ impl Session {
         if self.state.protocol != protocol {
             self.barrier.raise();
             self.lose_watched();
+            self.tell_subscriber_protocol();
         }
         self.deliver_own(&out);
         if self.state.closing {

@@ -12,6 +12,7 @@ use std::fmt::Write;
 use std::sync::OnceLock;
 
 use super::clients::Modes;
+use crate::command::Topic;
 use crate::resp::{Args, Protocol, write};
 use rules::{OwnField, Rule};
 
@@ -40,6 +41,8 @@ pub struct GatewayInfo {
     pub connected_clients: usize,
     /// What they are in.
     pub modes: Modes,
+    /// Channels, patterns and sharded channels that somebody is subscribed to.
+    pub subscribed: [usize; 3],
     /// Clients that may be connected.
     pub clients_max: usize,
     /// Clients that have been accepted.
@@ -407,6 +410,10 @@ impl GatewayInfo {
             OwnField::BlockedClients => self.modes.blocked.to_string(),
             OwnField::WatchingClients => self.modes.watching.to_string(),
             OwnField::WatchedKeys => self.modes.watched_keys.to_string(),
+            OwnField::PubSubClients => self.modes.subscribed.to_string(),
+            OwnField::PubSubChannels => self.subscribed[Topic::Channel as usize].to_string(),
+            OwnField::PubSubPatterns => self.subscribed[Topic::Pattern as usize].to_string(),
+            OwnField::PubSubShardChannels => self.subscribed[Topic::Shard as usize].to_string(),
             OwnField::MaxClients => self.clients_max.to_string(),
             OwnField::TotalConnections => self.total_connections.to_string(),
             OwnField::RejectedConnections => self.rejected_connections.to_string(),

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 
 use super::clients::Clients;
 use super::state::{ListenerEnv, ReplyMode, State};
-use super::{client_command, command_command, handshake};
+use super::{client_command, command_command, handshake, pubsub_command};
 use crate::command::{CommandTable, Local};
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Protocol, write};
+use crate::router::hub::Census;
 use crate::topology::Topology;
 
 pub(super) const SYNTAX: &str = "ERR syntax error";
@@ -32,6 +33,8 @@ pub(super) struct LocalEnv<'a> {
     pub(super) password: Option<&'a str>,
     /// The knowledge of the cluster.
     pub(super) topology: &'a Topology,
+    /// Who is subscribed to what.
+    pub(super) census: &'a Census,
 }
 
 /// Carries out a command and appends its reply, in the protocol that is in force afterwards.
@@ -52,6 +55,7 @@ pub fn answer(
         clients: &env.clients,
         password: env.password.as_deref(),
         topology: env.router.topology(),
+        census: env.hub.census(),
     };
     facts.answer(local, args, state, out);
 }
@@ -95,6 +99,7 @@ impl LocalEnv<'_> {
             Local::AclWhoami => write::bulk(out, handshake::USER),
             Local::ClusterDisabled => return Err(Local::CLUSTER_DISABLED.into()),
             Local::Client(what) => return client_command::answer(what, args, state, self, out),
+            Local::PubSub(what) => return pubsub_command::answer(what, args, self, out),
             Local::Command(what) => {
                 return command_command::answer(what, args, self.table, state.protocol, out);
             }

@@ -9,12 +9,12 @@ pub mod assigner;
 pub mod attempts;
 mod barrier;
 mod client_command;
+pub mod client_info;
 pub mod clients;
 mod command_command;
 mod config_get;
 mod dispatch;
 mod errand;
-pub mod glob;
 mod handshake;
 pub mod info;
 mod input;
@@ -24,6 +24,7 @@ pub mod local;
 mod migration;
 mod mode;
 mod pace;
+mod pubsub_command;
 mod script;
 pub mod settings;
 mod slowlog;
@@ -48,7 +49,7 @@ use crate::resp::{RequestScanner, inline};
 use crate::router::{Recovery, Router};
 use assigner::Assignment;
 use barrier::Barrier;
-use clients::Overdue;
+use client_info::Overdue;
 use dispatch::Dispatch;
 use input::{Input, Read, SLACK_BYTES};
 pub use migration::ClientMigration;
@@ -98,6 +99,8 @@ pub struct SessionLimits {
     pub inflight_max: usize,
     /// Bytes of a transaction that is not executed yet.
     pub transaction_bytes_max: usize,
+    /// Channels and patterns it may subscribe to.
+    pub subscriptions_max: usize,
 }
 
 /// Something that is done for one client alone, and dropped with its session. It answers the client.
@@ -274,7 +277,9 @@ impl Session {
         }
         match info.overdue()? {
             Overdue::Password if !self.state.authenticated => return Some(End::Stranger),
-            Overdue::Idle if self.writer.unanswered() == 0 => return Some(End::Idle),
+            Overdue::Idle if self.writer.unanswered() == 0 && !self.mode.is_subscribed() => {
+                return Some(End::Idle);
+            }
             // It has said it meanwhile; or it is the client who waits.
             _ => info.spare(self.env.router.shared().clock.tick() / 1_000_000),
         }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::assigner::Assigner;
-use super::clients::{ClientInfo, Clients};
+use super::client_info::ClientInfo;
+use super::clients::Clients;
 use super::info::{self, GatewayInfo};
 use super::settings::Settings;
 use crate::command::guarded::Allowed;
 use crate::metrics::WorkerStats;
 use crate::resp::Protocol;
-use crate::router::Router;
+use crate::router::{Hub, Router};
 
 /// The state of one client's connection.
 #[derive(Debug)]
@@ -68,6 +69,8 @@ pub enum ReplyMode {
 pub struct ListenerEnv {
     /// The worker's way to the nodes.
     pub router: Rc<Router>,
+    /// What the worker's clients are subscribed to.
+    pub hub: Rc<Hub>,
     /// All clients.
     pub clients: Arc<Clients>,
     /// The password clients must give on this listener.
@@ -113,6 +116,7 @@ impl ListenerEnv {
             server_time_us: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
             workers: self.stats.len(),
             modes: self.clients.modes(),
+            subscribed: self.hub.census().sizes(),
             connected_clients: self.clients.count(),
             clients_max: self.clients.clients_max(),
             total_connections,

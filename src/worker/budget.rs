@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::WorkerCore;
 use crate::memory::Budget;
 use crate::reply::{ClientWriter, Cut};
-use crate::session::clients::ClientInfo;
+use crate::session::client_info::ClientInfo;
 
 /// Between two looks at memory while more is in use than may be.
 const BUDGET_PAUSE: Duration = Duration::from_millis(1);

@@ -16,6 +16,7 @@ mod keyspace;
 mod moving;
 mod multi_key;
 mod protocol;
+mod pubsub;
 mod redirects;
 mod refusals;
 mod scripting;

@@ -29,6 +29,7 @@ fn gateway() -> Gateway {
         allowed: Arc::default(),
         scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
         lease_limits: Arc::default(),
+        census: Arc::default(),
     };
     let workers = worker::start_all(&parts).unwrap();
     Gateway::new(parts, workers)

@@ -1,7 +1,8 @@
 //! Requests that have a row, and the errors of those that have none.
 
 use super::*;
-use crate::command::columns::{Class, Client, Handling, Local, TimeoutAt};
+use crate::command::columns::Class;
+use crate::command::handling::{Client, Handling, Local, TimeoutAt, Topic};
 use crate::command::{Flags, RequestPolicy, guarded};
 
 fn with_args<R>(words: &[&[u8]], run: impl FnOnce(Args<'_>) -> R) -> R {
@@ -98,10 +99,15 @@ fn nothing_that_changes_a_shared_connection_is_sent_on() {
         sync unsubscribe unwatch watch";
     for name in stateful.split_whitespace() {
         let row = table.get(table.by_name(name).expect(name)).expect(name);
-        // Those of a transaction go as a part of one, or on a connection that the client has alone.
+        // Those of a transaction go as a part of one, or on a connection that the client has alone; the
+        // gateway subscribes on connections that no client has.
         let stays = matches!(
             row.handling,
-            Handling::Local(_) | Handling::Refuse(_) | Handling::Transaction(_)
+            Handling::Local(_)
+                | Handling::Refuse(_)
+                | Handling::Transaction(_)
+                | Handling::Subscribe(_)
+                | Handling::Unsubscribe(_)
         );
         assert!(stays, "{name}");
     }
@@ -126,7 +132,7 @@ fn rows_that_matter() {
     assert_eq!(row("cluster|slots").handling, Handling::Local(Local::ClusterDisabled));
     assert_eq!(row("blpop").handling, Handling::Block(TimeoutAt::LastSeconds));
     assert_eq!(row("scan").handling, Handling::Scan);
-    assert_eq!(row("publish").handling, Handling::Route);
+    assert_eq!(row("publish").handling, Handling::Publish(Topic::Channel));
     assert_eq!(row("command|docs").handling, Handling::Route);
     assert_eq!(row("dbsize").request, RequestPolicy::AllShards);
     assert_eq!(row("del").group_len(), Some(1));

@@ -1,6 +1,6 @@
 //! Cluster commands: a plain Redis answers them with an error, and so does the gateway: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Local, Refusal};
+use crate::command::handling::{Local, Refusal};
 use crate::command::table::{Row, at, cmd};
 
 pub(super) const ROWS: &[Row] = &[

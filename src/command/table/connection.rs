@@ -1,6 +1,6 @@
 //! A client's own connection: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Client, Local, Refusal};
+use crate::command::handling::{Client, Local, Refusal};
 use crate::command::table::{Row, cmd};
 
 pub(super) const ROWS: &[Row] = &[

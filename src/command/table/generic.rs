@@ -1,7 +1,7 @@
 //! Keys of any type: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Handling, Refusal, TimeoutAt};
 use crate::command::guarded::Way;
+use crate::command::handling::{Handling, Refusal, TimeoutAt};
 use crate::command::key_search::KeySearch;
 use crate::command::table::{Row, after, at, cmd, range, unknown};
 

@@ -1,6 +1,6 @@
 //! Hashes: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Handling, Refusal};
+use crate::command::handling::{Handling, Refusal};
 use crate::command::table::{Row, at, cmd};
 
 pub(super) const ROWS: &[Row] = &[

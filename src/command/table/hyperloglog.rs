@@ -1,6 +1,6 @@
 //! HyperLogLog: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::Refusal;
+use crate::command::handling::Refusal;
 use crate::command::table::{Row, at, cmd, range};
 
 pub(super) const ROWS: &[Row] = &[

@@ -1,6 +1,6 @@
 //! Lists: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Handling, Refusal, TimeoutAt};
+use crate::command::handling::{Handling, Refusal, TimeoutAt};
 use crate::command::table::{Row, at, cmd, counted, range};
 
 pub(super) const ROWS: &[Row] = &[

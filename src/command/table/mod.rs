@@ -29,8 +29,9 @@ mod strings;
 mod transactions;
 mod vector_sets;
 
-use super::columns::{Categories, Flags, Handling, Local, Refusal, Tips};
+use super::columns::{Categories, Flags, Tips};
 use super::guarded::Way;
+use super::handling::{Handling, Local, Refusal};
 use super::key_search::KeySearch;
 use super::key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec, Keyword};
 

@@ -1,6 +1,6 @@
 //! Scripts and functions: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Handling, Refusal, Script};
+use crate::command::handling::{Handling, Refusal, Script};
 use crate::command::table::{Row, cmd, counted};
 
 pub(super) const ROWS: &[Row] = &[

@@ -1,7 +1,7 @@
 //! The server itself: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{CommandSub, Handling, Local, Refusal};
 use crate::command::guarded::Way;
+use crate::command::handling::{CommandSub, Handling, Local, Refusal};
 use crate::command::table::{Row, at, cmd};
 
 pub(super) const ROWS: &[Row] = &[

@@ -1,6 +1,6 @@
 //! Sets: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::Handling;
+use crate::command::handling::Handling;
 use crate::command::table::{Row, at, cmd, counted, range};
 
 pub(super) const ROWS: &[Row] = &[

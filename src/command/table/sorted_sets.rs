@@ -1,6 +1,6 @@
 //! Sorted sets: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Handling, TimeoutAt};
+use crate::command::handling::{Handling, TimeoutAt};
 use crate::command::table::{Row, at, cmd, counted, range};
 
 pub(super) const ROWS: &[Row] = &[

@@ -1,6 +1,6 @@
 //! Streams: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Handling, Refusal, TimeoutAt};
+use crate::command::handling::{Handling, Refusal, TimeoutAt};
 use crate::command::key_search::KeySearch;
 use crate::command::table::{Row, after, at, cmd};
 

@@ -1,6 +1,6 @@
 //! Transactions: rows of the command table, sorted by name. Data only.
 
-use crate::command::columns::{Handling, Transaction};
+use crate::command::handling::{Handling, Transaction};
 use crate::command::table::{Row, cmd, range};
 
 pub(super) const ROWS: &[Row] = &[

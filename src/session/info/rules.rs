@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::session::glob;
+use crate::glob::{self, Case};
 
 /// What becomes of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,10 @@ pub(super) enum OwnField {
     BlockedClients,
     WatchingClients,
     WatchedKeys,
+    PubSubClients,
+    PubSubChannels,
+    PubSubPatterns,
+    PubSubShardChannels,
     MaxClients,
     TotalConnections,
     RejectedConnections,
@@ -115,18 +119,21 @@ const RULES: &[(Rule, &[&str])] = &[
     (Rule::Own(OwnField::BlockedClients), &["blocked_clients"]),
     (Rule::Own(OwnField::WatchingClients), &["watching_clients"]),
     (Rule::Own(OwnField::WatchedKeys), &["total_watched_keys"]),
+    (Rule::Own(OwnField::PubSubClients), &["pubsub_clients"]),
+    (Rule::Own(OwnField::PubSubChannels), &["pubsub_channels"]),
+    (Rule::Own(OwnField::PubSubPatterns), &["pubsub_patterns"]),
+    (Rule::Own(OwnField::PubSubShardChannels), &["pubsubshard_channels"]),
     (Rule::Own(OwnField::MaxClients), &["maxclients"]),
     (Rule::Own(OwnField::TotalConnections), &["total_connections_received"]),
     (Rule::Own(OwnField::RejectedConnections), &["rejected_connections"]),
     (Rule::Own(OwnField::LargestInput), &["client_recent_max_input_buffer"]),
     (Rule::Own(OwnField::LargestOutput), &["client_recent_max_output_buffer"]),
     (
-        // Nobody subscribes or tracks through the gateway.
+        // Nobody tracks through the gateway.
         Rule::Const("0"),
         &[
             "cluster_connections",
             "tracking_clients",
-            "pubsub_clients",
             "clients_in_timeout_table",
             "total_blocking_keys",
             "total_blocking_keys_on_nokey",
@@ -221,8 +228,6 @@ const RULES: &[(Rule, &[&str])] = &[
             "expire*",
             "evicted_*",
             "keyspace_*",
-            "pubsub*_channels",
-            "pubsub_patterns",
             "migrate_cached_sockets",
             "slave_expires_tracked_keys",
             "active_defrag_*",
@@ -269,7 +274,9 @@ pub(super) fn of(field: &str) -> Rule {
     if let Some(rule) = exact.get(field) {
         return *rule;
     }
-    let fits = |(pattern, _): &&(&str, Rule)| glob::matches(pattern.as_bytes(), field.as_bytes());
+    let fits = |(pattern, _): &&(&str, Rule)| {
+        glob::matches(pattern.as_bytes(), field.as_bytes(), Case::Ignored)
+    };
     patterns.iter().find(fits).map_or(Rule::Agreed, |(_, rule)| *rule)
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::command::Handling;
-use crate::session::clients::{ClientInfo, Registration};
+use crate::router::hub::Census;
+use crate::session::client_info::ClientInfo;
+use crate::session::clients::Registration;
 
 /// A gateway's register, table and topology, without a network.
 pub(in crate::session) struct Gateway {
@@ -69,6 +71,7 @@ impl Asking<'_> {
                     clients: &self.gateway.clients,
                     password: self.gateway.password,
                     topology: &self.gateway.topology,
+                    census: &Census::default(),
                 };
                 facts.answer(local, args, &mut self.state, &mut out);
             }

@@ -11,7 +11,7 @@ use crate::reply::texts;
 use crate::router::acknowledged::Acknowledged;
 use crate::router::blocked::{Blocked, WaitTime};
 use crate::session::Session;
-use crate::session::clients::ClientInfo;
+use crate::session::client_info::ClientInfo;
 use crate::session::dispatch::{Dispatch, Request};
 use crate::slot::Slot;
 

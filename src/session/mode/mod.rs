@@ -1,16 +1,18 @@
-//! What a client is in: a transaction, a watch, a wait.
+//! What a client is in: a transaction, a watch, a wait, subscriptions.
 //!
 //! Owns the state that a client has at the gateway beyond one request, a file for each kind. Must not
 //! know sockets, nor nodes: what a mode needs of them it asks of the router.
 
 mod blocking;
 mod queuing;
+mod subscribed;
 mod watching;
 
 use std::rc::Rc;
 
 use crate::router::watched::{WatchCell, Watched};
 use queuing::Queuing;
+use subscribed::Subscribed;
 
 /// The modes of one client.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub(super) struct Mode {
     watching: Option<WatchCell>,
     /// While its request waits at a node.
     is_blocked: bool,
+    /// While it is subscribed to something.
+    subscribed: Option<Subscribed>,
 }
 
 impl Mode {
@@ -28,6 +32,12 @@ impl Mode {
     #[inline(always)]
     pub(super) fn is_queuing(&self) -> bool {
         self.queuing.is_some()
+    }
+
+    /// Whether it may be sent messages that it does not ask for one by one.
+    #[inline(always)]
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.subscribed.is_some()
     }
 
     /// Whether its request waits at a node.
@@ -42,13 +52,14 @@ impl Mode {
 
     /// Whether it must stay with this worker: what it has here cannot be taken along.
     pub(super) fn is_pinned(&self) -> bool {
-        self.is_queuing() || self.is_blocked || self.is_watching()
+        self.is_queuing() || self.is_blocked || self.is_watching() || self.is_subscribed()
     }
 
     /// Bytes kept for it.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.queuing.as_ref().map_or(0, |queuing| queuing.bytes())
+            + self.subscribed.as_ref().map_or(0, Subscribed::bytes)
     }
 
     /// Its wait is over.

@@ -179,7 +179,10 @@ impl Session {
         }
         let refused = |why: &str| Fate::Object(texts::refused(&command.name, why));
         match command.handling {
-            Handling::Route | Handling::Block(_) | Handling::Script(_) => {}
+            Handling::Route | Handling::Block(_) | Handling::Script(_) | Handling::Publish(_) => {}
+            Handling::Subscribe(_) | Handling::Unsubscribe(_) => {
+                return refused(texts::SUBSCRIBE_IN_MULTI);
+            }
             Handling::Transaction(_) => return Fate::Gateway,
             Handling::Local(Local::Hello | Local::Auth | Local::Client(Client::Reply)) => {
                 return refused(texts::OF_THE_CONNECTION);

@@ -1,12 +1,27 @@
-//! Glob-style patterns, by the rules of Redis's `stringmatch`, letters in any case.
+//! Glob-style patterns, by the rules of Redis's `stringmatch`.
 //!
 //! Owns the matching. Knows nothing of what is matched. Invariant: only the last `*` is ever tried
 //! again, so the work is at most the product of both lengths, whatever the pattern.
 
+/// Whether letters of another case are other letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// They are: keys and channels.
+    Matters,
+    /// They are not: names of commands and settings.
+    Ignored,
+}
+
+impl Case {
+    fn fold(self, byte: u8) -> u8 {
+        if self == Case::Ignored { byte.to_ascii_lowercase() } else { byte }
+    }
+}
+
 /// Whether all of `text` fits `pattern`: `*`, `?`, `[a-z]`, `[^a]` and `\` before a literal byte.
 /// As in Redis, a class that is not closed ends with the pattern, and an escaped byte in a class
 /// is compared exactly.
-pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8], case: Case) -> bool {
     let (mut at, mut read) = (0, 0);
     // What follows the last `*`, and where in the text it is tried.
     let mut retry: Option<(usize, usize)> = None;
@@ -18,7 +33,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
             continue;
         }
         let Some(&byte) = text.get(read) else { return rest.is_empty() };
-        match (element(rest, byte), retry) {
+        match (element(rest, byte, case), retry) {
             (Some(len), _) => {
                 at += len;
                 read += 1;
@@ -33,21 +48,22 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// The length of the pattern's first element, if that is one for this byte.
-fn element(pattern: &[u8], byte: u8) -> Option<usize> {
+fn element(pattern: &[u8], byte: u8, case: Case) -> Option<usize> {
+    let is_byte = |literal: &u8| case.fold(*literal) == case.fold(byte);
     match pattern {
         [] => None,
         [b'?', ..] => Some(1),
         [b'[', class @ ..] => {
-            let (fits, len) = in_class(class, byte);
+            let (fits, len) = in_class(class, byte, case);
             fits.then_some(len + 1)
         }
-        [b'\\', literal, ..] => literal.eq_ignore_ascii_case(&byte).then_some(2),
-        [literal, ..] => literal.eq_ignore_ascii_case(&byte).then_some(1),
+        [b'\\', literal, ..] => is_byte(literal).then_some(2),
+        [literal, ..] => is_byte(literal).then_some(1),
     }
 }
 
 /// Whether a class, given without its `[`, has the byte, and how long the class is.
-fn in_class(class: &[u8], byte: u8) -> (bool, usize) {
+fn in_class(class: &[u8], byte: u8, case: Case) -> (bool, usize) {
     let not = class.first() == Some(&b'^');
     let mut at = usize::from(not);
     let mut found = false;
@@ -64,12 +80,11 @@ fn in_class(class: &[u8], byte: u8) -> (bool, usize) {
             }
             [start, b'-', end, ..] => {
                 let (low, high) = (*start.min(end), *start.max(end));
-                let range = low.to_ascii_lowercase()..=high.to_ascii_lowercase();
-                found |= range.contains(&byte.to_ascii_lowercase());
+                found |= (case.fold(low)..=case.fold(high)).contains(&case.fold(byte));
                 3
             }
             [literal, ..] => {
-                found |= literal.eq_ignore_ascii_case(&byte);
+                found |= case.fold(*literal) == case.fold(byte);
                 1
             }
         };
@@ -117,7 +132,19 @@ mod tests {
             ("get\\", "get", false),
         ];
         for (pattern, text, fits) in cases {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+            let found = matches(pattern.as_bytes(), text.as_bytes(), Case::Ignored);
+            assert_eq!(found, fits, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn case_matters_where_it_should() {
+        for (pattern, text) in
+            [("GET", "get"), ("[G-H]et", "get"), ("\\Get", "get"), ("[G]*", "get")]
+        {
+            let [exact, folded] = [Case::Matters, Case::Ignored]
+                .map(|case| matches(pattern.as_bytes(), text.as_bytes(), case));
+            assert!(!exact && folded, "{pattern}");
         }
     }
 
@@ -125,17 +152,16 @@ mod tests {
     fn many_stars_take_no_time() {
         let pattern = b"a*".repeat(5_000);
         let text = b"a".repeat(4_000);
-        assert!(!matches(&pattern, &text));
-        assert!(matches(&b"a*".repeat(4_000), &text));
+        assert!(!matches(&pattern, &text, Case::Matters));
+        assert!(matches(&b"a*".repeat(4_000), &text, Case::Matters));
     }
 
     /// The same rules, told by recursion.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern, text) {
             ([b'*', rest @ ..], _) => (0..=text.len()).any(|n| naive(rest, &text[n..])),
-            (_, [byte, text @ ..]) => {
-                element(pattern, *byte).is_some_and(|len| naive(&pattern[len..], text))
-            }
+            (_, [byte, text @ ..]) => element(pattern, *byte, Case::Matters)
+                .is_some_and(|len| naive(&pattern[len..], text)),
             _ => pattern.is_empty(),
         }
     }
@@ -147,7 +173,7 @@ mod tests {
             text in "[ab]{0,9}",
         ) {
             let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-            prop_assert_eq!(matches(pattern, text), naive(pattern, text));
+            prop_assert_eq!(matches(pattern, text, Case::Matters), naive(pattern, text));
         }
     }
 }
