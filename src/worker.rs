@@ -28,7 +28,7 @@ use crate::command::guarded::Allowed;
 use crate::config::Config;
 use crate::memory::{Budget, Ledger};
 use crate::metrics::WorkerStats;
-use crate::reply::{ClientWriter, Cut, Flusher, PushLimits};
+use crate::reply::{ClientWriter, CloseReason, Flusher, PushLimits};
 use crate::resp::Protocol;
 use crate::resp::request::RequestLimits;
 use crate::router::hub::Census;
@@ -37,7 +37,7 @@ use crate::session::assigner::{Assigner, Assignment};
 use crate::session::client_info::ClientInfo;
 use crate::session::clients::{Clients, Registration};
 use crate::session::state::{ListenerEnv, State};
-use crate::session::{ClientMigration, End, Session, SessionLimits};
+use crate::session::{ClientMigration, Session, SessionLimits};
 use crate::topology::Topology;
 use scaling::Load;
 
@@ -423,16 +423,18 @@ impl ClientTask {
                 Ok(session) => session,
                 Err(error) => {
                     tracing::warn!(%error, "a client's socket cannot be used");
-                    return self.note_end(End::Failed);
+                    return self.note_closed(CloseReason::Failed);
                 }
             };
             if was_refused {
                 session.was_refused();
             }
             if let Some(end) = session.run().await {
-                return self.note_end(end);
+                return self.note_closed(end);
             }
-            let Some(moving) = session.depart() else { return self.note_end(End::Client) };
+            let Some(moving) = session.depart() else {
+                return self.note_closed(CloseReason::Client);
+            };
             let ClientMigration { stream, state, unread, place } = moving;
             let handoff = Handoff { stream, listener, place, known: Some((state, unread)) };
             match self.bench.hand_over(Arrival { registration, handoff }) {
@@ -442,7 +444,7 @@ impl ClientTask {
         }
     }
 
-    fn note_end(&self, end: End) {
+    fn note_closed(&self, end: CloseReason) {
         self.bench.stats.disconnects[end as usize].add(1);
     }
 }
@@ -451,13 +453,13 @@ impl Drop for ClientTask {
     fn drop(&mut self) {
         let bench = &self.bench;
         if std::thread::panicking() {
-            bench.stats.disconnects[End::Failed as usize].add(1);
+            bench.stats.disconnects[CloseReason::Failed as usize].add(1);
             tracing::error!(client = self.id, "a client's task failed; its connection is closed");
         }
         let present = bench.present.borrow_mut().remove(&self.id);
         if let Some(client_writer) = present.and_then(|(client_writer, _)| client_writer.upgrade())
         {
-            client_writer.cut(Cut::Ended);
+            client_writer.finish();
         }
         bench.stats.connections.sub(1);
     }

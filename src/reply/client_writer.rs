@@ -14,27 +14,12 @@ use std::task::Waker;
 
 use tokio::net::tcp::OwnedWriteHalf;
 
-use super::{Flusher, ReplyQueue, ReturnedRequest};
+use super::{CloseReason, Flusher, ReplyQueue, ReturnedRequest};
 use crate::memory::{Budget, Kind, Share};
 use crate::slot::Slot;
 
 /// Pieces at least this long are written straight from the buffer they were read into.
 const THROUGH_BYTES_MIN: usize = 16 * 1024;
-
-/// Why a client is cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// Its connection is gone.
-    Gone,
-    /// More waits for it than its output limit allows.
-    OutputLimit,
-    /// It has read part of a reply whose rest will never come.
-    HalfReply,
-    /// It held most for longest when there was too much in all.
-    Memory,
-    /// Its session has ended.
-    Ended,
-}
 
 /// The side of a client that replies go to. Belongs to one worker.
 #[derive(Debug)]
@@ -64,7 +49,7 @@ pub struct ClientWriter {
     /// The socket takes no more at the moment; the session waits until it does.
     stuck: Cell<bool>,
     /// Set once: the client is to be dropped, and why.
-    end: Cell<Option<Cut>>,
+    end: Cell<Option<CloseReason>>,
     returned: RefCell<Vec<ReturnedRequest>>,
     /// While something is in trouble: what has been answered meanwhile, slot and sequence number.
     answered: RefCell<Option<Vec<(Slot, u64)>>>,
@@ -193,7 +178,7 @@ impl ClientWriter {
         let held = buffered + self.gathered.get();
         self.output.set(held);
         if held > self.output_bytes_max {
-            return self.cut(Cut::OutputLimit);
+            return self.cut(CloseReason::OutputLimit);
         }
         if ready && !self.stuck.get() {
             self.flush_later();
@@ -218,7 +203,7 @@ impl ClientWriter {
         self.output.set(held);
         let limits = self.flusher.push_limits();
         if limits.is_exceeded(held, &self.over_soft_since, now_us) {
-            return self.cut(Cut::OutputLimit);
+            return self.cut(CloseReason::OutputLimit);
         }
         if is_ready && !self.stuck.get() {
             self.flush_later();
@@ -260,22 +245,33 @@ impl ClientWriter {
         self.output.budget()
     }
 
-    /// Ends the client: nothing more is taken for it, its session wakes and closes.
-    pub fn cut(&self, why: Cut) {
-        if self.end.get().is_none() {
-            self.end.set(Some(why));
-            self.wake_session();
-            if why != Cut::Ended {
-                self.close();
-            }
-            // Each holds this writer: kept any longer, they would keep it, and its socket, for ever.
-            drop(self.take_returned());
+    /// Ends the client at once: nothing more is taken for it, its socket is closed, its session wakes.
+    pub fn cut(&self, why: CloseReason) {
+        if self.take_no_more(why) {
+            self.close();
         }
+    }
+
+    /// The session has ended: nothing more is taken for the client, and what is ready is written.
+    pub fn finish(&self) {
+        self.take_no_more(CloseReason::Client);
+    }
+
+    /// Says whether this is the end, and there has been none before.
+    fn take_no_more(&self, why: CloseReason) -> bool {
+        if self.end.get().is_some() {
+            return false;
+        }
+        self.end.set(Some(why));
+        self.wake_session();
+        // Each holds this writer: kept any longer, they would keep it, and its socket, for ever.
+        drop(self.take_returned());
+        true
     }
 
     /// Why the client was cut off, when it was.
     #[inline]
-    pub fn cut_reason(&self) -> Option<Cut> {
+    pub fn close_reason(&self) -> Option<CloseReason> {
         self.end.get()
     }
 
@@ -384,7 +380,7 @@ impl ClientWriter {
         self.gathered.set(self.gathered.get() + count);
         self.output.set(self.buffered());
         if self.gathered.get() > self.output_bytes_max {
-            self.cut(Cut::OutputLimit);
+            self.cut(CloseReason::OutputLimit);
         }
     }
 

@@ -367,7 +367,7 @@ mod tests {
             soft.push(b"m", 1, 1100);
             assert!(!soft.is_closed());
             soft.push(b"m", 1, 1101);
-            assert_eq!(soft.cut_reason(), Some(super::super::Cut::OutputLimit));
+            assert_eq!(soft.close_reason(), Some(super::super::CloseReason::OutputLimit));
             let (_two, hard) = client(&flusher).await;
             hard.push(&vec![b'm'; 1 << 20], 1, 0);
             assert!(!hard.is_closed());
@@ -381,7 +381,7 @@ mod tests {
         run(async {
             let (mut client, client_writer) = client(&flusher(FOR_EVER)).await;
             client_writer.deliver(0, b"first", true);
-            client_writer.cut(super::super::Cut::Ended);
+            client_writer.finish();
             assert_eq!(read(&mut client).await, "first");
         });
     }

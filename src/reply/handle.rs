@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use super::{ClientWriter, Cut, Gather, ReturnedRequest, texts};
+use super::{ClientWriter, CloseReason, Gather, ReturnedRequest, texts};
 use crate::slot::Slot;
 
 /// One awaited reply.
@@ -243,7 +243,7 @@ impl ReplyHandle {
         match &self.part {
             None => {
                 self.redeemed = true;
-                self.client_writer.cut(Cut::HalfReply);
+                self.client_writer.cut(CloseReason::HalfReply);
                 None
             }
             Some((gather, index)) => {

@@ -4,6 +4,7 @@
 //! know how nodes are reached or where keys live.
 
 pub mod client_writer;
+pub mod close_reason;
 pub mod flusher;
 pub mod gather;
 pub mod handle;
@@ -13,7 +14,8 @@ pub mod queue;
 pub mod returned;
 pub mod texts;
 
-pub use client_writer::{ClientWriter, Cut};
+pub use client_writer::ClientWriter;
+pub use close_reason::CloseReason;
 pub use flusher::{Flusher, PushLimits};
 pub use gather::Gather;
 pub use handle::{Answered, ReplyHandle};

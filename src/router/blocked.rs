@@ -19,7 +19,7 @@ use crate::backend::pipeline::ASKING;
 use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
 use crate::reply::merge::open_array;
-use crate::reply::{Cut, ReturnReason, returned, texts};
+use crate::reply::{CloseReason, ReturnReason, returned, texts};
 use crate::resp::{Protocol, Value, write};
 use crate::slot::Slot;
 
@@ -106,7 +106,7 @@ impl Router {
         let Asker { writer, seq, meta, .. } = blocked.asker.clone();
         let frame = match self.wait(&mut blocked).await {
             Ok(Some(frame)) => frame,
-            Ok(None) => return writer.cut(Cut::OutputLimit),
+            Ok(None) => return writer.cut(CloseReason::OutputLimit),
             Err(text) => texts::frame(&text),
         };
         let outcome = if frame.starts_with(b"-") { Outcome::Error } else { Outcome::Ok };

@@ -15,7 +15,7 @@ use crate::backend::pipeline::ASKING;
 use crate::backend::{Asked, BackendError, Lane, LeaseError};
 use crate::metrics::Outcome;
 use crate::reply::merge::Make;
-use crate::reply::{Cut, returned, texts};
+use crate::reply::{CloseReason, returned, texts};
 use crate::resp::{Protocol, write};
 use crate::slot::Slot;
 
@@ -177,7 +177,7 @@ impl Router {
                     Ok(frames) => reply_of(frames, protocol),
                     // More than the client may be sent: as on the shared connections.
                     Err(LeaseError { error: BackendError::TooLong, .. }) => {
-                        return writer.cut(Cut::OutputLimit);
+                        return writer.cut(CloseReason::OutputLimit);
                     }
                     Err(LeaseError { was_sent: true, .. }) if !meta.on_failure.may_run_twice() => {
                         texts::frame(texts::INDETERMINATE)

@@ -171,7 +171,7 @@ impl Router {
         };
         if !is_whole {
             // What has been given cannot be taken back.
-            writer.cut(crate::reply::Cut::HalfReply);
+            writer.cut(crate::reply::CloseReason::HalfReply);
         }
         let is_error = first.into_inner().flatten() == Some(b'-');
         self.note_answered(*meta, if is_error { Outcome::Error } else { Outcome::Ok });

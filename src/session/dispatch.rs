@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::errand::WideStart;
 use super::state::ReplyMode;
-use super::{End, Session, config_get, local};
+use super::{Session, config_get, local};
 use crate::backend::large::LARGE_MIN;
 use crate::command::guarded::{Denied, Way};
 use crate::command::{
@@ -14,7 +14,7 @@ use crate::command::{
 };
 use crate::metrics::Outcome;
 use crate::reply::handle::{OnFailure, RequestMeta};
-use crate::reply::{ReplyHandle, texts};
+use crate::reply::{CloseReason, ReplyHandle, texts};
 use crate::resp::{Args, ProtocolError, RequestFault, write};
 use crate::router::fanout::proof::Kind;
 use crate::router::wide::WORDS_MIN;
@@ -166,7 +166,7 @@ impl Session {
             // closes the connection without a word too.
             self.router().stats().protocol_errors.add(1);
             tracing::debug!(client = self.state.info.id, "a client speaks HTTP");
-            self.finished = Some(End::Protocol);
+            self.finished = Some(CloseReason::Protocol);
             return;
         }
         self.refuse(CommandId::MAX, &error.text(args));
@@ -180,7 +180,7 @@ impl Session {
         let mut line = Vec::new();
         write::error(&mut line, &format!("ERR Protocol error: {}", ProtocolError::Request(fault)));
         self.writer.deliver(seq, &line, true);
-        self.finished = Some(End::Protocol);
+        self.finished = Some(CloseReason::Protocol);
     }
 
     /// Answers with an error of the gateway's.
@@ -203,7 +203,7 @@ impl Session {
         }
         self.deliver_own(&out);
         if self.state.closing {
-            self.finished = Some(End::Client);
+            self.finished = Some(CloseReason::Client);
         }
     }
 

@@ -8,12 +8,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::dispatch::{Dispatch, Request};
-use super::{End, Session, slowlog};
+use super::{Session, slowlog};
 use crate::backend::Pipeline;
 use crate::command::{Command, CommandId};
 use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::Merge;
-use crate::reply::texts;
+use crate::reply::{CloseReason, texts};
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
 use crate::router::{self, Asker, Fanout, Router, ScanPage, Wide, plan};
@@ -43,17 +43,17 @@ impl Session {
 
     /// While an errand is under way: whether its client has gone meanwhile. One that is blocked goes
     /// as soon as it has closed its side: nothing may be popped for nobody.
-    pub(super) fn poll_beside_errand(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    pub(super) fn poll_beside_errand(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         if self.mode.is_blocked() {
             if self.state.info.is_draining() {
-                return Poll::Ready(End::Drained);
+                return Poll::Ready(CloseReason::Drained);
             }
-            let gone = self.input.poll_gone(cx).map(|()| End::Client);
+            let gone = self.input.poll_gone(cx).map(|()| CloseReason::Client);
             self.writer.note_input(self.input.held() + self.errand_bytes);
             return gone;
         }
         let is_gone = self.finished.is_none() && self.input.poll_broken(cx).is_ready();
-        if is_gone { Poll::Ready(End::Client) } else { Poll::Pending }
+        if is_gone { Poll::Ready(CloseReason::Client) } else { Poll::Pending }
     }
 
     /// Whether a request with so many words is taken apart a little at a time, and how it begins.

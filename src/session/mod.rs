@@ -43,7 +43,7 @@ use crate::backend::{Pipeline, pipeline::OWNED_BYTES_MIN};
 use crate::command::CommandTable;
 use crate::memory::PAUSED_MIN;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
-use crate::reply::{ClientWriter, Cut, ReplyHandle};
+use crate::reply::{ClientWriter, CloseReason, ReplyHandle};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{RequestScanner, inline};
 use crate::router::{Recovery, Router};
@@ -65,31 +65,6 @@ const OWN_BYTES_MAX: usize = 64 * 1024;
 const TAKEN_MAX: usize = 256;
 /// Buffers of requests taken from one client before others have their turn.
 const TURNS_MAX: usize = 8;
-/// Why a client's connection ended: an index into [`crate::metrics::stats::DISCONNECTS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It closed, or asked to be closed.
-    Client = 0,
-    /// It was idle for too long.
-    Idle = 1,
-    /// It did not read its replies.
-    OutputLimit = 2,
-    /// It did not speak RESP.
-    Protocol = 3,
-    /// Somebody killed it.
-    Killed = 4,
-    /// The gateway stops.
-    Drained = 5,
-    /// Its task failed.
-    Failed = 6,
-    /// A node's connection was lost within a reply that it had read in part.
-    HalfReply = 7,
-    /// It held most for longest when there was too much in all.
-    Memory = 8,
-    /// It did not say the password in time.
-    Stranger = 9,
-}
-
 /// What a session is limited by.
 #[derive(Clone, Debug)]
 pub struct SessionLimits {
@@ -136,7 +111,7 @@ pub struct Session {
     output_mark: usize,
     not_reading: Option<NotReading>,
     /// The client closed its side or broke the protocol: nothing more is read.
-    finished: Option<End>,
+    finished: Option<CloseReason>,
     /// Scratch for the places of keys.
     keys: Vec<u32>,
     replies_seen: (u64, u64),
@@ -185,7 +160,7 @@ impl Session {
 
     /// Serves the client until its connection ends. Without an end, another worker is to serve it:
     /// the session has to [`depart`](Self::depart).
-    pub async fn run(&mut self) -> Option<End> {
+    pub async fn run(&mut self) -> Option<CloseReason> {
         let info = std::sync::Arc::clone(&self.state.info);
         std::future::poll_fn(|cx| {
             info.set_waker(cx.waker());
@@ -193,7 +168,7 @@ impl Session {
         })
         .await;
         let end = std::future::poll_fn(|cx| self.poll(cx)).await?;
-        self.writer.cut(Cut::Ended);
+        self.writer.finish();
         // Replies that wait for others have nobody to wait for.
         self.writer.flush_later();
         self.recovery.abandon();
@@ -201,7 +176,7 @@ impl Session {
     }
 
     /// What a session does each time something has happened. Ready without an end: it moves.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<CloseReason>> {
         self.writer.set_session(cx.waker());
         let mut slice = Slice::default();
         for _ in 0..TURNS_MAX {
@@ -213,7 +188,7 @@ impl Session {
                 // Nobody waits for what is held: it must not run later, behind the client's back.
                 let may_leave = self.finished.is_none() && self.recovery.waits_for_a_node();
                 if may_leave && self.input.poll_closed(cx).is_ready() {
-                    return Poll::Ready(Some(End::Client));
+                    return Poll::Ready(Some(CloseReason::Client));
                 }
                 return Poll::Pending;
             }
@@ -224,7 +199,7 @@ impl Session {
                 return self.poll_beside_errand(cx).map(Some);
             }
             if self.state.info.is_draining() && self.input.is_at_boundary() {
-                self.finished.get_or_insert(End::Drained);
+                self.finished.get_or_insert(CloseReason::Drained);
             }
             if let Some(end) = self.finished {
                 return self.poll_end(end, flushed).map(Some);
@@ -240,7 +215,7 @@ impl Session {
             if self.must_wait(cx) {
                 self.env.router.stats().pauses.add(1);
                 if self.input.poll_broken(cx).is_ready() {
-                    return Poll::Ready(Some(End::Client));
+                    return Poll::Ready(Some(CloseReason::Client));
                 }
                 return Poll::Pending;
             }
@@ -263,22 +238,18 @@ impl Session {
         Poll::Pending
     }
 
-    fn cut_off(&self) -> Option<End> {
-        match self.writer.cut_reason() {
-            Some(Cut::OutputLimit) => return Some(End::OutputLimit),
-            Some(Cut::HalfReply) => return Some(End::HalfReply),
-            Some(Cut::Memory) => return Some(End::Memory),
-            Some(Cut::Gone | Cut::Ended) => return Some(End::Client),
-            None => {}
+    fn cut_off(&self) -> Option<CloseReason> {
+        if let Some(why) = self.writer.close_reason() {
+            return Some(why);
         }
         let info = &self.state.info;
         if info.is_killed() {
-            return Some(End::Killed);
+            return Some(CloseReason::Killed);
         }
         match info.overdue()? {
-            Overdue::Password if !self.state.authenticated => return Some(End::Stranger),
+            Overdue::Password if !self.state.authenticated => return Some(CloseReason::NoAuth),
             Overdue::Idle if self.writer.unanswered() == 0 && !self.mode.is_subscribed() => {
-                return Some(End::Idle);
+                return Some(CloseReason::Idle);
             }
             // It has said it meanwhile; or it is the client who waits.
             _ => info.spare(self.env.router.shared().clock.tick() / 1_000_000),
@@ -305,7 +276,7 @@ impl Session {
     }
 
     /// Nothing more is read: ends when everything has been answered and written.
-    fn poll_end(&self, end: End, flushed: bool) -> Poll<End> {
+    fn poll_end(&self, end: CloseReason, flushed: bool) -> Poll<CloseReason> {
         if self.writer.unanswered() > 0 {
             self.writer.wake_when_unanswered(Some(0));
             return Poll::Pending;
@@ -338,8 +309,8 @@ impl Session {
                 }
             }
             Poll::Ready(Read::Kept(count)) => self.note_received(count),
-            Poll::Ready(Read::End) => self.finished = Some(End::Client),
-            Poll::Ready(Read::Broken) => self.writer.cut(Cut::Gone),
+            Poll::Ready(Read::End) => self.finished = Some(CloseReason::Client),
+            Poll::Ready(Read::Broken) => self.writer.cut(CloseReason::Client),
             Poll::Pending => return Poll::Pending,
         }
         Poll::Ready(())

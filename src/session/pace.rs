@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::{OWN_BYTES_MAX, Session};
 use crate::metrics::Wait;
-use crate::reply::{Cut, texts};
+use crate::reply::{CloseReason, texts};
 use crate::resp::Args;
 
 /// Bytes waiting for a client beyond which no more of its requests are taken.
@@ -114,7 +114,7 @@ impl Session {
             self.in_line = None;
             // It may have left while it waited: then nobody wants what it has asked for.
             if self.input.is_reset() {
-                self.writer.cut(Cut::Gone);
+                self.writer.cut(CloseReason::Client);
                 return true;
             }
             return false;
@@ -140,7 +140,7 @@ impl Session {
         ledger.pause(client, self.input.missing(), cx.waker());
         if self.input.is_forsaken() {
             ledger.let_go(client);
-            self.writer.cut(Cut::Gone);
+            self.writer.cut(CloseReason::Client);
         }
         self.note_paused();
         true

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::WorkerCore;
 use crate::memory::Budget;
-use crate::reply::{ClientWriter, Cut};
+use crate::reply::{ClientWriter, CloseReason};
 use crate::session::client_info::ClientInfo;
 
 /// Between two looks at memory while more is in use than may be.
@@ -112,6 +112,6 @@ impl Heaviest {
             memory_max = budget.bytes_max(),
             "too much memory is in use; the client that has held most for longest is disconnected"
         );
-        client_writer.cut(Cut::Memory);
+        client_writer.cut(CloseReason::Memory);
     }
 }

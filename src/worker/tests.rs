@@ -80,7 +80,7 @@ fn a_client_stays_when_its_worker_has_ended_until_it_belongs_to_another() {
     });
     drop(client);
     until("no client", || parts.clients.count() == 0);
-    assert_eq!(workers[1].stats.disconnects[End::Client as usize].get(), 1);
+    assert_eq!(workers[1].stats.disconnects[CloseReason::Client as usize].get(), 1);
 }
 
 /// A burst of new ones, or all at once on their way to the one worker that stays in use.

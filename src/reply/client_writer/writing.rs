@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{ClientWriter, Cut, THROUGH_BYTES_MIN};
+use super::{ClientWriter, CloseReason, THROUGH_BYTES_MIN};
 use crate::reply::ReplyQueue;
 
 impl ClientWriter {
@@ -87,7 +87,7 @@ impl ClientWriter {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.deaf.set(true),
                 Err(_) => {
                     drop(queue);
-                    self.cut(Cut::Gone);
+                    self.cut(CloseReason::Client);
                     return true;
                 }
             }
@@ -99,7 +99,7 @@ impl ClientWriter {
     /// Gives back all that is kept for the client, and its socket.
     pub(super) fn close(&self) {
         if let Some(socket) = self.socket.take()
-            && matches!(self.end.get(), Some(Cut::OutputLimit | Cut::Memory))
+            && matches!(self.end.get(), Some(CloseReason::OutputLimit | CloseReason::Memory))
         {
             // The system must not keep either what the client does not read.
             let _ = SockRef::from(socket.as_ref()).set_linger(Some(Duration::ZERO));
@@ -124,7 +124,7 @@ impl ClientWriter {
         match error.map(|error| error.kind()) {
             None => {}
             Some(io::ErrorKind::BrokenPipe) => self.deaf.set(true),
-            Some(_) => self.cut(Cut::Gone),
+            Some(_) => self.cut(CloseReason::Client),
         }
     }
 
@@ -155,7 +155,7 @@ impl ClientWriter {
             drop(socket);
             match polled {
                 Poll::Ready(Ok(())) => self.flush(),
-                Poll::Ready(Err(_)) => self.cut(Cut::Gone),
+                Poll::Ready(Err(_)) => self.cut(CloseReason::Client),
                 Poll::Pending => return Poll::Pending,
             }
         }
