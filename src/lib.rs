@@ -259,6 +259,8 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
             config.limits.blocked_clients_max,
         )),
         census: Arc::default(),
+        event_classes: Arc::default(),
+        monitors: Arc::default(),
     };
     let workers = worker::start_all(&parts).map_err(RunError::Worker)?;
     tracing::info!(workers = count, version = version::VERSION, "slotway starts");

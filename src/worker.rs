@@ -31,11 +31,12 @@ use crate::metrics::WorkerStats;
 use crate::reply::{ClientWriter, CloseReason, Flusher, PushLimits};
 use crate::resp::Protocol;
 use crate::resp::request::RequestLimits;
-use crate::router::hub::Census;
+use crate::router::hub::{Census, EventClasses};
 use crate::router::{HoldBudget, Hub, Router, Rules, ScriptCache};
 use crate::session::assigner::{Assigner, Assignment};
 use crate::session::client_info::ClientInfo;
 use crate::session::clients::{Clients, Registration};
+use crate::session::monitors::Monitors;
 use crate::session::state::{ListenerEnv, State};
 use crate::session::{ClientMigration, Session, SessionLimits};
 use crate::topology::Topology;
@@ -132,6 +133,10 @@ pub struct Parts {
     pub lease_limits: Arc<LeaseLimits>,
     /// Who is subscribed to what.
     pub census: Arc<Census>,
+    /// Which events of the keyspace the nodes tell of.
+    pub event_classes: Arc<EventClasses>,
+    /// Who sees what all clients ask.
+    pub monitors: Arc<Monitors>,
 }
 
 /// The ways to all workers; they do not keep a worker from ending.
@@ -192,6 +197,10 @@ fn work(index: usize, parts: Parts, doors: Doors, arrivals: mpsc::Receiver<Arriv
     };
     runtime.block_on(async {
         let bench = WorkerCore::new(index, &parts, doors, busy);
+        if index == 0 {
+            let classes = Arc::clone(&parts.event_classes);
+            tokio::task::spawn_local(classes.keep(Rc::clone(&bench.router)));
+        }
         bench.run(arrivals).await;
     });
 }
@@ -300,6 +309,8 @@ impl WorkerCore {
             Rc::new(ListenerEnv {
                 router: Rc::clone(&router),
                 hub: Rc::clone(&hub),
+                event_classes: Arc::clone(&parts.event_classes),
+                monitors: Arc::clone(&parts.monitors),
                 clients: Arc::clone(&parts.clients),
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
@@ -494,6 +505,7 @@ fn session_limits(config: &Config) -> SessionLimits {
         inflight_max: limits.client_inflight_max,
         transaction_bytes_max: limits.transaction_bytes_max,
         subscriptions_max: limits.subscriptions_max,
+        monitor_bytes_max: limits.pubsub_output_bytes_max,
     }
 }
 

@@ -168,6 +168,7 @@ fn set_commands(scrape: &mut Scrape<'_>, gateway: &Gateway, rows: &mut BTreeSet<
         ("watching", modes.watching),
         ("blocked", modes.blocked),
         ("subscribed", modes.subscribed),
+        ("monitor", modes.monitoring),
     ] {
         scrape.gauge(&names::CLIENT_MODES, &[mode], clients as f64);
     }

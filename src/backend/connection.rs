@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::own_addresses::OwnAddress;
 use super::{BackendError, Identity, Upstream};
 use crate::resp::{Protocol, Value, reply, write};
 
@@ -44,6 +45,7 @@ pub struct Asked<'a> {
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    own: OwnAddress,
     buffer: Vec<u8>,
     patience: Duration,
     /// What the node calls it, once it has been asked, if it says so.
@@ -64,7 +66,9 @@ impl Connection {
             Err(_) => return Err(BackendError::Connect(io::ErrorKind::TimedOut.into())),
         };
         set_options(&stream).map_err(BackendError::Connect)?;
-        let mut connection = Connection { stream, buffer: Vec::new(), patience, client_id: None };
+        let own = OwnAddress::new(stream.local_addr().ok());
+        let mut connection =
+            Connection { stream, own, buffer: Vec::new(), patience, client_id: None };
         connection.greet(identity).await?;
         Ok(connection)
     }
@@ -247,9 +251,9 @@ impl Connection {
         withdraw_when_closed(&self.stream, true);
     }
 
-    /// The greeted socket, for those who pipeline on it.
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
+    /// The greeted socket, for those who pipeline on it, and what it is known by as long as it lives.
+    pub fn into_stream(self) -> (TcpStream, OwnAddress) {
+        (self.stream, self.own)
     }
 
     /// The address this connection goes to.

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::own_addresses::OwnAddress;
 use super::{BackendError, Connection};
 use crate::metrics::NodeStats;
 use crate::resp::ReplyScanner;
@@ -64,6 +65,7 @@ impl Outbox {
 #[derive(Debug)]
 pub struct MessageStream {
     stream: TcpStream,
+    _own: OwnAddress,
     stats: Arc<NodeStats>,
     inbox: Vec<u8>,
     /// Where the frame begins that is not whole yet, and how much of it has been walked.
@@ -76,8 +78,10 @@ impl MessageStream {
     pub(super) fn new(connection: Connection, stats: Arc<NodeStats>) -> MessageStream {
         stats.connects.add(1);
         stats.connections.add(1);
+        let (stream, own) = connection.into_stream();
         MessageStream {
-            stream: connection.into_stream(),
+            stream,
+            _own: own,
             stats,
             inbox: Vec::new(),
             begin: 0,

@@ -8,6 +8,7 @@ mod in_flight;
 pub mod large;
 pub mod lease;
 pub mod message_stream;
+pub mod own_addresses;
 pub mod pipeline;
 pub mod pipelines;
 pub mod send_queue;

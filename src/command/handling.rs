@@ -28,6 +28,8 @@ pub enum Handling {
     Unsubscribe(Topic),
     /// PUBLISH, SPUBLISH: to where the gateway is subscribed, so that its clients can be counted.
     Publish(Topic),
+    /// MONITOR: what all clients of the gateway ask, and others at the masters.
+    Monitor,
     /// INFO: one text made of several.
     Info,
     /// RANDOMKEY: a shard is drawn, and another when it is empty.
@@ -195,8 +197,6 @@ pub enum Refusal {
     Blocking,
     /// A command of a subscriber.
     Subscription,
-    /// MONITOR
-    Monitor,
     /// CLIENT TRACKING and CACHING.
     Tracking,
     /// Commands between a primary and its replicas.
@@ -220,7 +220,6 @@ impl Refusal {
             Refusal::Transaction => "the gateway does not know what it does to a transaction",
             Refusal::Blocking => "it waits, and the gateway does not know for how long",
             Refusal::Subscription => "the gateway does not know how it subscribes",
-            Refusal::Monitor => "the gateway has no single server to watch",
             Refusal::Tracking => "client-side caching is not supported through the gateway",
             Refusal::Replication => "replication is between the cluster's own nodes",
             Refusal::ClusterAdmin => "the cluster's slots are managed at its nodes, not here",

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod live;
 mod lookup;
 mod overlay;
+pub mod redaction;
 mod table;
 mod words;
 

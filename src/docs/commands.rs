@@ -112,6 +112,9 @@ impl Fate {
             Handling::Subscribe(_) => Fate::Own(
                 "the gateway subscribes, once for all its clients, and goes on subscribing",
             ),
+            Handling::Monitor => Fate::Own(
+                "what the gateway's clients ask, and what others and scripts ask of the masters",
+            ),
             Handling::Unsubscribe(_) => Fate::Gateway,
             Handling::Publish(_) => {
                 Fate::Own("one node; the answer counts the clients of this gateway one by one")

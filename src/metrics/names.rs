@@ -94,7 +94,7 @@ metrics! {
     CLIENT_CONNECTIONS Gauge Number "slotway_client_connections" []
         "Clients connected.";
     CLIENT_MODES Gauge Number "slotway_client_modes" ["mode"]
-        "Clients that are in something: between MULTI and EXEC (transaction), with watched keys (watching), waiting at a node (blocked), with subscriptions (subscribed).";
+        "Clients that are in something: between MULTI and EXEC (transaction), with watched keys (watching), waiting at a node (blocked), with subscriptions (subscribed), seeing what others ask (monitor).";
     CLIENT_CONNECTIONS_MAX Gauge Number "slotway_client_connections_max" []
         "Clients that may be connected at once.";
     CLIENT_CONNECTIONS_TOTAL Counter Number "slotway_client_connections_total" []

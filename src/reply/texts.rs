@@ -105,6 +105,12 @@ pub const SUBSCRIBE_IN_MULTI: &str = "in a transaction it would make the replies
 pub const EVENTS_ARE_NODES: &str = "on this channel each node tells of its own keys, and a message \
     of a client would come once from every node";
 
+/// A request about keys of a client that monitors. As Redis says it.
+pub const NOT_AS_MONITOR: &str = "ERR Replica can't interact with the keyspace";
+
+/// Why MONITOR cannot be queued. As Redis says it.
+pub const MONITOR_IN_MULTI: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
+
 /// A client with as many subscriptions as it may have.
 pub const TOO_MANY_SUBSCRIPTIONS: &str = "ERR gateway: the client has as many subscriptions as it \
     may (subscriptions_max in [limits] of the gateway)";

@@ -10,6 +10,7 @@ pub mod hold_budget;
 pub mod hub;
 pub mod key_cursor;
 mod living;
+pub mod monitor;
 mod out_of_band;
 pub mod plan;
 mod pursuit;

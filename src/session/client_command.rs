@@ -218,7 +218,7 @@ fn set_info(option: &[u8], value: &[u8], info: &ClientInfo) -> Answer {
 // === the list ===
 
 /// An address in the form that clients compare it in.
-fn shown_address(address: SocketAddr) -> SocketAddr {
+pub(super) fn shown_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
@@ -262,6 +262,7 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, text: &mut String) {
 /// What CLIENT LIST says of a client in letters.
 fn flags(client: &ClientInfo) -> String {
     let all = [
+        (client.monitors(), 'O'),
         (client.is_subscribed(), 'P'),
         (client.queued() >= 0, 'x'),
         (client.is_blocked(), 'b'),

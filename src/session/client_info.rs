@@ -62,6 +62,8 @@ pub struct ClientInfo {
     queued: AtomicI32,
     /// Keys that it watches.
     watched: AtomicUsize,
+    /// It sees what others ask.
+    monitors: AtomicBool,
     /// What it is subscribed to, by kind.
     subscribed: [AtomicUsize; 3],
     /// Bytes of its input and output, when they were last looked at.
@@ -99,11 +101,22 @@ impl ClientInfo {
             block: AtomicU8::new(NOT_BLOCKED),
             queued: AtomicI32::new(-1),
             watched: AtomicUsize::new(0),
+            monitors: AtomicBool::new(false),
             subscribed: Default::default(),
             memory: Default::default(),
             texts: Mutex::default(),
             waker: Mutex::new(None),
         }
+    }
+
+    /// It sees what others ask, or does no more.
+    pub fn note_monitors(&self, monitors: bool) {
+        self.monitors.store(monitors, Ordering::Relaxed);
+    }
+
+    /// Whether it sees what others ask.
+    pub fn monitors(&self) -> bool {
+        self.monitors.load(Ordering::Relaxed)
     }
 
     /// It is subscribed to so many names of a kind.

@@ -67,6 +67,8 @@ pub struct Modes {
     pub queuing: usize,
     /// Clients with subscriptions.
     pub subscribed: usize,
+    /// Clients that see what others ask.
+    pub monitoring: usize,
     /// Clients that watch keys.
     pub watching: usize,
     /// Keys that they watch.
@@ -156,6 +158,7 @@ impl Clients {
     pub fn modes(&self) -> Modes {
         let mut modes = Modes::default();
         for client in self.open().values() {
+            modes.monitoring += usize::from(client.monitors());
             modes.subscribed += usize::from(client.is_subscribed());
             modes.blocked += usize::from(client.is_blocked());
             modes.queuing += usize::from(client.queued() >= 0);

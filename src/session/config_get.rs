@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::info::GatewayInfo;
 use super::settings::Settings;
 use crate::reply::merge::split_frame;
+use crate::router::hub::event_classes::OPTION;
 use crate::resp::number::{Line, integer_line};
 use crate::resp::{Args, write};
 
@@ -57,6 +58,12 @@ const TOLD: [(&str, Told); 19] = [
 /// Whether a CONFIG SET names what is told as a sum: set at each node it would not be true.
 pub(super) fn sets_a_sum(args: Args<'_>) -> bool {
     args.iter().skip(2).step_by(2).any(|option| option.eq_ignore_ascii_case(b"maxmemory"))
+}
+
+/// Which events of the keyspace a CONFIG SET asks for, if it says so; the last word counts.
+pub(super) fn event_classes(args: Args<'_>) -> Option<&[u8]> {
+    let is = |at: &usize| args.get(*at).eq_ignore_ascii_case(OPTION) && at + 1 < args.len();
+    (2..args.len()).step_by(2).filter(is).last().map(|at| args.get(at + 1))
 }
 
 /// One reply made of the masters'; those that are errors count for nothing. `None` when none is

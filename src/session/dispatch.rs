@@ -80,8 +80,8 @@ impl Session {
             self.refuse(id, texts::NO_AUTH);
             return Dispatch::Done;
         }
-        if self.mode.is_subscribed()
-            && let Some(dispatch) = self.objects_as_subscribed(id, command, args)
+        if self.mode.is_restricted()
+            && let Some(dispatch) = self.objects_in_mode(id, command, args)
         {
             return dispatch;
         }
@@ -92,6 +92,22 @@ impl Session {
         }
         // The only call of it, or it would not be inlined: 64 instructions more of 1,530 per GET.
         self.route(id, command, args, frame, own)
+    }
+
+    /// Says why a client must not send a request, in what it is in. `None`: it may.
+    #[cold]
+    fn objects_in_mode(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        args: Args<'_>,
+    ) -> Option<Dispatch> {
+        if self.mode.is_subscribed()
+            && let Some(dispatch) = self.objects_as_subscribed(id, command, args)
+        {
+            return Some(dispatch);
+        }
+        if self.mode.is_monitoring() { self.objects_as_monitor(id, command) } else { None }
     }
 
     /// Deals with a request that is not just sent on. `None`: it is to be sent on after all.
@@ -106,6 +122,7 @@ impl Session {
             Handling::Subscribe(topic) => return Some(self.subscribe(request, topic)),
             Handling::Unsubscribe(topic) => return Some(self.unsubscribe(request, topic)),
             Handling::Publish(topic) => return self.publish(request, topic),
+            Handling::Monitor => return Some(self.monitor(id)),
             Handling::Wait(timeout_at) => return Some(self.wait(request, timeout_at)),
             Handling::ConfigResetStat => {
                 self.env.clients.reset_totals();
@@ -121,6 +138,7 @@ impl Session {
                 if what == Local::Reset {
                     self.forget_watched();
                     self.forget_subscriptions();
+                    self.stop_monitoring();
                 }
                 self.answer(id, what, args);
             }
@@ -154,6 +172,11 @@ impl Session {
             self.refuse(id, &texts::refused("config set maxmemory", texts::NOT_SET_HERE));
             return Some(Dispatch::Done);
         }
+        if command.handling == Handling::ConfigSet
+            && let Some(classes) = config_get::event_classes(args)
+        {
+            return Some(self.set_event_classes(request, classes));
+        }
         let by_all = command.handling == Handling::Guarded(Way::AllNodes);
         by_all.then(|| self.tell_all(request))
     }
@@ -185,6 +208,7 @@ impl Session {
 
     /// Answers with an error of the gateway's.
     pub(super) fn refuse(&mut self, id: CommandId, text: &str) {
+        self.was_refused = true;
         let seq = self.take_seq();
         self.router().fail(&self.writer, seq, id, text);
     }

@@ -5,6 +5,7 @@
 //! command to command is only how the replies become one.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::dispatch::{Dispatch, Request};
@@ -176,6 +177,17 @@ impl Session {
         let asker = self.asker(seq, meta);
         self.fan_out(asker, request, (Kind::PerNode, true), Merge::AllSucceeded);
         Dispatch::Done
+    }
+
+    /// CONFIG SET of the events that nodes tell of: at all nodes, and at those that come later.
+    pub(super) fn set_event_classes(&mut self, request: Request<'_>, classes: &[u8]) -> Dispatch {
+        let (known, classes) = (Arc::clone(&self.env.event_classes), Vec::from(classes));
+        // Only called when no node has answered with an error.
+        let remember = move |parts: &[&[u8]]| {
+            known.set(&classes);
+            parts.first().map_or_else(Vec::new, |part| part.to_vec())
+        };
+        self.ask_all(request, (Kind::PerNode, true, Merge::With(Box::new(remember))))
     }
 
     /// SLOWLOG GET: of all nodes, replicas too.

@@ -23,6 +23,7 @@ mod keyless;
 pub mod local;
 mod migration;
 mod mode;
+pub mod monitors;
 mod pace;
 mod pubsub_command;
 mod script;
@@ -45,7 +46,7 @@ use crate::memory::PAUSED_MIN;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
 use crate::reply::{ClientWriter, CloseReason, ReplyHandle};
 use crate::resp::request::{RequestLimits, Scan};
-use crate::resp::{RequestScanner, inline};
+use crate::resp::{Args, RequestScanner, inline};
 use crate::router::{Recovery, Router};
 use assigner::Assignment;
 use barrier::Barrier;
@@ -76,6 +77,8 @@ pub struct SessionLimits {
     pub transaction_bytes_max: usize,
     /// Channels and patterns it may subscribe to.
     pub subscriptions_max: usize,
+    /// Bytes of what others ask, on their way to a client that monitors.
+    pub monitor_bytes_max: usize,
 }
 
 /// Something that is done for one client alone, and dropped with its session. It answers the client.
@@ -118,6 +121,8 @@ pub struct Session {
     migration: Migration,
     trying: Trying,
     mode: Mode,
+    /// The last request was refused: those who monitor do not see it.
+    was_refused: bool,
 }
 
 impl Session {
@@ -155,6 +160,7 @@ impl Session {
             migration: Migration::new(place),
             trying: Trying::default(),
             mode: Mode::default(),
+            was_refused: false,
         }
     }
 
@@ -248,7 +254,7 @@ impl Session {
         }
         match info.overdue()? {
             Overdue::Password if !self.state.authenticated => return Some(CloseReason::NoAuth),
-            Overdue::Idle if self.writer.unanswered() == 0 && !self.mode.is_subscribed() => {
+            Overdue::Idle if self.writer.unanswered() == 0 && !self.mode.is_restricted() => {
                 return Some(CloseReason::Idle);
             }
             // It has said it meanwhile; or it is the client who waits.
@@ -366,7 +372,7 @@ impl Session {
                         own = kept && at == 0 && bytes.len() - len <= SLACK_BYTES;
                     }
                     let args = scanner.args(&rest[..len]);
-                    match self.dispatch(&table, args, &rest[..len], own) {
+                    match self.take(&table, args, &rest[..len], own) {
                         Dispatch::Done => {}
                         Dispatch::Wide(start) => {
                             self.begin_wide(*start, rest[..len].to_vec(), scanner.take_ranges());
@@ -414,6 +420,15 @@ impl Session {
         }
     }
 
+    /// Deals with one request, and shows it to those who monitor.
+    #[inline(always)]
+    fn take(&mut self, table: &CommandTable, args: Args<'_>, frame: &[u8], own: bool) -> Dispatch {
+        if self.env.monitors.is_any() {
+            return self.dispatch_and_show(table, args, frame, own);
+        }
+        self.dispatch(table, args, frame, own)
+    }
+
     /// An inline request becomes an ordinary one.
     fn take_inline(&mut self, table: &CommandTable, line: &[u8]) -> Dispatch {
         let mut request = Vec::new();
@@ -424,7 +439,7 @@ impl Session {
         match scan {
             Ok(Scan::Request(len)) => {
                 let args = scanner.args(&request[..len]);
-                match self.dispatch(table, args, &request[..len], false) {
+                match self.take(table, args, &request[..len], false) {
                     Dispatch::Wide(start) => {
                         let ranges = scanner.take_ranges();
                         self.begin_wide(*start, request, ranges);

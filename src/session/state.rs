@@ -10,10 +10,12 @@ use super::assigner::Assigner;
 use super::client_info::ClientInfo;
 use super::clients::Clients;
 use super::info::{self, GatewayInfo};
+use super::monitors::Monitors;
 use super::settings::Settings;
 use crate::command::guarded::Allowed;
 use crate::metrics::WorkerStats;
 use crate::resp::Protocol;
+use crate::router::hub::EventClasses;
 use crate::router::{Hub, Router};
 
 /// The state of one client's connection.
@@ -71,6 +73,10 @@ pub struct ListenerEnv {
     pub router: Rc<Router>,
     /// What the worker's clients are subscribed to.
     pub hub: Rc<Hub>,
+    /// Which events of the keyspace the nodes tell of.
+    pub event_classes: Arc<EventClasses>,
+    /// Those who see what all clients ask.
+    pub monitors: Arc<Monitors>,
     /// All clients.
     pub clients: Arc<Clients>,
     /// The password clients must give on this listener.

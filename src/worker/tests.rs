@@ -24,6 +24,8 @@ fn parts(workers: usize) -> Parts {
         scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
         lease_limits: Arc::default(),
         census: Arc::default(),
+        event_classes: Arc::default(),
+        monitors: Arc::default(),
         config,
         topology,
     }

@@ -23,6 +23,7 @@ mod load;
 #[allow(dead_code)] // shared with the keeper's tests
 #[path = "../keeper/nodes.rs"]
 mod nodes;
+mod messages;
 mod planned;
 mod site;
 mod slots;

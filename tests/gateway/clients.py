@@ -66,15 +66,6 @@ def scripts(client):
     assert add(keys=["py:script"], args=[3]) == 5
 
 
-def refused(call):
-    try:
-        call()
-    except redis.ResponseError as error:
-        assert "is refused" in str(error), error
-    else:
-        raise AssertionError("it was not refused")
-
-
 def transactions(client):
     client.delete("py:tx", "py:none")
     with client.pipeline(transaction=True) as pipe:
@@ -100,11 +91,15 @@ def waits(client):
     assert not client.xread({"py:none": "$"}, block=50)
 
 
-def refusals(client):
+def messages(client):
     with client.pubsub() as subscriber:
         subscriber.subscribe("py:news")
-        refused(lambda: subscriber.get_message(timeout=60))
-    assert client.publish("py:news", "x") == 0
+        subscriber.psubscribe("py:n*")
+        assert subscriber.get_message(timeout=60)["type"] == "subscribe"
+        assert subscriber.get_message(timeout=60)["type"] == "psubscribe"
+        assert client.publish("py:news", "x") == 2
+        got = {subscriber.get_message(timeout=60)["type"] for _ in range(2)}
+        assert got == {"message", "pmessage"}, got
     assert client.ping()
 
 
@@ -131,7 +126,7 @@ def main():
                 scripts,
                 transactions,
                 waits,
-                refusals,
+                messages,
                 server,
             ):
                 check(client)

@@ -13,6 +13,7 @@ mod differential;
 mod door;
 mod isolation;
 mod keyspace;
+mod monitor;
 mod moving;
 mod multi_key;
 mod protocol;

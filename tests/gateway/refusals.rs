@@ -2,25 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::client::{Client, put, request};
+use crate::support::client::{Client, request};
 use crate::support::reply::Reply;
 use crate::support::site::{Site, client};
 use crate::support::until;
 use testkit::server::RedisServer;
 
 /// Commands, and a word of the reason that is given.
-const REFUSED: [(&str, &str); 51] = [
+const REFUSED: [(&str, &str); 44] = [
     ("CONFIG SET requirepass x", "nodes"),
     ("config set RequirePass x", "nodes"),
     ("CONFIG SET hz 10 masterauth x", "nodes"),
     ("CONFIG SET tls-port 1", "nodes"),
-    ("SUBSCRIBE refusals:a", "subscriptions"),
-    ("PSUBSCRIBE refusals:*", "subscriptions"),
-    ("SSUBSCRIBE refusals:a", "subscriptions"),
-    ("UNSUBSCRIBE", "subscriptions"),
-    ("PUNSUBSCRIBE", "subscriptions"),
-    ("SUNSUBSCRIBE", "subscriptions"),
-    ("MONITOR", "single server"),
     ("CLIENT TRACKING ON", "caching"),
     ("CLIENT CACHING YES", "caching"),
     ("CLIENT PAUSE 1000", ""),
@@ -281,16 +274,4 @@ fn commands_that_the_nodes_lack_are_not_told() {
         let start = "ERR unknown command 'HGETEX', with args beginning with: ";
         assert!(client.line(line).error().starts_with(start), "{line}");
     }
-}
-
-#[test]
-fn a_subscriber_would_be_told_at_once() {
-    let mut client = client();
-    let mut bytes = Vec::new();
-    put(&mut bytes, &["SUBSCRIBE", "refusals:news"]);
-    put(&mut bytes, &["PUBLISH", "refusals:news", "hello"]);
-    let replies = client.exchange(&bytes, 2);
-    assert!(replies[0].0.error().contains("SUBSCRIBE is refused"));
-    assert_eq!(replies[1].0, Reply::Int(0));
-    client.assert_in_step();
 }

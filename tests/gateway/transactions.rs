@@ -135,7 +135,7 @@ fn what_is_not_one_nodes_cannot_be_in_a_transaction() {
         ("SCRIPT LOAD x", "several"),
         ("HELLO 3", "own reply"),
         ("CLIENT REPLY OFF", "own reply"),
-        ("SUBSCRIBE a", "subscriptions"),
+        ("SUBSCRIBE a", "another number"),
         ("SAVE", "not allowed inside"),
     ] {
         assert_eq!(client.line("MULTI"), Reply::ok());

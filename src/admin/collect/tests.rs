@@ -30,6 +30,8 @@ fn gateway() -> Gateway {
         scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
         lease_limits: Arc::default(),
         census: Arc::default(),
+        event_classes: Arc::default(),
+        monitors: Arc::default(),
     };
     let workers = worker::start_all(&parts).unwrap();
     Gateway::new(parts, workers)

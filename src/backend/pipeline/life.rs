@@ -24,7 +24,8 @@ impl Pipeline {
             let error = match self.connect_in_time().await {
                 Ok(connection) => {
                     self.opened();
-                    let (reader, writer) = connection.into_stream().into_split();
+                    let (stream, _own) = connection.into_stream();
+                    let (reader, writer) = stream.into_split();
                     // However it ends, also with the process.
                     connection::withdraw_when_closed(writer.as_ref(), true);
                     *self.writer.borrow_mut() = Some(writer);

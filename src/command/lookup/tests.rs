@@ -106,6 +106,7 @@ fn nothing_that_changes_a_shared_connection_is_sent_on() {
             Handling::Local(_)
                 | Handling::Refuse(_)
                 | Handling::Transaction(_)
+                | Handling::Monitor
                 | Handling::Subscribe(_)
                 | Handling::Unsubscribe(_)
         );

@@ -129,7 +129,7 @@ pub(super) const ROWS: &[Row] = &[
     cmd("module|load", -3, "admin noscript no_async_loading", "").refuse(Refusal::ServerAdmin),
     cmd("module|loadex", -3, "admin noscript no_async_loading", "").refuse(Refusal::ServerAdmin),
     cmd("module|unload", 3, "admin noscript no_async_loading", "").refuse(Refusal::ServerAdmin),
-    cmd("monitor", 1, "admin noscript loading stale", "").refuse(Refusal::Monitor),
+    cmd("monitor", 1, "admin noscript loading stale", "").handled(Handling::Monitor),
     cmd("psync", -3, "admin noscript no_async_loading no_multi", "").refuse(Refusal::Replication),
     cmd("replconf", -1, "admin noscript loading stale allow_busy", "").refuse(Refusal::Replication),
     cmd("replicaof", 3, "admin noscript stale no_async_loading", "").refuse(Refusal::Replication),

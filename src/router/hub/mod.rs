@@ -9,6 +9,7 @@
 //! Invariant: of each message a client gets one copy, also while subscriptions move.
 
 mod census;
+pub mod event_classes;
 mod feed;
 mod handover;
 pub mod message;
@@ -16,6 +17,7 @@ mod steering;
 mod subscriber;
 
 pub use census::Census;
+pub use event_classes::EventClasses;
 pub use steering::home_slot;
 pub use subscriber::{Pending, Subscriber};
 

@@ -1,9 +1,10 @@
-//! What a client is in: a transaction, a watch, a wait, subscriptions.
+//! What a client is in: a transaction, a watch, a wait, subscriptions, MONITOR.
 //!
 //! Owns the state that a client has at the gateway beyond one request, a file for each kind. Must not
 //! know sockets, nor nodes: what a mode needs of them it asks of the router.
 
 mod blocking;
+mod monitoring;
 mod queuing;
 mod subscribed;
 mod watching;
@@ -11,6 +12,8 @@ mod watching;
 use std::rc::Rc;
 
 use crate::router::watched::{WatchCell, Watched};
+use crate::session::monitors::Shown;
+use monitoring::Monitor;
 use queuing::Queuing;
 use subscribed::Subscribed;
 
@@ -25,6 +28,8 @@ pub(super) struct Mode {
     is_blocked: bool,
     /// While it is subscribed to something.
     subscribed: Option<Subscribed>,
+    /// While it sees what others ask.
+    monitoring: Option<Monitor>,
 }
 
 impl Mode {
@@ -40,6 +45,22 @@ impl Mode {
         self.subscribed.is_some()
     }
 
+    /// Whether there are requests that it must not send now.
+    #[inline(always)]
+    pub(super) fn is_restricted(&self) -> bool {
+        self.is_subscribed() || self.monitoring.is_some()
+    }
+
+    /// Whether it sees what others ask.
+    pub(super) fn is_monitoring(&self) -> bool {
+        self.monitoring.is_some()
+    }
+
+    /// Keeps a request, as it is shown, until EXEC, when it is part of a transaction.
+    pub(super) fn keep_shown(&mut self, shown: &Shown) -> bool {
+        self.queuing.as_mut().is_some_and(|queuing| queuing.keep_shown(shown))
+    }
+
     /// Whether its request waits at a node.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked
@@ -52,7 +73,7 @@ impl Mode {
 
     /// Whether it must stay with this worker: what it has here cannot be taken along.
     pub(super) fn is_pinned(&self) -> bool {
-        self.is_queuing() || self.is_blocked || self.is_watching() || self.is_subscribed()
+        self.is_queuing() || self.is_blocked || self.is_watching() || self.is_restricted()
     }
 
     /// Bytes kept for it.

@@ -20,6 +20,7 @@ use crate::resp::{Args, RequestScanner, write};
 use crate::router::watched::{Watched, WatchedBlock};
 use crate::router::{self, Plan, Router, ScriptCache};
 use crate::session::dispatch::{Dispatch, Request};
+use crate::session::monitors::Shown;
 use crate::session::{Session, local};
 use crate::slot::Slot;
 
@@ -44,6 +45,8 @@ pub(super) struct Queuing {
     is_aborted: bool,
     changes_data: bool,
     has_scripts: bool,
+    /// The requests as those who monitor are to see them when they are executed.
+    shown: Vec<Shown>,
 }
 
 /// What is to be done with a request in a transaction.
@@ -64,6 +67,16 @@ impl Queuing {
     /// Bytes kept.
     pub(super) fn bytes(&self) -> usize {
         self.block.capacity() + self.gateway_bytes
+    }
+
+    /// Keeps a request as it is shown. Not MULTI itself, which is shown at once.
+    pub(super) fn keep_shown(&mut self, shown: &Shown) -> bool {
+        let is_queued = self.len() > 0;
+        if is_queued {
+            self.gateway_bytes += shown.len();
+            self.shown.push(shown.clone());
+        }
+        is_queued
     }
 
     fn len(&self) -> usize {
@@ -189,6 +202,7 @@ impl Session {
             }
             Handling::Local(_) => return Fate::Gateway,
             Handling::KeyScan => return refused(texts::CURSOR_IN_MULTI),
+            Handling::Monitor => return Fate::Object(texts::MONITOR_IN_MULTI.to_owned()),
             Handling::Refuse(why) => return refused(why.text()),
             _ => return refused(texts::NOT_ONE_NODES),
         }
@@ -279,6 +293,7 @@ impl Session {
             }
         }
         self.state.info.note_queued(None);
+        queuing.shown.iter().for_each(|shown| self.env.monitors.show(shown));
         let watched = self.mode.take_watched();
         self.state.info.forget_watched();
         let seq = self.take_seq();
