@@ -132,8 +132,8 @@ impl Flusher {
                 }
             }
             lingering.poll(cx);
-            if count == FLUSHES_MAX {
-                // The others' events are looked at first.
+            if count == FLUSHES_MAX || !self.list.borrow().is_empty() {
+                // There may be more. The others' events are looked at first.
                 let mut others = std::pin::pin!(tokio::task::yield_now());
                 let _ = others.as_mut().poll(cx);
             }
@@ -352,6 +352,29 @@ mod tests {
             }
             for (client, _) in &mut clients {
                 assert_eq!(read(client).await, "news");
+            }
+        });
+    }
+
+    #[test]
+    fn who_comes_while_others_are_written_to_is_written_to() {
+        run(async {
+            let flusher = flusher(Duration::ZERO);
+            let mut clients = Vec::new();
+            for _ in 0..FLUSHES_MAX + 12 {
+                clients.push(client(&flusher).await);
+            }
+            let (late, early) = clients.split_at(2);
+            for (_, client_writer) in early {
+                client_writer.push(b"news", 0, 0);
+            }
+            // The first of two turns has been.
+            tokio::task::yield_now().await;
+            for (_, client_writer) in late {
+                client_writer.push(b"late", 0, 0);
+            }
+            for (client, _) in &mut clients {
+                assert_eq!(read(client).await.len(), 4);
             }
         });
     }

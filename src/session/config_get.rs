@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use super::info::GatewayInfo;
 use super::settings::Settings;
 use crate::reply::merge::split_frame;
-use crate::router::hub::event_classes::OPTION;
 use crate::resp::number::{Line, integer_line};
 use crate::resp::{Args, write};
+use crate::router::hub::event_classes::OPTION;
 
 /// What is told of an option.
 #[derive(Clone, Copy, Debug)]

@@ -20,10 +20,10 @@ mod http;
 mod leaving;
 mod link;
 mod load;
+mod messages;
 #[allow(dead_code)] // shared with the keeper's tests
 #[path = "../keeper/nodes.rs"]
 mod nodes;
-mod messages;
 mod planned;
 mod site;
 mod slots;
