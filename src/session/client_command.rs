@@ -100,10 +100,10 @@ pub(super) fn answer(
         }
         Client::Info => {
             let mut text = String::new();
-            describe(&state.info, facts, &mut text);
+            describe(&state.info, facts, sent_len(args), &mut text);
             write::verbatim(out, &text, state.protocol);
         }
-        Client::List => write::verbatim(out, &list(args, facts)?, state.protocol),
+        Client::List => write::verbatim(out, &list(args, &state.info, facts)?, state.protocol),
         Client::Kill => return kill(args, state, facts, out),
         // Only what is so anyhow can be promised.
         Client::NoEvict if on_or_off(args.get(2)).ok_or(SYNTAX)? => {
@@ -226,12 +226,14 @@ pub(super) fn shown_address(address: SocketAddr) -> SocketAddr {
 pub(super) const CLIENT_BYTES: usize =
     size_of::<super::Session>() + size_of::<ClientWriter>() + size_of::<ClientInfo>();
 
-/// Appends a client's line. What the gateway does not count is 0.
-fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, text: &mut String) {
+/// Appends a client's line; `request` is the length of the request that it is having answered. What the
+/// gateway does not count is 0.
+fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, request: usize, text: &mut String) {
     let command = facts.table.get(client.last_command.load(std::sync::atomic::Ordering::Relaxed));
     let command = command.map_or("NULL", |command| &command.name);
     let texts = client.texts().clone();
     let [input, output] = client.memory();
+    let input = input + request;
     let [channels, patterns, shard_channels] = client.subscribed();
     // Writing to a string does not fail.
     let _ = writeln!(
@@ -257,6 +259,13 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, text: &mut String) {
         texts.lib_name,
         texts.lib_ver,
     );
+}
+
+/// How many bytes a request of these words has.
+fn sent_len(args: Args<'_>) -> usize {
+    let mut frame = Vec::new();
+    write::request(&mut frame, &args.iter().collect::<Vec<_>>());
+    frame.len()
 }
 
 /// What CLIENT LIST says of a client in letters.
@@ -305,8 +314,13 @@ impl Type {
     }
 }
 
-fn list(args: Args<'_>, facts: &LocalEnv<'_>) -> Result<String, Cow<'static, str>> {
+fn list(
+    args: Args<'_>,
+    asker: &ClientInfo,
+    facts: &LocalEnv<'_>,
+) -> Result<String, Cow<'static, str>> {
     let mut text = String::new();
+    let request = |client: &ClientInfo| if client.id == asker.id { sent_len(args) } else { 0 };
     let option = args.get(2);
     let mut wanted = None;
     if args.len() == 4 && option.eq_ignore_ascii_case(b"type") {
@@ -320,7 +334,8 @@ fn list(args: Args<'_>, facts: &LocalEnv<'_>) -> Result<String, Cow<'static, str
             let id = parse_integer(word).ok_or("ERR Invalid client ID")?;
             let place = clients.binary_search_by_key(&id, |client| client.id as i64);
             if let Ok(place) = place {
-                describe(&clients[place], facts, &mut text);
+                let client = &clients[place];
+                describe(client, facts, request(client), &mut text);
             }
         }
         return Ok(text);
@@ -329,7 +344,7 @@ fn list(args: Args<'_>, facts: &LocalEnv<'_>) -> Result<String, Cow<'static, str
     }
     for client in facts.clients.list() {
         if wanted.is_none_or(|wanted| wanted.fits(&client)) {
-            describe(&client, facts, &mut text);
+            describe(&client, facts, request(&client), &mut text);
         }
     }
     Ok(text)

@@ -63,7 +63,7 @@ pub(super) fn sets_a_sum(args: Args<'_>) -> bool {
 /// Which events of the keyspace a CONFIG SET asks for, if it says so; the last word counts.
 pub(super) fn event_classes(args: Args<'_>) -> Option<&[u8]> {
     let is = |at: &usize| args.get(*at).eq_ignore_ascii_case(OPTION) && at + 1 < args.len();
-    (2..args.len()).step_by(2).filter(is).last().map(|at| args.get(at + 1))
+    (2..args.len()).step_by(2).rev().find(is).map(|at| args.get(at + 1))
 }
 
 /// One reply made of the masters'; those that are errors count for nothing. `None` when none is

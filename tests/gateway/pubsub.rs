@@ -171,6 +171,23 @@ fn pushes_come_between_the_replies_of_other_commands() {
     client.assert_in_step();
 }
 
+/// What a subscriber is told is a message: it comes whatever has been said with CLIENT REPLY.
+#[test]
+fn silence_is_not_for_subscriptions() {
+    let mut client = shared().gateway.client();
+    client.send(&request("CLIENT REPLY OFF"));
+    client.send(&request("GET silent:k"));
+    assert_eq!(client.line("SUBSCRIBE silent").items()[2].int(), 1);
+    assert_eq!(shared().gateway.client().line("PUBLISH silent x").int(), 1);
+    assert_eq!(client.reply(), message(&["message", "silent", "x"]));
+    assert_eq!(client.line("UNSUBSCRIBE silent").items()[2].int(), 0);
+    assert_eq!(client.line("CLIENT REPLY ON"), Reply::ok());
+    client.send(&request("CLIENT REPLY SKIP"));
+    assert_eq!(client.line("SUBSCRIBE silent").items()[2].int(), 1);
+    assert_eq!(client.line("UNSUBSCRIBE silent").items()[2].int(), 0);
+    client.assert_in_step();
+}
+
 #[test]
 fn sharded_channels_are_published_at_their_slot() {
     let site = shared();

@@ -15,6 +15,7 @@ use crate::router::hub::message::{is_event_channel, write_confirmation};
 use crate::router::hub::{Hub, Subscriber, home_slot};
 use crate::session::Session;
 use crate::session::dispatch::{Dispatch, Request};
+use crate::session::state::ReplyMode;
 use crate::slot::Slot;
 
 /// Names that are subscribed to before others have their turn.
@@ -89,7 +90,7 @@ impl Session {
             return Dispatch::Done;
         }
         let (hub, subscriber) = self.begin_subscribed();
-        let seq = self.take_seq();
+        let seq = self.take_told_seq();
         let pending = hub.begin(&subscriber, topic, seq);
         self.router().stats().command(id, Outcome::Ok);
         if args.len() <= NAMES_PER_TURN {
@@ -138,9 +139,20 @@ impl Session {
             write_confirmation(&mut out, protocol, (topic, false), Some(name), count());
         }
         self.router().stats().command(id, Outcome::Ok);
-        self.deliver_own(&out);
+        let seq = self.take_told_seq();
+        self.writer.deliver(seq, &out, true);
+        self.own_bytes += out.len();
         self.note_subscribed();
         Dispatch::Done
+    }
+
+    /// A place for a reply that the client gets whatever it has said with CLIENT REPLY: what a
+    /// subscriber is told is a message, also in Redis.
+    fn take_told_seq(&mut self) -> u64 {
+        if self.state.replies == ReplyMode::SkipNext {
+            self.state.replies = ReplyMode::On;
+        }
+        self.writer.take_seq()
     }
 
     /// PUBLISH, SPUBLISH: to the node where the gateway is subscribed.
