@@ -1,32 +1,33 @@
 //! Measures Redis endpoints: sweeps of set and get over payload sizes, and proxies side by side.
 //!
 //! Owns the exit code, standard output and signals. A sweep reads top-down as `options` (what to do),
-//! `sweep` (the order of phases), `phase` (threads and clock), `lane` (one connection's requests),
+//! `sweep` (the order of phases), `phase` (threads and clock), `connection_driver` (one connection's requests),
 //! `connection` and `resp` (bytes), then `tally`, `verdict` and `report` (what came of it). A
-//! comparison reads as `peers` or `isolation` (the order of runs), `site` (what is started), `load` (the requests).
+//! comparison reads as `compare` or `isolation` (the order of runs), `measure` (one run), `testbed` (what is started), `load` (the requests).
 //! It talks to its targets over the wire alone and shares no code with them.
 
 mod command_line;
+mod compare;
 mod connection;
+mod connection_driver;
 mod figures;
 mod host;
 mod isolation;
 mod keys;
-mod lane;
 mod load;
+mod measure;
 mod options;
 mod pace;
 mod payload;
-mod peers;
 mod phase;
 mod progress;
 mod report;
 mod resp;
-mod site;
 mod size;
 mod sweep;
 mod tally;
 mod target;
+mod testbed;
 mod verdict;
 
 use std::io::Write;
@@ -46,7 +47,7 @@ const EXIT_CANNOT_RUN: u8 = 1;
 const EXIT_MISUSED: u8 = 64;
 const EXIT_INTERRUPTED: u8 = 130;
 const STOPPING_SWEEP: &str = "stopping: removing keys and writing the report";
-const STOPPING_PEERS: &str = "stopping: ending what was started and writing the report";
+const STOPPING_COMPARISON: &str = "stopping: ending what was started and writing the report";
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -55,7 +56,10 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Sweep(args) => sweep(*args),
-        Command::Peers(args) => until_signal(|stop| peers::run(*args, stop)),
+        Command::Compare(args) => match compare::Plan::from_args(*args) {
+            Ok(plan) => until_signal(|stop| compare::run(&plan, stop)),
+            Err(error) => Ok(misused(&error)),
+        },
         Command::Isolation(args) => until_signal(|stop| isolation::run(*args, stop)),
     };
     match done {
@@ -74,13 +78,16 @@ fn refuse(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { ExitCode::from(EXIT_MISUSED) } else { ExitCode::SUCCESS }
 }
 
+/// What the command line asks for cannot be done, whatever is there to be measured.
+fn misused(error: &anyhow::Error) -> u8 {
+    eprintln!("slotway-bench: {error:#}");
+    EXIT_MISUSED
+}
+
 fn sweep(args: SweepArgs) -> Result<u8> {
     let plan = match Plan::from_args(args) {
         Ok(plan) => plan,
-        Err(error) => {
-            eprintln!("slotway-bench: {error:#}");
-            return Ok(EXIT_MISUSED);
-        }
+        Err(error) => return Ok(misused(&error)),
     };
     report::prepare(&plan.out)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -111,7 +118,7 @@ fn until_signal(work: impl FnOnce(&AtomicBool) -> Result<()>) -> Result<u8> {
         .build()
         .context("cannot start the runtime")?;
     let flag = Arc::clone(&stop);
-    std::thread::spawn(move || runtime.block_on(stop_on_signal(flag, STOPPING_PEERS)));
+    std::thread::spawn(move || runtime.block_on(stop_on_signal(flag, STOPPING_COMPARISON)));
     work(&stop)?;
     Ok(if stop.load(Ordering::Relaxed) { EXIT_INTERRUPTED } else { 0 })
 }

@@ -13,18 +13,18 @@ use tokio::sync::Notify;
 /// The longest the pacer sleeps before it looks whether the phase was stopped.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
 
-/// One connection's share of a constant rate: every `lanes`-th request of the common schedule.
+/// One connection's share of a constant rate: every `connections`-th request of the common schedule.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     rate: u64,
-    lanes: u64,
+    connections: u64,
     next: u64,
 }
 
 impl Schedule {
-    /// The schedule of connection `lane` of `lanes`, at `rate` requests per second over all.
-    pub(crate) fn new(rate: u64, lane: u64, lanes: u64) -> Schedule {
-        Schedule { rate, lanes, next: lane }
+    /// The schedule of one of `connections`, the one called `number`, at `rate` over all.
+    pub(crate) fn new(rate: u64, number: u64, connections: u64) -> Schedule {
+        Schedule { rate, connections, next: number }
     }
 
     /// When the next request should start, counted from the phase's start.
@@ -34,7 +34,7 @@ impl Schedule {
 
     /// Moves on to the request after it.
     pub(crate) fn advance(&mut self) {
-        self.next += self.lanes;
+        self.next += self.connections;
     }
 }
 
@@ -49,7 +49,7 @@ fn offset(number: u64, rate: u64) -> Duration {
 /// A thread of its own, because the runtime's timers are a millisecond coarse: several times the
 /// latency of a Redis on the same network.
 pub(crate) fn wake_on_schedule(
-    lanes: &[Arc<Notify>],
+    connections: &[Arc<Notify>],
     rate: u64,
     start: Instant,
     end: Instant,
@@ -69,7 +69,7 @@ pub(crate) fn wake_on_schedule(
             std::thread::sleep((due - now).min(SLEEP_MAX));
         }
         // A permit that is not taken yet stays: the connection reads the clock itself.
-        lanes[(number % lanes.len() as u64) as usize].notify_one();
+        connections[(number % connections.len() as u64) as usize].notify_one();
     }
 }
 
@@ -78,10 +78,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lanes_share_the_rate_evenly() {
+    fn connections_share_the_rate_evenly() {
         let mut times = Vec::new();
-        for lane in 0..3 {
-            let mut schedule = Schedule::new(300, lane, 3);
+        for number in 0..3 {
+            let mut schedule = Schedule::new(300, number, 3);
             while schedule.next() < Duration::from_secs(1) {
                 times.push(schedule.next());
                 schedule.advance();
@@ -96,9 +96,9 @@ mod tests {
     #[test]
     fn a_stopped_phase_ends_the_pacer_at_once() {
         let start = Instant::now();
-        let lanes = [Arc::new(Notify::new())];
+        let connections = [Arc::new(Notify::new())];
         let end = start + Duration::from_secs(3600);
-        wake_on_schedule(&lanes, 1, start, end, &AtomicBool::new(true));
+        wake_on_schedule(&connections, 1, start, end, &AtomicBool::new(true));
         assert!(start.elapsed() < Duration::from_secs(60));
     }
 }

@@ -15,8 +15,8 @@ use anyhow::{Context, Result, anyhow};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::connection_driver::{ConnectionDriver, DriverTally, Job, Live, Op, Window};
 use crate::host;
-use crate::lane::{Job, Lane, LaneTally, Live, Op, Window};
 use crate::pace;
 use crate::size::Size;
 use crate::tally::{Batch, BatchLog, Counts, Latencies};
@@ -57,7 +57,7 @@ pub(crate) struct PhaseResult {
     /// Keys it went over.
     pub(crate) keys: usize,
     /// Outcomes, latencies and errors of all connections.
-    pub(crate) tally: LaneTally,
+    pub(crate) tally: DriverTally,
     /// The old client's batches.
     pub(crate) batches: Vec<Batch>,
     /// When the phase's clock started, in seconds of Unix time.
@@ -108,11 +108,13 @@ pub(crate) async fn run(
     let (sender, mut receiver) = mpsc::channel(2 * threads);
     let mut handles = Vec::with_capacity(threads);
     for thread in 0..threads {
-        let lanes = (thread..job.connections)
+        let drivers = (thread..job.connections)
             .step_by(threads)
-            .map(|number| Lane::new(Arc::clone(&job), number, Arc::clone(&wakes[number])))
+            .map(|number| {
+                ConnectionDriver::new(Arc::clone(&job), number, Arc::clone(&wakes[number]))
+            })
             .collect::<Result<Vec<_>, _>>()?;
-        handles.push(spawn_thread(lanes, start_receiver.clone(), sender.clone())?);
+        handles.push(spawn_thread(drivers, start_receiver.clone(), sender.clone())?);
     }
     drop(sender);
     for _ in 0..threads {
@@ -126,7 +128,7 @@ pub(crate) async fn run(
     let pacer = job.rate.map(|rate| spawn_pacer(wakes, rate, window, &job)).transpose()?;
     start_sender.send_replace(Some(window));
 
-    let mut tally = LaneTally::new(job.rate.is_some())?;
+    let mut tally = DriverTally::new(job.rate.is_some())?;
     let mut meter = Meter { size, start, last: start, good: 0 };
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.tick().await;
@@ -184,11 +186,11 @@ fn epoch_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Runs `lanes` on a thread with a runtime of its own: no work moves between threads.
+/// Runs `drivers` on a thread with a runtime of its own: no work moves between threads.
 fn spawn_thread(
-    lanes: Vec<Lane>,
+    drivers: Vec<ConnectionDriver>,
     start: watch::Receiver<Option<Window>>,
-    sender: mpsc::Sender<Option<LaneTally>>,
+    sender: mpsc::Sender<Option<DriverTally>>,
 ) -> Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -196,12 +198,12 @@ fn spawn_thread(
         .context("cannot start a load thread's runtime")?;
     let body = move || {
         runtime.block_on(async move {
-            let (lanes, ready) = prepare_all(lanes).await;
+            let (drivers, ready) = prepare_all(drivers).await;
             // A closed channel means that the phase was given up.
             if !ready || sender.send(None).await.is_err() {
                 return;
             }
-            if let Some(tally) = run_all(lanes, start).await {
+            if let Some(tally) = run_all(drivers, start).await {
                 let _ = sender.send(Some(tally)).await;
             }
         });
@@ -212,33 +214,33 @@ fn spawn_thread(
         .context("cannot start a load thread")
 }
 
-async fn prepare_all(lanes: Vec<Lane>) -> (Vec<Lane>, bool) {
-    let expected = lanes.len();
+async fn prepare_all(drivers: Vec<ConnectionDriver>) -> (Vec<ConnectionDriver>, bool) {
+    let expected = drivers.len();
     let mut preparing = JoinSet::new();
-    for mut lane in lanes {
+    for mut driver in drivers {
         preparing.spawn(async move {
-            lane.prepare().await;
-            lane
+            driver.prepare().await;
+            driver
         });
     }
     let mut prepared = Vec::with_capacity(expected);
-    while let Some(Ok(lane)) = preparing.join_next().await {
-        prepared.push(lane);
+    while let Some(Ok(driver)) = preparing.join_next().await {
+        prepared.push(driver);
     }
     let ready = prepared.len() == expected;
     (prepared, ready)
 }
 
 async fn run_all(
-    lanes: Vec<Lane>,
+    drivers: Vec<ConnectionDriver>,
     mut start: watch::Receiver<Option<Window>>,
-) -> Option<LaneTally> {
+) -> Option<DriverTally> {
     let window = (*start.wait_for(Option::is_some).await.ok()?)?;
     let mut running = JoinSet::new();
-    for lane in lanes {
-        running.spawn(lane.run(window));
+    for driver in drivers {
+        running.spawn(driver.run(window));
     }
-    let mut merged: Option<LaneTally> = None;
+    let mut merged: Option<DriverTally> = None;
     while let Some(tally) = running.join_next().await {
         let tally = tally.ok()?;
         match &mut merged {

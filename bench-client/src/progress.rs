@@ -137,7 +137,7 @@ fn minutes(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::Op;
+    use crate::connection_driver::Op;
     use crate::size::{Size, Units};
 
     #[test]

@@ -12,9 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
+use crate::connection_driver::{Job, Op};
 use crate::host::Host;
 use crate::keys::{KeySet, PassResult};
-use crate::lane::{Job, Op};
 use crate::options::Plan;
 use crate::payload::Payload;
 use crate::phase::{self, PhaseResult};

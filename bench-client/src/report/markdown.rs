@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use super::Report;
 use super::table::Table;
+use crate::connection_driver::Op;
 use crate::figures::{grouped, utc};
-use crate::lane::Op;
 use crate::size::Units;
 
 /// From this share of its threads' time on, the client itself may be what was measured.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::lane::Op;
+use crate::connection_driver::Op;
 use crate::options::Plan;
 use crate::sweep::SweepResult;
 use crate::verdict::Verdict;

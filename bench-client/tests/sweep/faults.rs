@@ -1,6 +1,6 @@
 //! A peer that misbehaves is counted, survived and told by the exit code.
 
-use crate::run::{Run, sweep};
+use crate::run::{Run, exit_code, sweep};
 use crate::scripted_server::{Act, ScriptedServer};
 
 const LOAD: [&str; 8] = ["--connections", "4", "--from", "16B", "--to", "16B", "--keys", "50"];
@@ -117,5 +117,20 @@ fn a_wrong_command_line_is_told_from_bad_figures() {
         let run = sweep("127.0.0.1:1", options);
         run.expect_code(64);
         assert!(!run.stderr().is_empty(), "{options:?}");
+    }
+}
+
+#[test]
+fn every_subcommand_refuses_a_wrong_command_line_in_the_same_way() {
+    for words in [
+        &["compare", "--cases", "del16"][..],
+        &["peers", "--masters", "2"],
+        &["compare", "--duration", "0"],
+        &["isolation", "--duration", "0"],
+        &["isolation", "--duration", "3 seconds"],
+        &["neither"],
+        &[],
+    ] {
+        assert_eq!(exit_code(words), Some(64), "{words:?}");
     }
 }

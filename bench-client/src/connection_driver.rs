@@ -87,7 +87,7 @@ pub(crate) struct Window {
 }
 
 /// What one connection counted, and after merging, all of them.
-pub(crate) struct LaneTally {
+pub(crate) struct DriverTally {
     /// Outcomes of measured requests.
     pub(crate) counts: Counts,
     /// Open loop: from the intended start to the reply. Closed loop: from the actual start.
@@ -100,12 +100,12 @@ pub(crate) struct LaneTally {
     pub(crate) last: Option<(Instant, Instant)>,
 }
 
-impl LaneTally {
+impl DriverTally {
     /// Nothing counted.
-    pub(crate) fn new(open_loop: bool) -> Result<LaneTally, hdrhistogram::CreationError> {
+    pub(crate) fn new(open_loop: bool) -> Result<DriverTally, hdrhistogram::CreationError> {
         let service_and_lag =
             if open_loop { Some((Latencies::new()?, Latencies::new()?)) } else { None };
-        Ok(LaneTally {
+        Ok(DriverTally {
             counts: Counts::default(),
             response: Latencies::new()?,
             service_and_lag,
@@ -115,7 +115,7 @@ impl LaneTally {
     }
 
     /// Adds another connection's to these.
-    pub(crate) fn merge(&mut self, other: &LaneTally) {
+    pub(crate) fn merge(&mut self, other: &DriverTally) {
         self.counts.merge(other.counts);
         self.response.add(&other.response);
         if let (Some((service, lag)), Some((more_service, more_lag))) =
@@ -137,28 +137,36 @@ impl LaneTally {
 }
 
 /// One connection of a phase.
-pub(crate) struct Lane {
+pub(crate) struct ConnectionDriver {
     job: Arc<Job>,
     schedule: Option<Schedule>,
     wake: Arc<Notify>,
     connection: Option<Connection>,
     back_off: Duration,
-    tally: LaneTally,
+    tally: DriverTally,
     keys: Vec<(u64, String)>,
 }
 
-impl Lane {
+impl ConnectionDriver {
     /// Connection `number` of the job; `wake` is notified at its intended times.
     pub(crate) fn new(
         job: Arc<Job>,
         number: usize,
         wake: Arc<Notify>,
-    ) -> Result<Lane, hdrhistogram::CreationError> {
-        let lanes = job.connections as u64;
-        let schedule = job.rate.map(|rate| Schedule::new(rate, number as u64, lanes));
-        let tally = LaneTally::new(schedule.is_some())?;
+    ) -> Result<ConnectionDriver, hdrhistogram::CreationError> {
+        let drivers = job.connections as u64;
+        let schedule = job.rate.map(|rate| Schedule::new(rate, number as u64, drivers));
+        let tally = DriverTally::new(schedule.is_some())?;
         let keys = vec![(0, String::new()); job.pipeline];
-        Ok(Lane { job, schedule, wake, connection: None, back_off: BACK_OFF_MIN, tally, keys })
+        Ok(ConnectionDriver {
+            job,
+            schedule,
+            wake,
+            connection: None,
+            back_off: BACK_OFF_MIN,
+            tally,
+            keys,
+        })
     }
 
     /// Tries to connect before the phase starts; a failure is met again, and counted, in `run`.
@@ -167,7 +175,7 @@ impl Lane {
     }
 
     /// Sends until the window ends or the job is stopped.
-    pub(crate) async fn run(mut self, window: Window) -> LaneTally {
+    pub(crate) async fn run(mut self, window: Window) -> DriverTally {
         let mut starts = Vec::with_capacity(self.job.pipeline);
         while Instant::now() < window.end && !self.job.stop.load(Ordering::Relaxed) {
             let Some(mut connection) = self.connected(window).await else { continue };
