@@ -1,353 +1,474 @@
-//! One connection's share of a phase: what to send, when, and what became of it.
+//! One connection of a load: connects, sends pipelines, takes the replies, connects anew.
 //!
-//! Owns the request loop and reconnecting. Knows nothing of other phases, progress or files.
-//! Invariants: nothing is sent after the phase's end; a broken connection costs its outstanding
-//! requests and a bounded wait, never the run.
+//! Owns a socket that never blocks, and how far its pipeline is. Knows nothing of other connections,
+//! of the poll that wakes it, or of what requests mean. Invariants: nothing is sent after the end;
+//! a broken connection costs the requests that are under way and a bounded wait, never the run; every
+//! stage that waits for the peer has a deadline.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
 
-use crate::connection::{Connection, Failure, Target};
+use crate::connection::Failure;
+use crate::lookup::{Addresses, Lookup};
+use crate::outbox::Outbox;
 use crate::pace::Schedule;
-use crate::payload::Payload;
-use crate::resp::{Reply, Request};
-use crate::tally::{BatchLog, Counts, ErrorTexts, Latencies, Outcome};
+use crate::pipeline::Pipeline;
+use crate::recorder::{Moments, Recorder};
+use crate::resp::{Decoder, Want};
+use crate::tally::Outcome;
+use crate::workload::Workload;
 
 const BACK_OFF_MIN: Duration = Duration::from_millis(10);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 
-/// What a phase asks of the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Op {
-    /// Write values.
-    Set,
-    /// Read them back and check them.
-    Get,
-}
-
-impl Op {
-    /// The command's name.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Op::Set => "SET",
-            Op::Get => "GET",
-        }
-    }
-}
-
-/// What all connections of a phase share.
-pub(crate) struct Job {
-    /// Where to.
-    pub(crate) target: Target,
-    /// What to do.
-    pub(crate) op: Op,
-    /// The payload's length.
-    pub(crate) bytes: usize,
-    /// Keys and values.
-    pub(crate) payload: Arc<Payload>,
-    /// One flag per key of this size: whether it is known to be written.
-    pub(crate) written: Arc<[AtomicBool]>,
-    /// Requests in flight per connection.
-    pub(crate) pipeline: usize,
-    /// Connections of the phase.
-    pub(crate) connections: usize,
-    /// Requests per second over all connections; without one, as fast as replies come.
-    pub(crate) rate: Option<u64>,
-    /// Counts up; taken modulo the number of keys, it chooses the next key.
-    pub(crate) next_key: AtomicU64,
-    /// Set to end the phase early.
-    pub(crate) stop: Arc<AtomicBool>,
-    /// What progress and the batches are made from.
-    pub(crate) live: Mutex<Live>,
-}
-
-/// What all connections note together while the phase runs.
-pub(crate) struct Live {
-    /// Latencies since progress last looked.
-    pub(crate) recent: Latencies,
-    /// All outcomes so far, warm-up included.
-    pub(crate) counts: Counts,
-    /// The old client's batches, of measured requests only.
-    pub(crate) batches: BatchLog,
-}
-
-/// The phase's times.
+/// How the connections of a load behave.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
-    /// When sending starts.
+pub(crate) struct Manners {
+    /// Requests in flight on each connection.
+    pub(crate) pipeline: usize,
+    /// The longest a connect may take.
+    pub(crate) connect_timeout: Duration,
+    /// The longest a pipeline may take.
+    pub(crate) timeout: Duration,
+    /// Whether a connection that broke is made anew; else the load ends.
+    pub(crate) reconnects: bool,
+}
+
+/// What the connections of one thread share.
+pub(crate) struct Shared<'a, W> {
+    pub(crate) workload: W,
+    pub(crate) recorder: Recorder<'a>,
+    pub(crate) manners: Manners,
+    /// AUTH, as it is sent.
+    pub(crate) auth: Option<Vec<u8>>,
+    pub(crate) registry: Registry,
+    pub(crate) lookup: Lookup,
+    /// What is read at once, by whichever connection has something to read.
+    pub(crate) buffer: Vec<u8>,
+    /// When the schedule of an open loop starts.
     pub(crate) start: Instant,
-    /// When warm-up ends and counting starts.
-    pub(crate) measure: Instant,
-    /// When sending ends.
-    pub(crate) end: Instant,
+    /// Until when pipelines may be sent; none are while this is not known.
+    pub(crate) until: Option<Instant>,
+    /// Connections with requests under way.
+    pub(crate) busy: usize,
+    /// Whether one waits for something else than its replies or its turn.
+    pub(crate) unsettled: bool,
+    /// The first failure, where connections are not made anew.
+    pub(crate) failed: Option<(usize, Failure)>,
 }
 
-/// What one connection counted, and after merging, all of them.
-pub(crate) struct DriverTally {
-    /// Outcomes of measured requests.
-    pub(crate) counts: Counts,
-    /// Open loop: from the intended start to the reply. Closed loop: from the actual start.
-    pub(crate) response: Latencies,
-    /// Open loop only: from the actual start to the reply, and how late the start was.
-    pub(crate) service_and_lag: Option<(Latencies, Latencies)>,
-    /// Failures by text.
-    pub(crate) errors: ErrorTexts,
-    /// When the last measured request was sent and answered.
-    pub(crate) last: Option<(Instant, Instant)>,
-}
-
-impl DriverTally {
-    /// Nothing counted.
-    pub(crate) fn new(open_loop: bool) -> Result<DriverTally, hdrhistogram::CreationError> {
-        let service_and_lag =
-            if open_loop { Some((Latencies::new()?, Latencies::new()?)) } else { None };
-        Ok(DriverTally {
-            counts: Counts::default(),
-            response: Latencies::new()?,
-            service_and_lag,
-            errors: ErrorTexts::default(),
-            last: None,
-        })
-    }
-
-    /// Adds another connection's to these.
-    pub(crate) fn merge(&mut self, other: &DriverTally) {
-        self.counts.merge(other.counts);
-        self.response.add(&other.response);
-        if let (Some((service, lag)), Some((more_service, more_lag))) =
-            (&mut self.service_and_lag, &other.service_and_lag)
-        {
-            service.add(more_service);
-            lag.add(more_lag);
-        }
-        self.errors.merge(&other.errors);
-        if let Some((sent, done)) = other.last {
-            self.note_last(sent, done);
-        }
-    }
-
-    fn note_last(&mut self, sent: Instant, done: Instant) {
-        let (last_sent, last_done) = self.last.unwrap_or((sent, done));
-        self.last = Some((last_sent.max(sent), last_done.max(done)));
+impl<W> Shared<'_, W> {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| now >= until)
     }
 }
 
-/// One connection of a phase.
+/// What a socket is ready for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    /// There is something to read, an end perhaps.
+    pub(crate) readable: bool,
+    /// There is room to write.
+    pub(crate) writable: bool,
+    /// The peer has ended its side.
+    pub(crate) closed: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Not connected, and not to be until then.
+    Down { until: Instant },
+    /// Waits for the addresses of the target.
+    LookingUp { deadline: Instant },
+    /// Waits for one of the addresses; the next to be tried is `next`.
+    Connecting { deadline: Instant, addresses: Addresses, next: usize },
+    /// Waits for the reply to AUTH.
+    Authenticating { deadline: Instant },
+    /// Connected, with nothing under way.
+    Idle,
+    /// Waits for replies.
+    Busy { deadline: Instant },
+}
+
+/// One connection.
 pub(crate) struct ConnectionDriver {
-    job: Arc<Job>,
+    number: usize,
+    stage: Stage,
+    stream: Option<TcpStream>,
+    decoder: Decoder,
+    outbox: Outbox,
+    pipeline: Pipeline,
     schedule: Option<Schedule>,
-    wake: Arc<Notify>,
-    connection: Option<Connection>,
     back_off: Duration,
-    tally: DriverTally,
-    keys: Vec<(u64, String)>,
+    /// Something has arrived, or the end, while nothing was under way.
+    unread: bool,
+    /// A reply was read that nobody had asked for.
+    unasked: bool,
 }
 
 impl ConnectionDriver {
-    /// Connection `number` of the job; `wake` is notified at its intended times.
-    pub(crate) fn new(
-        job: Arc<Job>,
-        number: usize,
-        wake: Arc<Notify>,
-    ) -> Result<ConnectionDriver, hdrhistogram::CreationError> {
-        let drivers = job.connections as u64;
-        let schedule = job.rate.map(|rate| Schedule::new(rate, number as u64, drivers));
-        let tally = DriverTally::new(schedule.is_some())?;
-        let keys = vec![(0, String::new()); job.pipeline];
-        Ok(ConnectionDriver {
-            job,
+    /// The connection that events call `number`; with a schedule, it keeps to that.
+    pub(crate) fn new(number: usize, schedule: Option<Schedule>) -> ConnectionDriver {
+        ConnectionDriver {
+            number,
+            stage: Stage::Down { until: Instant::now() },
+            stream: None,
+            decoder: Decoder::new(),
+            outbox: Outbox::default(),
+            pipeline: Pipeline::new(),
             schedule,
-            wake,
-            connection: None,
             back_off: BACK_OFF_MIN,
-            tally,
-            keys,
-        })
-    }
-
-    /// Tries to connect before the phase starts; a failure is met again, and counted, in `run`.
-    pub(crate) async fn prepare(&mut self) {
-        self.connection = Connection::open(&self.job.target).await.ok();
-    }
-
-    /// Sends until the window ends or the job is stopped.
-    pub(crate) async fn run(mut self, window: Window) -> DriverTally {
-        let mut starts = Vec::with_capacity(self.job.pipeline);
-        while Instant::now() < window.end && !self.job.stop.load(Ordering::Relaxed) {
-            let Some(mut connection) = self.connected(window).await else { continue };
-            starts.clear();
-            self.wait_for_starts(window, &mut starts).await;
-            if starts.is_empty() {
-                self.connection = Some(connection);
-                continue;
-            }
-            match self.send(&mut connection, window, &starts).await {
-                Ok(()) => self.connection = Some(connection),
-                // The connection is dropped: the next turn makes a new one.
-                Err(_) => self.wait_back_off(window).await,
-            }
-        }
-        self.tally
-    }
-
-    /// The connection, made anew if need be; `None` when it could not be made.
-    async fn connected(&mut self, window: Window) -> Option<Connection> {
-        if let Some(connection) = self.connection.take() {
-            return Some(connection);
-        }
-        match Connection::open(&self.job.target).await {
-            Ok(connection) => Some(connection),
-            Err(failure) => {
-                let now = Instant::now();
-                let outcome = Outcome::Failed(failure.to_string());
-                self.note(window, Timing { intended: now, sent: now, done: now }, outcome);
-                self.wait_back_off(window).await;
-                None
-            }
+            unread: false,
+            unasked: false,
         }
     }
 
-    async fn wait_back_off(&mut self, window: Window) {
-        let left = window.end.saturating_duration_since(Instant::now());
-        tokio::time::sleep(self.back_off.min(left)).await;
-        self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
+    /// Whether it is on its way to be connected.
+    pub(crate) fn is_connecting(&self) -> bool {
+        !matches!(self.stage, Stage::Down { .. } | Stage::Idle | Stage::Busy { .. })
     }
 
-    /// Fills `starts` with the intended times of the next pipeline: in a closed loop now, in an open
-    /// loop those that are due. Empty when the phase ended meanwhile.
-    async fn wait_for_starts(&mut self, window: Window, starts: &mut Vec<Instant>) {
-        let pipeline = self.job.pipeline;
-        let Some(schedule) = &mut self.schedule else {
-            starts.resize(pipeline, Instant::now());
-            return;
-        };
-        let next = window.start + schedule.next();
-        if next > Instant::now() {
-            let end = tokio::time::Instant::from_std(window.end);
-            // Stopping is looked at after this wait, so the wait is short.
-            let limit = end.min(tokio::time::Instant::now() + Duration::from_millis(50));
-            let _ = tokio::time::timeout_at(limit, self.wake.notified()).await;
-        }
-        let now = Instant::now();
-        while starts.len() < pipeline {
-            let next = window.start + schedule.next();
-            if next > now || next >= window.end {
-                return;
-            }
-            starts.push(next);
-            schedule.advance();
+    /// Whether it has failed, or has not been tried.
+    pub(crate) fn is_down(&self) -> bool {
+        matches!(self.stage, Stage::Down { .. })
+    }
+
+    /// Begins to connect.
+    pub(crate) fn dial<W: Workload>(&mut self, now: Instant, shared: &mut Shared<'_, W>) {
+        let deadline = now + shared.manners.connect_timeout;
+        shared.unsettled = true;
+        self.stage = Stage::LookingUp { deadline };
+        match shared.lookup.start() {
+            Ok(Some(addresses)) => self.found(&addresses, shared),
+            Ok(None) => {}
+            Err(error) => self.fail(Failure::Connect(error), shared),
         }
     }
 
-    /// Sends one pipeline and counts what became of each request.
-    async fn send(
+    /// The lookup has ended that it may have waited for.
+    pub(crate) fn looked_up<W: Workload>(
         &mut self,
-        connection: &mut Connection,
-        window: Window,
-        starts: &[Instant],
-    ) -> Result<(), Failure> {
-        let job = Arc::clone(&self.job);
-        let mut keys = std::mem::take(&mut self.keys);
-        for (number, name) in keys.iter_mut().take(starts.len()) {
-            let turn = job.next_key.fetch_add(1, Ordering::Relaxed);
-            *number = turn % job.written.len() as u64;
-            job.payload.write_key(job.bytes, *number, name);
+        answer: &io::Result<Addresses>,
+        shared: &mut Shared<'_, W>,
+    ) {
+        match answer {
+            Ok(addresses) => self.found(addresses, shared),
+            Err(error) if matches!(self.stage, Stage::LookingUp { .. }) => {
+                let error = io::Error::new(error.kind(), error.to_string());
+                self.fail(Failure::Connect(error), shared);
+            }
+            Err(_) => {}
         }
-        let requests: Vec<Request<'_>> = keys
-            .iter()
-            .take(starts.len())
-            .map(|(number, name)| job.request(*number, name))
-            .collect();
-        let sent = Instant::now();
-        let mut answered = 0;
-        let result = connection
-            .exchange(&requests, |place, reply| {
-                answered = place + 1;
-                let outcome = job.outcome(keys[place].0, reply);
-                let timing = Timing { intended: starts[place], sent, done: Instant::now() };
-                self.note(window, timing, outcome);
-            })
-            .await;
-        match &result {
-            Ok(()) => self.back_off = BACK_OFF_MIN,
-            Err(failure) => {
-                let done = Instant::now();
-                for intended in &starts[answered..] {
-                    let timing = Timing { intended: *intended, sent, done };
-                    self.note(window, timing, Outcome::Failed(failure.to_string()));
-                }
+    }
+
+    fn found<W: Workload>(&mut self, addresses: &Addresses, shared: &mut Shared<'_, W>) {
+        if let Stage::LookingUp { deadline } = self.stage {
+            self.stage = Stage::Connecting { deadline, addresses: addresses.clone(), next: 0 };
+            let none = io::Error::new(ErrorKind::NotFound, "the name has no address");
+            if let Err(failure) = self.connect_to_next(none, &shared.registry) {
+                self.fail(failure, shared);
             }
         }
-        drop(requests);
-        self.keys = keys;
+    }
+
+    /// Tries the addresses that are left; `last` is why the one before did not do.
+    fn connect_to_next(&mut self, mut last: io::Error, registry: &Registry) -> Result<(), Failure> {
+        self.stream = None;
+        let Stage::Connecting { addresses, next, .. } = &mut self.stage else { return Ok(()) };
+        while let Some(address) = addresses.get(*next) {
+            *next += 1;
+            let connecting = TcpStream::connect(*address).and_then(|mut stream| {
+                let both = Interest::READABLE | Interest::WRITABLE;
+                registry.register(&mut stream, Token(self.number), both)?;
+                Ok(stream)
+            });
+            match connecting {
+                Ok(stream) => {
+                    self.stream = Some(stream);
+                    return Ok(());
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(Failure::Connect(last))
+    }
+
+    /// Does what the socket is ready for.
+    pub(crate) fn on_ready<W: Workload>(&mut self, ready: Ready, shared: &mut Shared<'_, W>) {
+        let done = match self.stage {
+            Stage::Connecting { deadline, .. } => self.on_connected(ready, deadline, shared),
+            Stage::Authenticating { .. } => self.authenticate(ready, shared),
+            Stage::Busy { .. } => self.exchange(ready, shared),
+            Stage::Idle => {
+                self.unread |= ready.readable;
+                Ok(())
+            }
+            Stage::Down { .. } | Stage::LookingUp { .. } => Ok(()),
+        };
+        if let Err(failure) = done {
+            self.fail(failure, shared);
+        }
+    }
+
+    fn on_connected<W: Workload>(
+        &mut self,
+        ready: Ready,
+        deadline: Instant,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        let error = match (stream.take_error(), stream.peer_addr()) {
+            (Ok(None), Ok(_)) => stream.set_nodelay(true).err(),
+            (Ok(None), Err(error)) if error.kind() == ErrorKind::NotConnected && !ready.closed => {
+                return Ok(());
+            }
+            (Ok(Some(error)) | Err(error), _) | (Ok(None), Err(error)) => Some(error),
+        };
+        if let Some(error) = error {
+            return self.connect_to_next(error, &shared.registry);
+        }
+        self.unread = ready.readable;
+        match &shared.auth {
+            Some(auth) => {
+                self.stage = Stage::Authenticating { deadline };
+                self.outbox.put(auth);
+                self.outbox.write(stream, |_| b"").map_err(Failure::Broken).map(|_| ())
+            }
+            None => self.begin(Instant::now(), shared),
+        }
+    }
+
+    fn authenticate<W: Workload>(
+        &mut self,
+        ready: Ready,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        self.outbox.write(stream, |_| b"").map_err(Failure::Broken)?;
+        if !ready.readable && !self.unread {
+            return Ok(());
+        }
+        self.unread = false;
+        loop {
+            let Some(length) = read(stream, &mut shared.buffer)? else { return Ok(()) };
+            let arrived = &shared.buffer[..length];
+            let (used, reply) =
+                self.decoder.feed(arrived, Want::Keep(0)).map_err(Failure::Protocol)?;
+            if let Some(reply) = reply {
+                Failure::of_auth(reply)?;
+                self.unasked = used < length;
+                self.unread = ready.closed;
+                return self.begin(Instant::now(), shared);
+            }
+        }
+    }
+
+    /// Sends the next pipeline if it has one to send.
+    pub(crate) fn take_turn<W: Workload>(&mut self, now: Instant, shared: &mut Shared<'_, W>) {
+        if matches!(self.stage, Stage::Idle)
+            && let Err(failure) = self.begin(now, shared)
+        {
+            self.fail(failure, shared);
+        }
+    }
+
+    fn begin<W: Workload>(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        self.stage = Stage::Idle;
+        let Some(until) = shared.until.filter(|until| now < *until) else { return Ok(()) };
+        let size = shared.manners.pipeline;
+        match &mut self.schedule {
+            None => self.pipeline.begin(now, size),
+            Some(schedule) => {
+                let due = schedule.due(shared.start, now, until).take(size);
+                self.pipeline.begin_scheduled(now, due);
+            }
+        }
+        if self.pipeline.is_done() {
+            return Ok(());
+        }
+        self.stage = Stage::Busy { deadline: now + shared.manners.timeout };
+        shared.busy += 1;
+        if self.unasked {
+            return Err(Failure::Unasked);
+        }
+        if std::mem::take(&mut self.unread)
+            && let Some(stream) = &mut self.stream
+            && read(stream, &mut shared.buffer)?.is_some()
+        {
+            return Err(Failure::Unasked);
+        }
+        self.send(shared)
+    }
+
+    /// Writes as much of the pipeline as the socket takes. Requests are put into words as there is
+    /// room, so what is not sent yet is bounded whatever the pipeline's length.
+    fn send<W: Workload>(&mut self, shared: &mut Shared<'_, W>) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        loop {
+            if self.outbox.is_empty() && !self.pipeline.ask(&mut self.outbox, &mut shared.workload)
+            {
+                return Ok(());
+            }
+            let workload = &shared.workload;
+            let written = self.outbox.write(stream, |ticket| workload.value(ticket));
+            if !written.map_err(Failure::Broken)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn exchange<W: Workload>(
+        &mut self,
+        ready: Ready,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        if ready.writable {
+            self.send(shared)?;
+        }
+        if !ready.readable {
+            return Ok(());
+        }
+        // Events come when something has changed, so all there is has to be read.
+        while let (Stage::Busy { .. }, Some(stream)) = (&self.stage, &mut self.stream) {
+            let Some(length) = read(stream, &mut shared.buffer)? else { return Ok(()) };
+            let now = Instant::now();
+            let buffer = std::mem::take(&mut shared.buffer);
+            let taken = self.take_replies(&buffer[..length], now, shared);
+            let is_full = length == buffer.len();
+            shared.buffer = buffer;
+            taken?;
+            if self.pipeline.is_done() {
+                shared.busy -= 1;
+                self.back_off = BACK_OFF_MIN;
+                self.begin(now, shared)?;
+            }
+            if !is_full && !ready.closed {
+                return Ok(());
+            }
+        }
+        // Not busy any more: what has not been read is looked at before the next pipeline.
+        self.unread = true;
+        Ok(())
+    }
+
+    /// Counts the replies in `arrived`. One clock reading serves all of them.
+    fn take_replies<W: Workload>(
+        &mut self,
+        mut arrived: &[u8],
+        done: Instant,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        let sent = self.pipeline.sent();
+        let mut good = (self.pipeline.intended(), 0);
+        let mut result = Ok(());
+        while !arrived.is_empty() {
+            let Some(ticket) = self.pipeline.awaited() else {
+                self.unasked = true;
+                if !self.pipeline.is_done() {
+                    result = Err(Failure::Unasked);
+                }
+                break;
+            };
+            let (used, reply) = match self.decoder.feed(arrived, shared.workload.want(ticket)) {
+                Ok(fed) => fed,
+                Err(error) => {
+                    result = Err(Failure::Protocol(error));
+                    break;
+                }
+            };
+            arrived = &arrived[used..];
+            let Some(reply) = reply else { break };
+            let intended = self.pipeline.answered();
+            let moments = |intended| Moments { intended, sent, done };
+            match shared.workload.outcome(ticket, reply) {
+                Outcome::Good if good.0 == intended => good.1 += 1,
+                Outcome::Good => {
+                    shared.recorder.good(moments(good.0), good.1);
+                    good = (intended, 1);
+                }
+                other => shared.recorder.bad(moments(intended), &other, 1),
+            }
+        }
+        shared.recorder.good(Moments { intended: good.0, sent, done }, good.1);
         result
     }
 
-    fn note(&mut self, window: Window, timing: Timing, outcome: Outcome) {
-        let Timing { intended, sent, done } = timing;
-        let good = outcome == Outcome::Good;
-        let measured = intended >= window.measure;
-        {
-            let mut live = self.job.live.lock().unwrap_or_else(PoisonError::into_inner);
-            live.counts.add(&outcome);
-            if good {
-                live.recent.record(done - intended);
-            }
-            if measured {
-                live.batches.add(good, done.saturating_duration_since(window.start));
-            }
-        }
-        if !measured {
-            return;
-        }
-        self.tally.counts.add(&outcome);
-        self.tally.note_last(sent, done);
-        if good {
-            self.tally.response.record(done - intended);
-            if let Some((service, lag)) = &mut self.tally.service_and_lag {
-                service.record(done - sent);
-                lag.record(sent - intended);
-            }
-        }
-        if let Outcome::Failed(text) = outcome {
-            self.tally.errors.add(&text, 1);
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Timing {
-    intended: Instant,
-    sent: Instant,
-    done: Instant,
-}
-
-impl Job {
-    fn request<'a>(&'a self, number: u64, name: &'a str) -> Request<'a> {
-        let value = self.payload.value(self.bytes, number);
-        match self.op {
-            Op::Set => Request::set(name, value),
-            Op::Get => Request::get(name, value),
-        }
-    }
-
-    fn outcome(&self, number: u64, reply: Reply) -> Outcome {
-        match (self.op, reply) {
-            (Op::Set, Reply::Ok) => {
-                if let Some(flag) = self.written.get(number as usize) {
-                    flag.store(true, Ordering::Relaxed);
+    /// Ends what has taken too long, and connects anew what has waited long enough.
+    pub(crate) fn look_at_clock<W: Workload>(&mut self, now: Instant, shared: &mut Shared<'_, W>) {
+        let failure = match self.stage {
+            Stage::Idle => return,
+            Stage::Busy { deadline } => {
+                if now < deadline {
+                    return;
                 }
-                Outcome::Good
+                Failure::TimedOut
             }
-            (Op::Get, Reply::Compared { same: true, .. }) => Outcome::Good,
-            (Op::Get, Reply::Compared { .. }) => Outcome::Wrong,
-            (Op::Get, Reply::Nil) => Outcome::Miss,
-            (_, Reply::Error(text)) => Outcome::Failed(text),
-            (op, other) => Outcome::Failed(format!("unexpected reply to {op:?}: {other:?}")),
+            Stage::Down { until } => {
+                shared.unsettled = true;
+                if now >= until && !shared.is_over(now) {
+                    self.dial(now, shared);
+                }
+                return;
+            }
+            Stage::LookingUp { deadline }
+            | Stage::Connecting { deadline, .. }
+            | Stage::Authenticating { deadline } => {
+                shared.unsettled = true;
+                if now < deadline {
+                    return;
+                }
+                Failure::Connect(ErrorKind::TimedOut.into())
+            }
+        };
+        self.fail(failure, shared);
+    }
+
+    /// Counts what is lost. The connection will be made anew after a while.
+    fn fail<W: Workload>(&mut self, failure: Failure, shared: &mut Shared<'_, W>) {
+        let now = Instant::now();
+        let outcome = Outcome::Failed(failure.to_string());
+        if let Stage::Busy { .. } = self.stage {
+            shared.busy -= 1;
+            let sent = self.pipeline.sent();
+            while !self.pipeline.is_done() {
+                let intended = self.pipeline.answered();
+                shared.recorder.bad(Moments { intended, sent, done: now }, &outcome, 1);
+            }
+        } else if !shared.is_over(now) {
+            // Nothing was lost but an attempt to connect.
+            let moments = Moments { intended: now, sent: now, done: now };
+            shared.recorder.bad(moments, &outcome, 1);
+        }
+        self.stream = None;
+        self.outbox.clear();
+        self.pipeline.clear();
+        self.decoder = Decoder::new();
+        (self.unread, self.unasked) = (false, false);
+        self.stage = Stage::Down { until: now + self.back_off };
+        self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
+        shared.unsettled = true;
+        if !shared.manners.reconnects {
+            shared.failed.get_or_insert((self.number, failure));
+        }
+    }
+}
+
+/// How much was read; `None` when there is nothing now.
+fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
+    loop {
+        match stream.read(buffer) {
+            Ok(0) => return Err(Failure::Broken(ErrorKind::UnexpectedEof.into())),
+            Ok(length) => return Ok(Some(length)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::Broken(error)),
         }
     }
 }

@@ -1,27 +1,36 @@
 //! Measures Redis endpoints: sweeps of set and get over payload sizes, and proxies side by side.
 //!
 //! Owns the exit code, standard output and signals. A sweep reads top-down as `options` (what to do),
-//! `sweep` (the order of phases), `phase` (threads and clock), `connection_driver` (one connection's requests),
-//! `connection` and `resp` (bytes), then `tally`, `verdict` and `report` (what came of it). A
-//! comparison reads as `compare` or `isolation` (the order of runs), `measure` (one run), `testbed` (what is started), `load` (the requests).
-//! It talks to its targets over the wire alone and shares no code with them.
+//! `sweep` (the order of phases), `phase` (threads and clock), then `tally`, `verdict` and `report`
+//! (what came of it). A comparison reads as `compare` or `isolation` (the order of runs), `testbed`
+//! (what is started), `measure` and `load` (one run). Both send their requests in the same way:
+//! `workload` (what is asked), `engine` (the connections of a thread), `connection_driver` (one of
+//! them), `resp` (replies), `recorder` (what is counted). `connection` asks what is not measured.
+//! This program talks to its targets over the wire alone and shares no code with them.
 
+mod batches;
 mod command_line;
 mod compare;
 mod connection;
 mod connection_driver;
+mod engine;
 mod figures;
 mod host;
 mod isolation;
 mod keys;
 mod load;
+mod lookup;
 mod measure;
 mod options;
+mod outbox;
 mod pace;
 mod payload;
 mod phase;
+mod pipeline;
 mod progress;
+mod recorder;
 mod report;
+mod request;
 mod resp;
 mod size;
 mod sweep;
@@ -29,6 +38,7 @@ mod tally;
 mod target;
 mod testbed;
 mod verdict;
+mod workload;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -90,15 +100,7 @@ fn sweep(args: SweepArgs) -> Result<u8> {
         Err(error) => return Ok(misused(&error)),
     };
     report::prepare(&plan.out)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let result = runtime.block_on(async {
-        let stop = Arc::new(AtomicBool::new(false));
-        tokio::spawn(stop_on_signal(Arc::clone(&stop), STOPPING_SWEEP));
-        sweep::run(&plan, stop).await
-    })?;
+    let result = sweep::run(&plan, &*stop_flag(STOPPING_SWEEP)?)?;
     let verdict = verdict::judge(&plan, &result);
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let command_line = &command_line::shown_command_line(words);
@@ -112,15 +114,21 @@ fn sweep(args: SweepArgs) -> Result<u8> {
 /// Does `work` on this thread, and sets its flag at the first signal; the second ends the program.
 /// Programs that were started end with the thread that started them, so that must be this one.
 fn until_signal(work: impl FnOnce(&AtomicBool) -> Result<()>) -> Result<u8> {
+    let stop = stop_flag(STOPPING_COMPARISON)?;
+    work(&stop)?;
+    Ok(if stop.load(Ordering::Relaxed) { EXIT_INTERRUPTED } else { 0 })
+}
+
+/// A flag that the first signal sets, on a thread that waits for signals.
+fn stop_flag(said: &'static str) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let flag = Arc::clone(&stop);
-    std::thread::spawn(move || runtime.block_on(stop_on_signal(flag, STOPPING_COMPARISON)));
-    work(&stop)?;
-    Ok(if stop.load(Ordering::Relaxed) { EXIT_INTERRUPTED } else { 0 })
+    std::thread::spawn(move || runtime.block_on(stop_on_signal(flag, said)));
+    Ok(stop)
 }
 
 /// The first signal ends the sweep with what was measured so far, its keys removed; the second ends

@@ -15,8 +15,9 @@ use serde::Serialize;
 
 use crate::figures;
 use crate::host;
-use crate::load::{self, Edge, Load, Pace};
+use crate::load::{self, Edge, Pace};
 use crate::testbed::{Front, Proxy};
+use crate::workload::Load;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Memory is looked at when those that do housekeeping once a second have done it.

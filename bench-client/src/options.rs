@@ -14,10 +14,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::command_line::{parse_time, parse_time_of_run};
 use crate::compare::CompareArgs;
 use crate::connection::Target;
-use crate::connection_driver::Op;
 use crate::isolation::IsolationArgs;
 use crate::phase::Timing;
 use crate::size::{KEYS_MAX, Size, Units};
+use crate::workload::Op;
 
 /// A password file that is longer is the wrong file.
 const PASSWORD_BYTES_MAX: u64 = 4096;

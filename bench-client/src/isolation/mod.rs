@@ -18,9 +18,10 @@ use serde::Serialize;
 use crate::command_line::parse_time_of_run;
 use crate::figures::{self, median};
 use crate::host::{self, Host};
-use crate::load::{Load, Pace, Verb};
+use crate::load::Pace;
 use crate::measure::{Sample, measure};
 use crate::testbed::{Nodes, Proxy, Testbed, TestbedArgs};
+use crate::workload::{Load, Verb};
 use slow::Slow;
 
 const NODES: Nodes = Nodes { masters: 3, replicas: true, lone: true };
