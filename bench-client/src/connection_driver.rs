@@ -39,12 +39,17 @@ pub(crate) struct Manners {
 
 /// What the connections of one thread share.
 pub(crate) struct Shared<'a, W> {
+    /// What is asked.
     pub(crate) workload: W,
+    /// What is counted.
     pub(crate) recorder: Recorder<'a>,
+    /// How connections behave.
     pub(crate) manners: Manners,
     /// AUTH, as it is sent.
     pub(crate) auth: Option<Vec<u8>>,
+    /// Where sockets are registered.
     pub(crate) registry: Registry,
+    /// Where the target is.
     pub(crate) lookup: Lookup,
     /// What is read at once, by whichever connection has something to read.
     pub(crate) buffer: Vec<u8>,
