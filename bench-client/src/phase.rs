@@ -5,6 +5,7 @@
 //! Invariant: every connection has been tried before the clock starts, and every thread is joined
 //! before a phase returns.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -144,7 +145,11 @@ pub(crate) fn run(
             let (start, started) = sync_channel(1);
             let (sender, next_key) = (sender.clone(), &next_key);
             let body = move || {
-                let result = drive(job, share, (common, next_key), &sender, &started);
+                let life = || drive(job, share, (common, next_key), &sender, &started);
+                // The others wait for the start, and whoever starts them for all: a thread that
+                // just ended would have them wait for ever.
+                let result = catch_unwind(AssertUnwindSafe(life))
+                    .unwrap_or_else(|_| Err(anyhow!("a load thread panicked")));
                 // Nobody listens any more where the phase was given up.
                 let _ = sender.send(result.map(Message::Done));
             };
