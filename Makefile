@@ -50,7 +50,7 @@ bench:
 bench-peers:
 	@.ci/prepare bench
 	cargo build --release --workspace
-	@exec "$${CARGO_TARGET_DIR:-target}/release/slotway-bench" peers \
+	@exec "$${CARGO_TARGET_DIR:-target}/release/slotway-bench" compare \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
 
 # The stack as swarm/deploy makes it, in a Swarm that is made where there is none. Images that

@@ -22,6 +22,12 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     time.filter(|time| *time <= DURATION_MAX).ok_or_else(|| "24 hours at most".to_owned())
 }
 
+/// The same, for what takes no time at all if it is zero.
+pub(crate) fn parse_time_of_run(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text)?;
+    if time.is_zero() { Err("must not be zero".to_owned()) } else { Ok(time) }
+}
+
 /// The command line as it may be shown: the password's value is hidden.
 pub(crate) fn shown_command_line(words: impl Iterator<Item = String>) -> String {
     let mut hide_next = false;
@@ -44,6 +50,19 @@ pub(crate) fn shown_command_line(words: impl Iterator<Item = String>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        for (text, millis) in
+            [("60", 60_000), ("60s", 60_000), ("500ms", 500), ("2m", 120_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(parse_time(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "1.5", "5 minutes", "-1", "25h", "1d"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+        assert!(parse_time("0").is_ok() && parse_time_of_run("0s").is_err());
+    }
 
     #[test]
     fn the_password_is_never_shown() {

@@ -1,19 +1,16 @@
-//! One connection to the target: connect, authenticate, exchange a pipeline of requests.
+//! One connection that waits for its replies: for what is asked of a target beside the load.
 //!
 //! Owns the socket and its buffers. Knows nothing of keys, phases or counting.
 //! Invariants: every wait has a limit; replies are given in the order of their requests; after a
 //! failure the connection is to be thrown away.
 
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
-use crate::resp::{Decoder, ProtocolError, Reply, Request};
+use crate::request::Request;
+use crate::resp::{Decoder, ProtocolError, Reply};
 
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -22,6 +19,9 @@ const COPIED_VALUE_BYTES_MAX: usize = 16 * 1024;
 
 /// Commands gathered before they are written.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// A socket takes no limit of zero.
+const WAIT_MIN: Duration = Duration::from_millis(1);
 
 /// Where to connect, as whom, and how long to wait.
 #[derive(Clone)]
@@ -34,6 +34,17 @@ pub(crate) struct Target {
     pub(crate) password: Option<String>,
     /// The longest a connect or one exchange may take.
     pub(crate) timeout: Duration,
+}
+
+impl Target {
+    /// The request that has to come first, if any.
+    pub(crate) fn auth(&self) -> Option<Request<'_>> {
+        let password = self.password.as_deref()?;
+        let user = self.username.as_deref();
+        let mut request = Request::keep("AUTH", Some(user.unwrap_or(password)), 0);
+        request.second = user.map(|_| password.as_bytes());
+        Some(request)
+    }
 }
 
 /// Why a connection cannot be used (any further).
@@ -51,6 +62,24 @@ pub(crate) enum Failure {
     TimedOut,
     /// Bytes arrived that no request asked for.
     Unasked,
+}
+
+impl Failure {
+    /// What an answer to AUTH says, unless it is good.
+    pub(crate) fn of_auth(reply: Reply) -> Result<(), Failure> {
+        match reply {
+            Reply::Ok => Ok(()),
+            Reply::Error(text) => Err(Failure::Refused(text)),
+            other => Err(Failure::Refused(format!("unexpected reply {other:?}"))),
+        }
+    }
+
+    fn of_wait(error: io::Error) -> Failure {
+        match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::TimedOut,
+            _ => Failure::Broken(error),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -72,23 +101,18 @@ impl std::error::Error for Failure {}
 pub(crate) struct Connection {
     stream: TcpStream,
     inbox: Inbox,
-    outbox: Vec<u8>,
     timeout: Duration,
 }
 
 impl Connection {
     /// Connects and authenticates.
-    pub(crate) async fn open(target: &Target) -> Result<Connection, Failure> {
-        let connecting = TcpStream::connect(&target.address);
-        let stream = tokio::time::timeout(target.timeout, connecting)
-            .await
-            .map_err(|_| Failure::Connect(io::ErrorKind::TimedOut.into()))?
-            .map_err(Failure::Connect)?;
+    pub(crate) fn open(target: &Target) -> Result<Connection, Failure> {
+        let stream = connect(&target.address, target.timeout).map_err(Failure::Connect)?;
         stream.set_nodelay(true).map_err(Failure::Connect)?;
-        let (inbox, outbox) = (Inbox::new(), Vec::with_capacity(1024));
-        let mut connection = Connection { stream, inbox, outbox, timeout: target.timeout };
-        if let Some(password) = &target.password {
-            connection.authenticate(target.username.as_deref(), password).await?;
+        stream.set_write_timeout(Some(target.timeout)).map_err(Failure::Connect)?;
+        let mut connection = Connection { stream, inbox: Inbox::new(), timeout: target.timeout };
+        if let Some(request) = target.auth() {
+            Failure::of_auth(connection.ask(request)?)?;
         }
         Ok(connection)
     }
@@ -99,86 +123,58 @@ impl Connection {
     }
 
     /// Sends `requests` as one pipeline and gives each reply, with its request's place, to
-    /// `on_reply` as it arrives. Writing and reading go on together, so that neither side's full
-    /// buffers can hold up the other.
-    pub(crate) async fn exchange<F>(
+    /// `on_reply`. Nothing is read before all is written, so the replies together must be short.
+    pub(crate) fn exchange(
         &mut self,
         requests: &[Request<'_>],
-        on_reply: F,
-    ) -> Result<(), Failure>
-    where
-        F: FnMut(usize, Reply),
-    {
+        on_reply: impl FnMut(usize, Reply),
+    ) -> Result<(), Failure> {
         if !self.inbox.is_empty() {
             return Err(Failure::Unasked);
         }
-        let (mut reader, mut writer) = self.stream.split();
-        let both = async {
-            tokio::try_join!(
-                write_all(&mut writer, &mut self.outbox, requests),
-                self.inbox.read_replies(&mut reader, requests, on_reply),
-            )
-        };
-        match tokio::time::timeout(self.timeout, both).await {
-            Ok(result) => result.map(|_| ()),
-            Err(_) => Err(Failure::TimedOut),
-        }
+        let deadline = Instant::now() + self.timeout;
+        write_all(&self.stream, requests).map_err(Failure::of_wait)?;
+        self.inbox.read_replies(&self.stream, requests, deadline, on_reply)
     }
 
     /// Sends one request and returns its reply.
-    pub(crate) async fn ask(&mut self, request: Request<'_>) -> Result<Reply, Failure> {
+    pub(crate) fn ask(&mut self, request: Request<'_>) -> Result<Reply, Failure> {
         let mut answer = None;
-        self.exchange(&[request], |_, reply| answer = Some(reply)).await?;
+        self.exchange(&[request], |_, reply| answer = Some(reply))?;
         answer.ok_or(Failure::Unasked)
-    }
-
-    async fn authenticate(&mut self, user: Option<&str>, password: &str) -> Result<(), Failure> {
-        let mut request = Request::keep("AUTH", Some(user.unwrap_or(password)), 0);
-        request.second = user.map(|_| password.as_bytes());
-        match self.ask(request).await? {
-            Reply::Ok => Ok(()),
-            Reply::Error(text) => Err(Failure::Refused(text)),
-            other => Err(Failure::Refused(format!("unexpected reply {other:?}"))),
-        }
     }
 }
 
-async fn write_all(
-    writer: &mut WriteHalf<'_>,
-    outbox: &mut Vec<u8>,
-    requests: &[Request<'_>],
-) -> Result<(), Failure> {
-    outbox.clear();
+fn connect(address: &str, timeout: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn write_all(mut stream: &TcpStream, requests: &[Request<'_>]) -> io::Result<()> {
+    let mut outbox = Vec::with_capacity(1024);
     for request in requests {
         match request.second {
             Some(value) if value.len() > COPIED_VALUE_BYTES_MAX => {
-                request.encode_head(outbox);
-                let mut pieces = [IoSlice::new(outbox), IoSlice::new(value), IoSlice::new(b"\r\n")];
-                write_pieces(writer, &mut pieces).await.map_err(Failure::Broken)?;
+                request.encode_head(&mut outbox);
+                stream.write_all(&outbox)?;
+                stream.write_all(value)?;
                 outbox.clear();
+                outbox.extend_from_slice(b"\r\n");
             }
-            _ => request.encode(outbox),
+            _ => request.encode(&mut outbox),
         }
         if outbox.len() >= WRITE_BUFFER_BYTES {
-            writer.write_all(outbox).await.map_err(Failure::Broken)?;
+            stream.write_all(&outbox)?;
             outbox.clear();
         }
     }
-    writer.write_all(outbox).await.map_err(Failure::Broken)
-}
-
-async fn write_pieces(
-    writer: &mut WriteHalf<'_>,
-    mut pieces: &mut [IoSlice<'_>],
-) -> io::Result<()> {
-    while !pieces.is_empty() {
-        let written = writer.write_vectored(pieces).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        IoSlice::advance_slices(&mut pieces, written);
-    }
-    Ok(())
+    stream.write_all(&outbox)
 }
 
 /// The read side: bytes that arrived and are not decoded yet.
@@ -198,33 +194,46 @@ impl Inbox {
         self.start == self.end
     }
 
-    async fn read_replies<F>(
+    fn read_replies(
         &mut self,
-        reader: &mut ReadHalf<'_>,
+        stream: &TcpStream,
         requests: &[Request<'_>],
-        mut on_reply: F,
-    ) -> Result<(), Failure>
-    where
-        F: FnMut(usize, Reply),
-    {
+        deadline: Instant,
+        mut on_reply: impl FnMut(usize, Reply),
+    ) -> Result<(), Failure> {
         for (place, request) in requests.iter().enumerate() {
             let reply = loop {
                 let arrived = &self.buffer[self.start..self.end];
                 let (used, reply) =
-                    self.decoder.feed(arrived, request.bulk).map_err(Failure::Protocol)?;
+                    self.decoder.feed(arrived, request.want).map_err(Failure::Protocol)?;
                 self.start += used;
                 if let Some(reply) = reply {
                     break reply;
                 }
-                self.start = 0;
-                self.end = 0;
-                self.end = reader.read(&mut self.buffer).await.map_err(Failure::Broken)?;
-                if self.end == 0 {
-                    return Err(Failure::Broken(io::ErrorKind::UnexpectedEof.into()));
-                }
+                self.read(stream, deadline)?;
             };
             on_reply(place, reply);
         }
         Ok(())
+    }
+
+    fn read(&mut self, mut stream: &TcpStream, deadline: Instant) -> Result<(), Failure> {
+        (self.start, self.end) = (0, 0);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Failure::TimedOut);
+            }
+            stream.set_read_timeout(Some(left.max(WAIT_MIN))).map_err(Failure::Broken)?;
+            match stream.read(&mut self.buffer) {
+                Ok(0) => return Err(Failure::Broken(ErrorKind::UnexpectedEof.into())),
+                Ok(length) => {
+                    self.end = length;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::of_wait(error)),
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! How figures and times are written for people.
+//! How figures and times are written for people, and the middle of several.
 //!
 //! Owns number formats. Knows nothing of where the numbers come from.
 
@@ -22,6 +22,17 @@ pub(crate) fn ms(milliseconds: f64) -> String {
         value if value < 100.0 => format!("{value:.2}"),
         value => format!("{value:.1}"),
     }
+}
+
+/// The middle of these; of the two in the middle, what lies between. None of none.
+pub(crate) fn median(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    let upper = *figures.get(middle)?;
+    if figures.len().is_multiple_of(2) {
+        return Some((figures[middle - 1] + upper) / 2.0);
+    }
+    Some(upper)
 }
 
 /// `2026-11-21 09:48:14 UTC` of seconds since 1970.
@@ -54,6 +65,13 @@ mod tests {
     fn thousands_are_grouped() {
         let texts = [0.0, 999.4, 1_000.0, 81_234.4, 1_234_567.0].map(grouped);
         assert_eq!(texts, ["0", "999", "1,000", "81,234", "1,234,567"]);
+    }
+
+    #[test]
+    fn the_middle_of_two_lies_between_them() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0, 4.0]), Some(3.0));
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(Vec::new()), None);
     }
 
     #[test]

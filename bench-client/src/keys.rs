@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, Failure, Target};
 use crate::payload::Payload;
-use crate::resp::{Bulk, Reply, Request};
+use crate::request::Request;
+use crate::resp::{Reply, Want};
 use crate::tally::ErrorTexts;
 
 /// Passes over the keys that are left, and how many of those may achieve nothing.
@@ -49,23 +50,23 @@ pub(crate) struct PassResult {
 
 impl KeySet<'_> {
     /// Writes every key that is not known to be written, whatever a SET phase left out.
-    pub(crate) async fn fill(&self, stop: &AtomicBool) -> PassResult {
+    pub(crate) fn fill(&self, stop: &AtomicBool) -> PassResult {
         let is_written = |number: &u64| self.written[*number as usize].load(Ordering::Relaxed);
         let missing = (0..self.written.len() as u64).filter(|number| !is_written(number));
         let batch = (PIPELINE_BYTES / self.bytes.max(1)).clamp(1, PIPELINE_MAX);
-        let result = self.pass(missing.collect(), batch, Action::Fill, stop).await;
+        let result = self.pass(missing.collect(), batch, Action::Fill, stop);
         debug_assert!(result.failed > 0 || (0..self.written.len() as u64).all(|n| is_written(&n)));
         result
     }
 
     /// Removes every key of this size. One UNLINK per key, pipelined: a command over many keys would
     /// be refused by a target that does not split it over slots.
-    pub(crate) async fn unlink(&self) -> PassResult {
+    pub(crate) fn unlink(&self) -> PassResult {
         let all = (0..self.written.len() as u64).collect();
-        self.pass(all, PIPELINE_MAX, Action::Unlink, &AtomicBool::new(false)).await
+        self.pass(all, PIPELINE_MAX, Action::Unlink, &AtomicBool::new(false))
     }
 
-    async fn pass(
+    fn pass(
         &self,
         mut left: Vec<u64>,
         batch: usize,
@@ -86,10 +87,10 @@ impl KeySet<'_> {
                     again.extend_from_slice(numbers);
                     continue;
                 }
-                again.extend(self.send(&mut connection, numbers, action, &mut result.errors).await);
+                again.extend(self.send(&mut connection, numbers, action, &mut result.errors));
                 match connection {
                     Some(_) => last_contact = Instant::now(),
-                    None => tokio::time::sleep(PAUSE).await,
+                    None => std::thread::sleep(PAUSE),
                 }
             }
             left = again;
@@ -105,7 +106,7 @@ impl KeySet<'_> {
     }
 
     /// Sends one pipeline; returns the keys that were not acknowledged.
-    async fn send(
+    fn send(
         &self,
         connection: &mut Option<Connection>,
         numbers: &[u64],
@@ -114,7 +115,7 @@ impl KeySet<'_> {
     ) -> Vec<u64> {
         let mut open = match connection.take() {
             Some(open) => open,
-            None => match Connection::open(self.target).await {
+            None => match Connection::open(self.target) {
                 Ok(open) => open,
                 Err(failure) => {
                     errors.add(&failure.to_string(), 1);
@@ -123,14 +124,14 @@ impl KeySet<'_> {
             },
         };
         let mut good = vec![false; numbers.len()];
-        match self.exchange(&mut open, numbers, action, (&mut good, errors)).await {
+        match self.exchange(&mut open, numbers, action, (&mut good, errors)) {
             Ok(()) => *connection = Some(open),
             Err(failure) => errors.add(&failure.to_string(), 1),
         }
         numbers.iter().zip(good).filter(|(_, good)| !good).map(|(number, _)| *number).collect()
     }
 
-    async fn exchange(
+    fn exchange(
         &self,
         connection: &mut Connection,
         numbers: &[u64],
@@ -144,17 +145,15 @@ impl KeySet<'_> {
         let pairs = names.iter().zip(numbers);
         let requests: Vec<Request<'_>> =
             pairs.map(|(name, number)| self.request(name, *number, action)).collect();
-        connection
-            .exchange(&requests, |place, reply| match (action, reply) {
-                (Action::Fill, Reply::Ok) => {
-                    good[place] = true;
-                    self.written[numbers[place] as usize].store(true, Ordering::Relaxed);
-                }
-                (Action::Unlink, Reply::Integer(_)) => good[place] = true,
-                (_, Reply::Error(text)) => errors.add(&text, 1),
-                (_, other) => errors.add(&format!("unexpected reply: {other:?}"), 1),
-            })
-            .await
+        connection.exchange(&requests, |place, reply| match (action, reply) {
+            (Action::Fill, Reply::Ok) => {
+                good[place] = true;
+                self.written[numbers[place] as usize].store(true, Ordering::Relaxed);
+            }
+            (Action::Unlink, Reply::Integer(_)) => good[place] = true,
+            (_, Reply::Error(text)) => errors.add(&text, 1),
+            (_, other) => errors.add(&format!("unexpected reply: {other:?}"), 1),
+        })
     }
 
     fn request<'a>(&'a self, name: &'a str, number: u64, action: Action) -> Request<'a> {
@@ -164,7 +163,7 @@ impl KeySet<'_> {
                 verb: "UNLINK",
                 first: Some(name.as_bytes()),
                 second: None,
-                bulk: Bulk::Keep(0),
+                want: Want::Keep(0),
             },
         }
     }

@@ -1,33 +1,44 @@
 //! Measures Redis endpoints: sweeps of set and get over payload sizes, and proxies side by side.
 //!
 //! Owns the exit code, standard output and signals. A sweep reads top-down as `options` (what to do),
-//! `sweep` (the order of phases), `phase` (threads and clock), `lane` (one connection's requests),
-//! `connection` and `resp` (bytes), then `tally`, `verdict` and `report` (what came of it). A
-//! comparison reads as `peers` or `isolation` (the order of runs), `site` (what is started), `load` (the requests).
-//! It talks to its targets over the wire alone and shares no code with them.
+//! `sweep` (the order of phases), `phase` (threads and clock), then `tally`, `verdict` and `report`
+//! (what came of it). A comparison reads as `compare` or `isolation` (the order of runs), `testbed`
+//! (what is started), `measure` and `load` (one run). Both send their requests in the same way:
+//! `workload` (what is asked), `engine` (the connections of a thread), `connection_driver` (one of
+//! them), `resp` (replies), `recorder` (what is counted). `connection` asks what is not measured.
+//! This program talks to its targets over the wire alone and shares no code with them.
 
+mod batches;
 mod command_line;
+mod compare;
 mod connection;
+mod connection_driver;
+mod engine;
 mod figures;
 mod host;
 mod isolation;
 mod keys;
-mod lane;
 mod load;
+mod lookup;
+mod measure;
 mod options;
+mod outbox;
 mod pace;
 mod payload;
-mod peers;
 mod phase;
+mod pipeline;
 mod progress;
+mod recorder;
 mod report;
+mod request;
 mod resp;
-mod site;
 mod size;
 mod sweep;
 mod tally;
 mod target;
+mod testbed;
 mod verdict;
+mod workload;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -46,7 +57,7 @@ const EXIT_CANNOT_RUN: u8 = 1;
 const EXIT_MISUSED: u8 = 64;
 const EXIT_INTERRUPTED: u8 = 130;
 const STOPPING_SWEEP: &str = "stopping: removing keys and writing the report";
-const STOPPING_PEERS: &str = "stopping: ending what was started and writing the report";
+const STOPPING_COMPARISON: &str = "stopping: ending what was started and writing the report";
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -55,7 +66,10 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Sweep(args) => sweep(*args),
-        Command::Peers(args) => until_signal(|stop| peers::run(*args, stop)),
+        Command::Compare(args) => match compare::Plan::from_args(*args) {
+            Ok(plan) => until_signal(|stop| compare::run(&plan, stop)),
+            Err(error) => Ok(misused(&error)),
+        },
         Command::Isolation(args) => until_signal(|stop| isolation::run(*args, stop)),
     };
     match done {
@@ -74,24 +88,19 @@ fn refuse(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { ExitCode::from(EXIT_MISUSED) } else { ExitCode::SUCCESS }
 }
 
+/// What the command line asks for cannot be done, whatever is there to be measured.
+fn misused(error: &anyhow::Error) -> u8 {
+    eprintln!("slotway-bench: {error:#}");
+    EXIT_MISUSED
+}
+
 fn sweep(args: SweepArgs) -> Result<u8> {
     let plan = match Plan::from_args(args) {
         Ok(plan) => plan,
-        Err(error) => {
-            eprintln!("slotway-bench: {error:#}");
-            return Ok(EXIT_MISUSED);
-        }
+        Err(error) => return Ok(misused(&error)),
     };
     report::prepare(&plan.out)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let result = runtime.block_on(async {
-        let stop = Arc::new(AtomicBool::new(false));
-        tokio::spawn(stop_on_signal(Arc::clone(&stop), STOPPING_SWEEP));
-        sweep::run(&plan, stop).await
-    })?;
+    let result = sweep::run(&plan, &*stop_flag(STOPPING_SWEEP)?)?;
     let verdict = verdict::judge(&plan, &result);
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let command_line = &command_line::shown_command_line(words);
@@ -105,15 +114,21 @@ fn sweep(args: SweepArgs) -> Result<u8> {
 /// Does `work` on this thread, and sets its flag at the first signal; the second ends the program.
 /// Programs that were started end with the thread that started them, so that must be this one.
 fn until_signal(work: impl FnOnce(&AtomicBool) -> Result<()>) -> Result<u8> {
+    let stop = stop_flag(STOPPING_COMPARISON)?;
+    work(&stop)?;
+    Ok(if stop.load(Ordering::Relaxed) { EXIT_INTERRUPTED } else { 0 })
+}
+
+/// A flag that the first signal sets, on a thread that waits for signals.
+fn stop_flag(said: &'static str) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let flag = Arc::clone(&stop);
-    std::thread::spawn(move || runtime.block_on(stop_on_signal(flag, STOPPING_PEERS)));
-    work(&stop)?;
-    Ok(if stop.load(Ordering::Relaxed) { EXIT_INTERRUPTED } else { 0 })
+    std::thread::spawn(move || runtime.block_on(stop_on_signal(flag, said)));
+    Ok(stop)
 }
 
 /// The first signal ends the sweep with what was measured so far, its keys removed; the second ends

@@ -11,13 +11,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::command_line::parse_time;
+use crate::command_line::{parse_time, parse_time_of_run};
+use crate::compare::CompareArgs;
 use crate::connection::Target;
 use crate::isolation::IsolationArgs;
-use crate::lane::Op;
-use crate::peers::PeersArgs;
 use crate::phase::Timing;
 use crate::size::{KEYS_MAX, Size, Units};
+use crate::workload::Op;
 
 /// A password file that is longer is the wrong file.
 const PASSWORD_BYTES_MAX: u64 = 4096;
@@ -47,10 +47,11 @@ pub(crate) enum Command {
     /// ends all of them at the end, by Ctrl-C too. Exit codes: 0 measured, whatever the figures say;
     /// 1 could not run; 64 the command line is wrong; 130 interrupted, with the report of what was
     /// measured.
-    Peers(Box<PeersArgs>),
+    #[command(visible_alias = "peers")]
+    Compare(Box<CompareArgs>),
     /// Measure what very slow clients with large values cost everybody else.
     ///
-    /// Starts what `peers` starts, or takes --target. Exit codes as those of `peers`.
+    /// Starts what `compare` starts, or takes --target. Exit codes as those of `compare`.
     Isolation(Box<IsolationArgs>),
 }
 
@@ -68,7 +69,7 @@ pub(crate) struct SweepArgs {
     #[arg(long, value_name = "HOST:PORT")]
     target: String,
     /// Measured time per size and operation, such as 60s, 500ms or 2m; seconds without a unit [default: 60s; --quick: 1s].
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time_of_run)]
     duration: Option<Duration>,
     /// Time per size and operation that is run but not counted [default: 5s; --quick: 0s].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -120,7 +121,7 @@ pub(crate) struct SweepArgs {
     #[arg(long)]
     keep: bool,
     /// The longest a connect or a pipeline may take before it counts as failed.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time_of_run)]
     timeout: Duration,
     /// User for AUTH; needs a password.
     #[arg(long, value_name = "USER")]
@@ -191,18 +192,14 @@ impl Plan {
             true => (QUICK_DURATION, Duration::ZERO),
             false => (DURATION_DEFAULT, WARMUP_DEFAULT),
         };
-        let duration = args.duration.unwrap_or(duration);
-        ensure!(!duration.is_zero(), "--duration must not be zero");
-        ensure!(!args.timeout.is_zero(), "--timeout must not be zero");
-        let timeout = args.timeout;
-        let username = args.username;
+        let (username, timeout) = (args.username, args.timeout);
         Ok(Plan {
             target: Target { address: args.target, username, password, timeout },
             sizes: Size::doubling(from, to),
             ops: ops(&args.ops)?,
             timing: Timing {
                 warmup: args.warmup.unwrap_or(warmup),
-                duration,
+                duration: args.duration.unwrap_or(duration),
                 threads: usize::from(args.threads),
             },
             connections: usize::from(args.connections),
@@ -275,6 +272,14 @@ mod tests {
     }
 
     #[test]
+    fn the_old_name_of_a_comparison_is_understood() {
+        for name in ["compare", "peers"] {
+            let cli = Cli::try_parse_from(["slotway-bench", name, "--quick"]).unwrap();
+            assert!(matches!(cli.command, Command::Compare(_)), "{name}");
+        }
+    }
+
+    #[test]
     fn quick_is_under_a_minute_and_can_be_overridden() {
         assert_eq!(plan(&["--quick"]).unwrap().total_time(), Duration::from_secs(32));
         let plan = plan(&["--quick", "--duration", "100ms", "--warmup", "1"]).unwrap();
@@ -289,6 +294,7 @@ mod tests {
             &["--duration", "0"],
             &["--duration", "5 minutes"],
             &["--duration", "25h"],
+            &["--timeout", "0"],
             &["--connections", "0"],
             &["--pipeline", "1001"],
             &["--ops", "set,set"],

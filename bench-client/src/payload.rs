@@ -45,7 +45,12 @@ impl Payload {
         use std::fmt::Write as _;
         name.clear();
         // Writing to a String cannot fail.
-        let _ = write!(name, "bench:{}:{bytes}:{number}", self.run);
+        let _ = write!(name, "{}{number}", self.prefix(bytes));
+    }
+
+    /// What the names of all keys at a size of `bytes` begin with; the key's number follows.
+    pub(crate) fn prefix(&self, bytes: usize) -> String {
+        format!("bench:{}:{bytes}:", self.run)
     }
 
     /// What sets this run's keys apart.

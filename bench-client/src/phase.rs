@@ -5,21 +5,26 @@
 //! Invariant: every connection has been tried before the clock starts, and every thread is joined
 //! before a phase returns.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
+use anyhow::{Context, Result, anyhow, bail};
 
+use crate::batches::{Batch, BatchCounter};
+use crate::connection::Target;
+use crate::connection_driver::Manners;
+use crate::engine::{Engine, Share};
 use crate::host;
-use crate::lane::{Job, Lane, LaneTally, Live, Op, Window};
-use crate::pace;
+use crate::payload::Payload;
+use crate::recorder::{Common, Live, Recorder, Tally};
 use crate::size::Size;
-use crate::tally::{Batch, BatchLog, Counts, Latencies};
+use crate::tally::{Counts, Latencies};
+use crate::workload::{InTurn, Op};
+
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a phase warms up and measures, and on how many threads.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +62,7 @@ pub(crate) struct PhaseResult {
     /// Keys it went over.
     pub(crate) keys: usize,
     /// Outcomes, latencies and errors of all connections.
-    pub(crate) tally: LaneTally,
+    pub(crate) tally: Tally,
     /// The old client's batches.
     pub(crate) batches: Vec<Batch>,
     /// When the phase's clock started, in seconds of Unix time.
@@ -88,79 +93,187 @@ impl PhaseResult {
     }
 }
 
-/// A job's shared notes, before it starts.
-pub(crate) fn live(timing: Timing) -> Result<Live> {
-    let batches = BatchLog::new(timing.warmup);
-    Ok(Live { recent: Latencies::new()?, counts: Counts::default(), batches })
+/// What a phase is to do.
+pub(crate) struct Job<'a> {
+    /// Where to.
+    pub(crate) target: &'a Target,
+    /// What to do.
+    pub(crate) op: Op,
+    /// At which size.
+    pub(crate) size: Size,
+    /// Keys and values.
+    pub(crate) payload: &'a Payload,
+    /// One flag per key of this size: whether it is known to be written.
+    pub(crate) written: &'a [AtomicBool],
+    /// Requests in flight per connection.
+    pub(crate) pipeline: usize,
+    /// Connections of the phase.
+    pub(crate) connections: usize,
+    /// Requests per second over all connections; without one, as fast as replies come.
+    pub(crate) rate: Option<u64>,
+    /// Set to end the phase early.
+    pub(crate) stop: &'a AtomicBool,
 }
 
-/// Runs `job` at `size`; `watch_progress` is told about it once a second.
-pub(crate) async fn run(
-    job: Arc<Job>,
-    size: Size,
+/// The phase's times.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    /// When sending starts.
+    start: Instant,
+    /// When warm-up ends and counting starts.
+    measure: Instant,
+    /// When sending ends.
+    end: Instant,
+}
+
+/// Runs `job`; `watch_progress` is told about it once a second.
+pub(crate) fn run(
+    job: &Job<'_>,
     timing: Timing,
     mut watch_progress: impl FnMut(&Snapshot),
 ) -> Result<PhaseResult> {
-    let wakes: Vec<Arc<Notify>> = (0..job.connections).map(|_| Arc::default()).collect();
-    let (start_sender, start_receiver) = watch::channel(None);
     let threads = timing.threads.min(job.connections);
-    // Each thread sends twice: ready, then done.
-    let (sender, mut receiver) = mpsc::channel(2 * threads);
-    let mut handles = Vec::with_capacity(threads);
-    for thread in 0..threads {
-        let lanes = (thread..job.connections)
-            .step_by(threads)
-            .map(|number| Lane::new(Arc::clone(&job), number, Arc::clone(&wakes[number])))
-            .collect::<Result<Vec<_>, _>>()?;
-        handles.push(spawn_thread(lanes, start_receiver.clone(), sender.clone())?);
-    }
-    drop(sender);
-    for _ in 0..threads {
-        receiver.recv().await.ok_or_else(|| anyhow!("a load thread ended before it started"))?;
+    let lives = (0..threads).map(|_| Live::new()).collect::<Result<Vec<_>, _>>()?;
+    let (batches, next_key) = (BatchCounter::default(), AtomicU64::new(0));
+    let counted = std::thread::scope(|scope| {
+        let (mut starts, mut handles) = (Vec::new(), Vec::new());
+        let (sender, receiver) = sync_channel(2 * threads);
+        for (first, live) in lives.iter().enumerate() {
+            let common = Common { batches: &batches, live };
+            let share =
+                Share { connections: job.connections, first, step: threads, rate: job.rate };
+            let (start, started) = sync_channel(1);
+            let (sender, next_key) = (sender.clone(), &next_key);
+            let body = move || {
+                let life = || drive(job, share, (common, next_key), &sender, &started);
+                // The others wait for the start, and whoever starts them for all: a thread that
+                // just ended would have them wait for ever.
+                let result = catch_unwind(AssertUnwindSafe(life))
+                    .unwrap_or_else(|_| Err(anyhow!("a load thread panicked")));
+                // Nobody listens any more where the phase was given up.
+                let _ = sender.send(result.map(Message::Done));
+            };
+            let thread = std::thread::Builder::new().name("load".to_owned());
+            handles.push(thread.spawn_scoped(scope, body).context("cannot start a load thread")?);
+            starts.push(start);
+        }
+        drop(sender);
+        let counted = conduct(job, timing, &lives, (&starts, &receiver), &mut watch_progress);
+        // Without a start, threads that wait for it end.
+        drop((starts, receiver));
+        for handle in handles {
+            handle.join().map_err(|_| anyhow!("a load thread panicked"))?;
+        }
+        counted
+    })?;
+    Ok(counted.into_result(job, timing))
+}
+
+/// What a load thread says to the one that started it.
+enum Message {
+    /// All its connections have been tried.
+    Ready,
+    /// It has ended.
+    Done(Box<Tally>),
+}
+
+/// The life of one load thread: connects, waits for the start, sends, and waits for what is to come.
+fn drive(
+    job: &Job<'_>,
+    share: Share,
+    (common, next_key): (Common<'_>, &AtomicU64),
+    sender: &SyncSender<Result<Message>>,
+    started: &Receiver<Window>,
+) -> Result<Box<Tally>> {
+    let manners = Manners {
+        pipeline: job.pipeline,
+        connect_timeout: job.target.timeout,
+        timeout: job.target.timeout,
+        reconnects: true,
+    };
+    let work = InTurn::new(job.op, job.size.bytes(), job.payload, job.written, next_key);
+    let recorder = Recorder::new(job.rate.is_some(), Some(common))?;
+    let mut engine = Engine::new(job.target, share, manners, work, recorder)?;
+    engine.connect(job.stop)?;
+    sender.send(Ok(Message::Ready)).map_err(|_| anyhow!("the phase was given up"))?;
+    let window = started.recv().context("the phase was given up")?;
+    engine.start(window.start, window.measure, window.end);
+    engine.turns_until(window.end, job.stop)?;
+    engine.drain(None)?;
+    Ok(Box::new(engine.take_tally()?))
+}
+
+/// What was counted, and the clocks beside it.
+struct Conducted {
+    window: Window,
+    tally: Tally,
+    started_epoch_s: f64,
+    client_cpu_percent: Option<f64>,
+}
+
+/// Starts all threads together, tells of progress, and gathers what they have counted.
+fn conduct(
+    job: &Job<'_>,
+    timing: Timing,
+    lives: &[Mutex<Live>],
+    (starts, receiver): (&[SyncSender<Window>], &Receiver<Result<Message>>),
+    watch_progress: &mut impl FnMut(&Snapshot),
+) -> Result<Conducted> {
+    for _ in starts {
+        receiver.recv().context("a load thread ended before it started")??;
     }
     let started_epoch_s = epoch_seconds();
     let cpu_before = host::cpu_time();
     let start = Instant::now();
     let (measure, end) = (start + timing.warmup, start + timing.warmup + timing.duration);
     let window = Window { start, measure, end };
-    let pacer = job.rate.map(|rate| spawn_pacer(wakes, rate, window, &job)).transpose()?;
-    start_sender.send_replace(Some(window));
-
-    let mut tally = LaneTally::new(job.rate.is_some())?;
-    let mut meter = Meter { size, start, last: start, good: 0 };
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    ticks.tick().await;
-    let mut running = threads;
+    for thread in starts {
+        thread.send(window).map_err(|_| anyhow!("a load thread ended before it started"))?;
+    }
+    let mut tally = Tally::new(job.rate.is_some())?;
+    let mut meter = Meter { size: job.size, op: job.op, start, last: start, good: 0 };
+    let mut running = starts.len();
+    let mut tick = start + PROGRESS_EVERY;
     while running > 0 {
-        tokio::select! {
-            message = receiver.recv() => {
-                let done = message.flatten();
-                tally.merge(&done.ok_or_else(|| anyhow!("a load thread ended early"))?);
-                running -= 1;
+        match receiver.recv_timeout(tick.saturating_duration_since(Instant::now())) {
+            Ok(message) => {
+                if let Message::Done(done) = message? {
+                    tally.merge(*done);
+                    running -= 1;
+                }
             }
-            _ = ticks.tick() => watch_progress(&meter.read(&job)),
+            Err(RecvTimeoutError::Timeout) => {
+                tick += PROGRESS_EVERY;
+                watch_progress(&meter.read(lives)?);
+            }
+            Err(RecvTimeoutError::Disconnected) => bail!("a load thread ended early"),
         }
     }
     let cpu_time = host::cpu_time().zip(cpu_before).map(|(after, before)| after - before);
     let client_cpu_percent =
         cpu_time.map(|time| time.as_secs_f64() * 100.0 / start.elapsed().as_secs_f64());
-    for handle in handles.into_iter().chain(pacer) {
-        handle.join().map_err(|_| anyhow!("a load thread panicked"))?;
+    Ok(Conducted { window, tally, started_epoch_s, client_cpu_percent })
+}
+
+impl Conducted {
+    fn into_result(mut self, job: &Job<'_>, timing: Timing) -> PhaseResult {
+        let stopped = job.stop.load(Ordering::Relaxed);
+        let (elapsed, sending) = measured_time(self.window, self.tally.last, stopped);
+        let good = self.tally.counts.good as f64;
+        let achieved = good / sending.as_secs_f64().max(f64::MIN_POSITIVE);
+        let batch_ends = std::mem::take(&mut self.tally.batch_ends);
+        PhaseResult {
+            op: job.op,
+            size: job.size,
+            keys: job.written.len(),
+            offered_achieved: job.rate.map(|rate| (rate as f64, achieved)),
+            batches: batch_ends.into_batches(timing.warmup),
+            tally: self.tally,
+            started_epoch_s: self.started_epoch_s,
+            elapsed,
+            client_cpu_percent: self.client_cpu_percent,
+        }
     }
-    let stopped = job.stop.load(Ordering::Relaxed);
-    let (elapsed, sending) = measured_time(window, tally.last, stopped);
-    let achieved = tally.counts.good as f64 / sending.as_secs_f64().max(f64::MIN_POSITIVE);
-    Ok(PhaseResult {
-        op: job.op,
-        size,
-        keys: job.written.len(),
-        offered_achieved: job.rate.map(|rate| (rate as f64, achieved)),
-        batches: std::mem::take(&mut locked(&job).batches).into_batches(),
-        tally,
-        started_epoch_s,
-        elapsed,
-        client_cpu_percent,
-    })
 }
 
 /// The time throughput is counted over, and the time requests were started in. An interrupted phase
@@ -176,94 +289,13 @@ fn measured_time(
     (since(done), since(sent))
 }
 
-fn locked(job: &Job) -> MutexGuard<'_, Live> {
-    job.live.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn epoch_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Runs `lanes` on a thread with a runtime of its own: no work moves between threads.
-fn spawn_thread(
-    lanes: Vec<Lane>,
-    start: watch::Receiver<Option<Window>>,
-    sender: mpsc::Sender<Option<LaneTally>>,
-) -> Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a load thread's runtime")?;
-    let body = move || {
-        runtime.block_on(async move {
-            let (lanes, ready) = prepare_all(lanes).await;
-            // A closed channel means that the phase was given up.
-            if !ready || sender.send(None).await.is_err() {
-                return;
-            }
-            if let Some(tally) = run_all(lanes, start).await {
-                let _ = sender.send(Some(tally)).await;
-            }
-        });
-    };
-    std::thread::Builder::new()
-        .name("load".to_owned())
-        .spawn(body)
-        .context("cannot start a load thread")
-}
-
-async fn prepare_all(lanes: Vec<Lane>) -> (Vec<Lane>, bool) {
-    let expected = lanes.len();
-    let mut preparing = JoinSet::new();
-    for mut lane in lanes {
-        preparing.spawn(async move {
-            lane.prepare().await;
-            lane
-        });
-    }
-    let mut prepared = Vec::with_capacity(expected);
-    while let Some(Ok(lane)) = preparing.join_next().await {
-        prepared.push(lane);
-    }
-    let ready = prepared.len() == expected;
-    (prepared, ready)
-}
-
-async fn run_all(
-    lanes: Vec<Lane>,
-    mut start: watch::Receiver<Option<Window>>,
-) -> Option<LaneTally> {
-    let window = (*start.wait_for(Option::is_some).await.ok()?)?;
-    let mut running = JoinSet::new();
-    for lane in lanes {
-        running.spawn(lane.run(window));
-    }
-    let mut merged: Option<LaneTally> = None;
-    while let Some(tally) = running.join_next().await {
-        let tally = tally.ok()?;
-        match &mut merged {
-            Some(merged) => merged.merge(&tally),
-            None => merged = Some(tally),
-        }
-    }
-    merged
-}
-
-fn spawn_pacer(
-    wakes: Vec<Arc<Notify>>,
-    rate: u64,
-    window: Window,
-    job: &Arc<Job>,
-) -> Result<JoinHandle<()>> {
-    let stop = Arc::clone(&job.stop);
-    std::thread::Builder::new()
-        .name("pace".to_owned())
-        .spawn(move || pace::wake_on_schedule(&wakes, rate, window.start, window.end, &stop))
-        .context("cannot start the pacing thread")
-}
-
-/// Turns the shared notes into figures of the time since it last looked.
+/// Turns what threads show into figures of the time since it last looked.
 struct Meter {
+    op: Op,
     size: Size,
     start: Instant,
     last: Instant,
@@ -271,19 +303,22 @@ struct Meter {
 }
 
 impl Meter {
-    fn read(&mut self, job: &Job) -> Snapshot {
-        let now = Instant::now();
-        let mut live = locked(job);
-        let recent = &live.recent;
+    fn read(&mut self, lives: &[Mutex<Live>]) -> Result<Snapshot> {
+        let (mut recent, mut counts, mut until) = (Latencies::new()?, Counts::default(), self.last);
+        for live in lives {
+            let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+            recent.add(&live.recent);
+            live.recent.clear();
+            counts.merge(live.counts);
+            until = until.max(live.until);
+        }
         let p50_p99_ms =
             (recent.count() > 0).then(|| (recent.percentile_ms(50.0), recent.percentile_ms(99.0)));
-        let seconds = (now - self.last).as_secs_f64().max(0.001);
-        let per_second = (live.counts.good - self.good) as f64 / seconds;
-        live.recent.clear();
-        self.last = now;
-        self.good = live.counts.good;
-        let (op, size, elapsed) = (job.op, self.size, now - self.start);
-        Snapshot { op, size, elapsed, per_second, p50_p99_ms, counts: live.counts }
+        let seconds = (until - self.last).as_secs_f64().max(0.001);
+        let per_second = counts.good.saturating_sub(self.good) as f64 / seconds;
+        (self.last, self.good) = (until, counts.good);
+        let (op, size, elapsed) = (self.op, self.size, self.start.elapsed());
+        Ok(Snapshot { op, size, elapsed, per_second, p50_p99_ms, counts })
     }
 }
 

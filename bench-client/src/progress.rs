@@ -137,8 +137,8 @@ fn minutes(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::Op;
     use crate::size::{Size, Units};
+    use crate::workload::Op;
 
     #[test]
     fn a_line_has_what_a_person_waits_for() {

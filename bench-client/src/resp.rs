@@ -1,6 +1,6 @@
-//! RESP2 as a load client needs it: requests out, replies in, bulk values checked as they arrive.
+//! Replies in RESP2 as a load client needs them: values are checked as they arrive.
 //!
-//! Owns the encoding and the resumable decoder. Knows nothing of sockets, keys or time.
+//! Owns the resumable decoder. Knows nothing of sockets, keys or time.
 //! Invariants: a bulk that is only compared is never stored; no input makes the decoder panic; what
 //! it stores is bounded by `LINE_MAX` and the caller's limit.
 
@@ -12,86 +12,36 @@ const LINE_MAX: usize = 64 * 1024;
 /// Longest bulk accepted, Redis's own default limit.
 const BULK_MAX: usize = 512 * 1024 * 1024;
 
-/// A command of a verb and up to two arguments.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request<'a> {
-    /// The command's name.
-    pub(crate) verb: &'static str,
-    /// First argument, most often the key.
-    pub(crate) first: Option<&'a [u8]>,
-    /// Second argument, most often the value. Written to the socket from where it lies.
-    pub(crate) second: Option<&'a [u8]>,
-    /// What to do with a bulk reply.
-    pub(crate) bulk: Bulk<'a>,
-}
+/// Digits of a length that is allowed.
+const DIGITS_MAX: usize = 9;
 
 /// What to do with the bytes of a bulk reply.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Bulk<'a> {
+pub(crate) enum Want<'a> {
     /// Compare with this value, and store nothing.
-    Compare(&'a [u8]),
+    Value(&'a [u8]),
+    /// Look at the length alone.
+    Length(usize),
+    /// The reply is an array of so many; look at the length of each.
+    Lengths {
+        /// How many.
+        count: usize,
+        /// How long each of them is.
+        length: usize,
+    },
     /// Store up to so many bytes; drop the rest.
     Keep(usize),
 }
 
-impl<'a> Request<'a> {
-    /// `SET key value`.
-    pub(crate) fn set(key: &'a str, value: &'a [u8]) -> Request<'a> {
-        Request {
-            verb: "SET",
-            first: Some(key.as_bytes()),
-            second: Some(value),
-            bulk: Bulk::Keep(0),
+impl Want<'_> {
+    /// Whether a bulk may be of this length.
+    fn is_length(self, found: usize) -> bool {
+        match self {
+            Want::Value(value) => value.len() == found,
+            Want::Length(length) | Want::Lengths { length, .. } => length == found,
+            Want::Keep(_) => true,
         }
     }
-
-    /// `GET key`, whose reply must be `expected`.
-    pub(crate) fn get(key: &'a str, expected: &'a [u8]) -> Request<'a> {
-        let first = Some(key.as_bytes());
-        Request { verb: "GET", first, second: None, bulk: Bulk::Compare(expected) }
-    }
-
-    /// A command whose bulk reply is kept up to `limit` bytes.
-    pub(crate) fn keep(verb: &'static str, first: Option<&'a str>, limit: usize) -> Request<'a> {
-        Request { verb, first: first.map(str::as_bytes), second: None, bulk: Bulk::Keep(limit) }
-    }
-
-    /// Appends everything up to the second argument's bytes; those follow, then CRLF.
-    pub(crate) fn encode_head(&self, out: &mut Vec<u8>) {
-        let words = 1 + usize::from(self.first.is_some()) + usize::from(self.second.is_some());
-        out.push(b'*');
-        push_number(out, words);
-        push_bulk(out, self.verb.as_bytes());
-        if let Some(first) = self.first {
-            push_bulk(out, first);
-        }
-        if let Some(second) = self.second {
-            out.push(b'$');
-            push_number(out, second.len());
-        }
-    }
-
-    /// Appends the whole command.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        self.encode_head(out);
-        if let Some(second) = self.second {
-            out.extend_from_slice(second);
-            out.extend_from_slice(b"\r\n");
-        }
-    }
-}
-
-fn push_bulk(out: &mut Vec<u8>, word: &[u8]) {
-    out.push(b'$');
-    push_number(out, word.len());
-    out.extend_from_slice(word);
-    out.extend_from_slice(b"\r\n");
-}
-
-fn push_number(out: &mut Vec<u8>, number: usize) {
-    use std::io::Write as _;
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{number}\r\n");
 }
 
 /// A complete reply.
@@ -116,6 +66,13 @@ pub(crate) enum Reply {
     },
     /// A kept bulk, cut at the limit.
     Kept(Vec<u8>),
+    /// An array whose lengths were wanted.
+    Array {
+        /// Whether a key was not there.
+        missing: bool,
+        /// Whether there were as many as wanted, those that were there of the wanted length.
+        same: bool,
+    },
 }
 
 /// The peer does not speak RESP2 as expected; the connection cannot be used further.
@@ -129,6 +86,14 @@ impl fmt::Display for ProtocolError {
 }
 
 impl std::error::Error for ProtocolError {}
+
+/// An array whose elements are coming.
+#[derive(Debug)]
+struct Elements {
+    left: u64,
+    missing: bool,
+    same: bool,
+}
 
 #[derive(Debug)]
 enum State {
@@ -146,45 +111,65 @@ pub(crate) struct Decoder {
     state: State,
     line: Vec<u8>,
     kept: Vec<u8>,
+    elements: Option<Elements>,
 }
 
 impl Decoder {
     /// At the beginning of a reply.
     pub(crate) fn new() -> Decoder {
-        Decoder { state: State::Line, line: Vec::new(), kept: Vec::new() }
+        Decoder { state: State::Line, line: Vec::new(), kept: Vec::new(), elements: None }
     }
 
     /// Takes bytes from the front of `input` up to the end of one reply: how many, and the reply if
-    /// it is complete. `bulk` must stay the same until it is.
+    /// it is complete. `want` must stay the same until it is.
     pub(crate) fn feed(
         &mut self,
         input: &[u8],
-        bulk: Bulk<'_>,
+        want: Want<'_>,
     ) -> Result<(usize, Option<Reply>), ProtocolError> {
         let mut used = 0;
         while used < input.len() {
             let rest = &input[used..];
             let (taken, reply) = match self.state {
-                State::Line => self.take_line(rest, bulk)?,
+                State::Line => match whole(rest, want).filter(|_| self.line.is_empty()) {
+                    Some((taken, reply)) => (taken, Some(reply)),
+                    None => self.take_line(rest, want)?,
+                },
                 State::Body { length, seen, same } => {
-                    (self.take_body(rest, bulk, (length, seen, same)), None)
+                    (self.take_body(rest, want, (length, seen, same)), None)
                 }
                 State::End { length, seen, same } => {
-                    self.take_end(rest[0], bulk, (length, seen, same))?
+                    self.take_end(rest[0], want, (length, seen, same))?
                 }
             };
             used += taken;
-            if reply.is_some() {
-                return Ok((used, reply));
+            if let Some(reply) = reply.and_then(|reply| self.gather(reply)) {
+                return Ok((used, Some(reply)));
             }
         }
         Ok((used, None))
     }
 
+    /// The reply, unless it is an element of an array that is not complete yet.
+    fn gather(&mut self, reply: Reply) -> Option<Reply> {
+        let Some(elements) = &mut self.elements else { return Some(reply) };
+        match reply {
+            Reply::Nil => elements.missing = true,
+            Reply::Compared { same, .. } => elements.same &= same,
+            _ => elements.same = false,
+        }
+        elements.left = elements.left.saturating_sub(1);
+        let (missing, same) = (elements.missing, elements.same);
+        (elements.left == 0).then(|| {
+            self.elements = None;
+            Reply::Array { missing, same }
+        })
+    }
+
     fn take_line(
         &mut self,
         rest: &[u8],
-        bulk: Bulk<'_>,
+        want: Want<'_>,
     ) -> Result<(usize, Option<Reply>), ProtocolError> {
         let newline = rest.iter().position(|byte| *byte == b'\n');
         let taken = newline.map_or(rest.len(), |at| at + 1);
@@ -206,11 +191,21 @@ impl Decoder {
             b'$' => match number(text)? {
                 -1 => Some(Reply::Nil),
                 length => {
-                    self.state = body_of(length, bulk)?;
+                    self.state = body_of(length, want)?;
                     None
                 }
             },
-            b'*' => return Err(ProtocolError("an array where none was asked for")),
+            b'*' => match (want, u64::try_from(number(text)?)) {
+                (Want::Lengths { count, .. }, Ok(0)) if self.elements.is_none() => {
+                    Some(Reply::Array { missing: false, same: count == 0 })
+                }
+                (Want::Lengths { count, .. }, Ok(left)) if self.elements.is_none() => {
+                    self.elements =
+                        Some(Elements { left, missing: false, same: left == count as u64 });
+                    None
+                }
+                _ => return Err(ProtocolError("an array where none was asked for")),
+            },
             _ => return Err(ProtocolError("an unknown reply type")),
         };
         self.line.clear();
@@ -220,14 +215,15 @@ impl Decoder {
     fn take_body(
         &mut self,
         rest: &[u8],
-        bulk: Bulk<'_>,
+        want: Want<'_>,
         (length, seen, same): (usize, usize, bool),
     ) -> usize {
         let taken = rest.len().min(length - seen);
         let piece = &rest[..taken];
-        let same = match bulk {
-            Bulk::Compare(expected) => same && expected.get(seen..seen + taken) == Some(piece),
-            Bulk::Keep(limit) => {
+        let same = match want {
+            Want::Value(expected) => same && expected.get(seen..seen + taken) == Some(piece),
+            Want::Length(_) | Want::Lengths { .. } => same,
+            Want::Keep(limit) => {
                 let room = limit.saturating_sub(self.kept.len()).min(taken);
                 self.kept.extend_from_slice(&piece[..room]);
                 same
@@ -245,7 +241,7 @@ impl Decoder {
     fn take_end(
         &mut self,
         byte: u8,
-        bulk: Bulk<'_>,
+        want: Want<'_>,
         (length, seen, same): (usize, usize, bool),
     ) -> Result<(usize, Option<Reply>), ProtocolError> {
         match (seen, byte) {
@@ -255,9 +251,9 @@ impl Decoder {
             }
             (1, b'\n') => {
                 self.state = State::Line;
-                let reply = match bulk {
-                    Bulk::Compare(_) => Reply::Compared { length, same },
-                    Bulk::Keep(_) => Reply::Kept(std::mem::take(&mut self.kept)),
+                let reply = match want {
+                    Want::Keep(_) => Reply::Kept(std::mem::take(&mut self.kept)),
+                    _ => Reply::Compared { length, same },
                 };
                 Ok((1, Some(reply)))
             }
@@ -266,12 +262,35 @@ impl Decoder {
     }
 }
 
-fn body_of(length: i64, bulk: Bulk<'_>) -> Result<State, ProtocolError> {
+/// The usual replies where all of their bytes are there: what they are, and how long. For all others
+/// the decoder goes from state to state.
+fn whole(rest: &[u8], want: Want<'_>) -> Option<(usize, Reply)> {
+    const OK: &[u8] = b"+OK\r\n";
+    if rest.starts_with(OK) {
+        return Some((OK.len(), Reply::Ok));
+    }
+    let digits = rest.strip_prefix(b"$")?;
+    let mut length = 0_usize;
+    let mut head = 0;
+    for byte in digits.iter().take(DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()) {
+        length = length * 10 + usize::from(byte - b'0');
+        head += 1;
+    }
+    let body = digits[head..].strip_prefix(b"\r\n")?;
+    let is_usual = head > 0 && want.is_length(length) && !matches!(want, Want::Keep(_));
+    if !is_usual || body.get(length..length + 2)? != b"\r\n" {
+        return None;
+    }
+    let same = !matches!(want, Want::Value(value) if *value != body[..length]);
+    Some((1 + head + 2 + length + 2, Reply::Compared { length, same }))
+}
+
+fn body_of(length: i64, want: Want<'_>) -> Result<State, ProtocolError> {
     let length = usize::try_from(length).map_err(|_| ProtocolError("a negative bulk length"))?;
     if length > BULK_MAX {
         return Err(ProtocolError("a bulk is longer than 512 MiB"));
     }
-    let same = !matches!(bulk, Bulk::Compare(expected) if expected.len() != length);
+    let same = want.is_length(length);
     Ok(if length == 0 {
         State::End { length, seen: 0, same }
     } else {
@@ -290,13 +309,13 @@ fn number(text: &[u8]) -> Result<i64, ProtocolError> {
 mod tests {
     use super::*;
 
-    fn decode(pieces: &[&[u8]], bulk: Bulk<'_>) -> Result<Vec<Reply>, ProtocolError> {
+    fn decode(pieces: &[&[u8]], want: Want<'_>) -> Result<Vec<Reply>, ProtocolError> {
         let mut decoder = Decoder::new();
         let mut replies = Vec::new();
         for piece in pieces {
             let mut rest = *piece;
             while !rest.is_empty() {
-                let (used, reply) = decoder.feed(rest, bulk)?;
+                let (used, reply) = decoder.feed(rest, want)?;
                 replies.extend(reply);
                 rest = &rest[used..];
             }
@@ -305,21 +324,9 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_encoded() {
-        let mut out = Vec::new();
-        Request::set("k", b"vv").encode(&mut out);
-        Request::get("k", b"vv").encode(&mut out);
-        Request::keep("PING", None, 8).encode(&mut out);
-        assert_eq!(
-            String::from_utf8_lossy(&out),
-            "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nvv\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n$4\r\nPING\r\n"
-        );
-    }
-
-    #[test]
     fn every_split_gives_the_same_replies() {
         let wire = b"+OK\r\n-ERR no\r\n:-12\r\n$-1\r\n$5\r\nhello\r\n$5\r\nhellO\r\n$3\r\nhel\r\n$0\r\n\r\n+PONG\r\n";
-        let whole = decode(&[wire], Bulk::Compare(b"hello")).unwrap();
+        let whole = decode(&[wire], Want::Value(b"hello")).unwrap();
         assert_eq!(
             whole,
             [
@@ -337,15 +344,42 @@ mod tests {
         for first in 0..wire.len() {
             for second in first..wire.len() {
                 let pieces = [&wire[..first], &wire[first..second], &wire[second..]];
-                assert_eq!(decode(&pieces, Bulk::Compare(b"hello")).unwrap(), whole);
+                assert_eq!(decode(&pieces, Want::Value(b"hello")).unwrap(), whole);
             }
+        }
+    }
+
+    #[test]
+    fn arrays_and_lengths_are_the_same_wherever_they_are_cut() {
+        let wire = b"*2\r\n$5\r\nhe\nlo\r\n$-1\r\n*2\r\n$5\r\nhello\r\n$5\r\nworld\r\n*2\r\n$5\r\nhello\r\n$4\r\nhell\r\n*1\r\n$5\r\nhello\r\n*0\r\n-ERR no\r\n";
+        let want = Want::Lengths { count: 2, length: 5 };
+        let array = |missing, same| Reply::Array { missing, same };
+        let expected = [
+            array(true, true),
+            array(false, true),
+            array(false, false),
+            array(false, false),
+            array(false, false),
+            Reply::Error("ERR no".into()),
+        ];
+        for first in 0..wire.len() {
+            for second in first..wire.len() {
+                let pieces = [&wire[..first], &wire[first..second], &wire[second..]];
+                assert_eq!(decode(&pieces, want).unwrap(), expected);
+            }
+        }
+        let length = decode(&[b"$4\r\nhell\r\n$5\r\nhello\r\n"], Want::Length(5)).unwrap();
+        let compared = |length, same| Reply::Compared { length, same };
+        assert_eq!(length, [compared(4, false), compared(5, true)]);
+        for wire in [&b"*-1\r\n"[..], b"*2\r\n*1\r\n", b"*x\r\n"] {
+            assert!(decode(&[wire], want).is_err(), "{wire:?}");
         }
     }
 
     #[test]
     fn a_kept_bulk_is_cut_at_the_limit_and_the_next_starts_anew() {
         let wire = b"$5\r\nhello\r\n$2\r\nyo\r\n";
-        let kept = decode(&[wire], Bulk::Keep(3)).unwrap();
+        let kept = decode(&[wire], Want::Keep(3)).unwrap();
         assert_eq!(kept, [Reply::Kept(b"hel".to_vec()), Reply::Kept(b"yo".to_vec())]);
     }
 
@@ -364,9 +398,9 @@ mod tests {
             b"$1\r\nabc",
         ];
         for wire in wires {
-            assert!(decode(&[wire], Bulk::Compare(b"a")).is_err(), "{wire:?}");
+            assert!(decode(&[wire], Want::Value(b"a")).is_err(), "{wire:?}");
         }
-        assert!(decode(&[&vec![b'+'; LINE_MAX + 1]], Bulk::Keep(0)).is_err());
+        assert!(decode(&[&vec![b'+'; LINE_MAX + 1]], Want::Keep(0)).is_err());
     }
 
     #[test]
@@ -379,7 +413,8 @@ mod tests {
                     b"+-:$*0123456789\r\n\r\nOKa\xff"[(state >> 40) as usize % 23]
                 })
                 .collect();
-            let _ = decode(&[&wire], Bulk::Compare(b"a"));
+            let _ = decode(&[&wire], Want::Value(b"a"));
+            let _ = decode(&[&wire], Want::Lengths { count: 2, length: 1 });
         }
     }
 }

@@ -5,23 +5,21 @@
 //! stay.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
 use crate::host::Host;
 use crate::keys::{KeySet, PassResult};
-use crate::lane::{Job, Op};
 use crate::options::Plan;
 use crate::payload::Payload;
-use crate::phase::{self, PhaseResult};
+use crate::phase::{self, Job, PhaseResult};
 use crate::progress::Progress;
 use crate::size::Size;
 use crate::tally::ErrorTexts;
 use crate::target::{self, Identity};
+use crate::workload::Op;
 
 /// Everything a sweep found out.
 pub(crate) struct SweepResult {
@@ -59,15 +57,14 @@ pub(crate) struct Unmeasured {
 }
 
 /// Carries out `plan`; `stop` ends it early, with what was measured so far.
-pub(crate) async fn run(plan: &Plan, stop: Arc<AtomicBool>) -> Result<SweepResult> {
+pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<SweepResult> {
     let began = std::time::Instant::now();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let run = format!("{:x}-{:x}", since_epoch.as_millis(), std::process::id());
     let identity = target::first_contact(&plan.target)
-        .await
         .with_context(|| format!("no Redis to measure at {}", plan.target.address))?;
     let bytes_max = plan.sizes.iter().map(|size| size.bytes()).max().unwrap_or(0);
-    let payload = Arc::new(Payload::new(plan.seed, bytes_max, run));
+    let payload = Payload::new(plan.seed, bytes_max, run);
     let timing = plan.timing;
     let progress = Progress::new(plan.total_time(), timing.warmup + timing.duration);
     let mut sweep = Sweep {
@@ -82,7 +79,7 @@ pub(crate) async fn run(plan: &Plan, stop: Arc<AtomicBool>) -> Result<SweepResul
         if sweep.stopped() {
             break;
         }
-        sweep.one_size(*size).await?;
+        sweep.one_size(*size)?;
     }
     sweep.progress.finish();
     Ok(SweepResult {
@@ -91,7 +88,7 @@ pub(crate) async fn run(plan: &Plan, stop: Arc<AtomicBool>) -> Result<SweepResul
         took_s: began.elapsed().as_secs_f64(),
         host: Host::read(),
         target: identity,
-        info_after: target::info_after(&plan.target).await,
+        info_after: target::info_after(&plan.target),
         interrupted: sweep.stopped(),
         phases: sweep.phases,
         unmeasured: sweep.unmeasured,
@@ -100,8 +97,8 @@ pub(crate) async fn run(plan: &Plan, stop: Arc<AtomicBool>) -> Result<SweepResul
 
 struct Sweep<'a> {
     plan: &'a Plan,
-    payload: Arc<Payload>,
-    stop: Arc<AtomicBool>,
+    payload: Payload,
+    stop: &'a AtomicBool,
     progress: Progress,
     phases: Vec<PhaseResult>,
     unmeasured: Unmeasured,
@@ -112,55 +109,53 @@ impl Sweep<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    async fn one_size(&mut self, size: Size) -> Result<()> {
+    fn one_size(&mut self, size: Size) -> Result<()> {
         let keys = self.plan.keys_of(size);
-        let written: Arc<[AtomicBool]> = (0..keys).map(|_| AtomicBool::new(false)).collect();
+        let written: Vec<AtomicBool> = (0..keys).map(|_| AtomicBool::new(false)).collect();
         let mut result = Ok(());
         for op in &self.plan.ops {
             if *op == Op::Get && !self.stopped() {
-                self.fill(size, &written).await;
+                self.fill(size, &written);
             }
             if result.is_ok() && !self.stopped() {
-                result = self.one_phase(*op, size, &written).await;
+                result = self.one_phase(*op, size, &written);
             }
         }
         if !self.plan.keep {
-            self.unlink(size, &written).await;
+            self.unlink(size, &written);
         }
         result
     }
 
-    async fn one_phase(&mut self, op: Op, size: Size, written: &Arc<[AtomicBool]>) -> Result<()> {
+    fn one_phase(&mut self, op: Op, size: Size, written: &[AtomicBool]) -> Result<()> {
         let plan = self.plan;
-        let job = Arc::new(Job {
-            target: plan.target.clone(),
+        let job = Job {
+            target: &plan.target,
             op,
-            bytes: size.bytes(),
-            payload: Arc::clone(&self.payload),
-            written: Arc::clone(written),
+            size,
+            payload: &self.payload,
+            written,
             pipeline: plan.pipeline,
             connections: plan.connections,
             rate: plan.rate,
-            next_key: AtomicU64::new(0),
-            stop: Arc::clone(&self.stop),
-            live: Mutex::new(phase::live(plan.timing)?),
-        });
+            stop: self.stop,
+        };
         let progress = &self.progress;
-        let result = phase::run(job, size, plan.timing, |snapshot| progress.show(snapshot)).await?;
+        let result = phase::run(&job, plan.timing, |snapshot| progress.show(snapshot))?;
         self.progress.phase_done(&result);
         self.phases.push(result);
         Ok(())
     }
 
-    async fn fill(&mut self, size: Size, written: &[AtomicBool]) {
-        let pass = self.key_set(size, written).fill(&self.stop).await;
+    fn fill(&mut self, size: Size, written: &[AtomicBool]) {
+        let pass = self.key_set(size, written).fill(self.stop);
         self.unmeasured.filled += pass.done;
         self.unmeasured.fill_failed += pass.failed;
         self.note_failures(&pass, size, "could not be written before the GETs");
     }
 
-    async fn unlink(&mut self, size: Size, written: &[AtomicBool]) {
-        let pass = self.key_set(size, written).unlink().await;
+    fn unlink(&mut self, size: Size, written: &[AtomicBool]) {
+        let pass = self.key_set(size, written).unlink();
         self.unmeasured.unlink_failed += pass.failed;
         self.note_failures(&pass, size, "could not be removed");
     }

@@ -1,4 +1,4 @@
-//! What was counted: outcomes, latencies, error texts and the old client's batches.
+//! What was counted: outcomes, latencies and error texts.
 //!
 //! Owns the counters and their bounds. Knows nothing of sockets, keys or files.
 //! Invariant: a latency is recorded only for a request that did what it should; every other outcome
@@ -13,12 +13,6 @@ use hdrhistogram::{CreationError, Histogram};
 const ERROR_TEXTS_MAX: usize = 20;
 const ERROR_TEXT_LENGTH_MAX: usize = 160;
 const OTHER_ERRORS: &str = "(other errors)";
-
-/// Requests in one batch of the raw result files.
-pub(crate) const BATCH_REQUESTS: u64 = 1000;
-
-/// The most batches kept per phase: a thousand million requests.
-const BATCHES_MAX: usize = 1_000_000;
 
 const LATENCY_MAX_US: u64 = 60_000_000;
 
@@ -35,11 +29,12 @@ impl Latencies {
     }
 
     /// Records one; longer than 60 s counts as 60 s.
+    #[cfg(test)]
     pub(crate) fn record(&mut self, latency: Duration) {
         self.record_many(latency, 1);
     }
 
-    /// Records the same latency `times` over.
+    /// Records the same latency `times` over; longer than 60 s counts as 60 s.
     pub(crate) fn record_many(&mut self, latency: Duration, times: u64) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(LATENCY_MAX_US);
         let micros = micros.clamp(1, LATENCY_MAX_US);
@@ -147,13 +142,13 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Counts one outcome.
-    pub(crate) fn add(&mut self, outcome: &Outcome) {
+    /// Counts an outcome `times` over.
+    pub(crate) fn add(&mut self, outcome: &Outcome, times: u64) {
         match outcome {
-            Outcome::Good => self.good += 1,
-            Outcome::Miss => self.misses += 1,
-            Outcome::Wrong => self.wrong += 1,
-            Outcome::Failed(_) => self.errors += 1,
+            Outcome::Good => self.good += times,
+            Outcome::Miss => self.misses += times,
+            Outcome::Wrong => self.wrong += times,
+            Outcome::Failed(_) => self.errors += times,
         }
     }
 
@@ -181,77 +176,9 @@ impl Counts {
     }
 }
 
-/// One batch of 1000 requests, as the raw result files have it; times count from the phase's start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Batch {
-    /// Requests of the phase so far, this batch included.
-    pub(crate) cumulative: u64,
-    /// How many of this batch failed, missed or were wrong.
-    pub(crate) errors: u64,
-    /// Where the batch began.
-    pub(crate) start: Duration,
-    /// Where its last request ended.
-    pub(crate) end: Duration,
-}
-
-/// Cuts a stream of outcomes into batches.
-#[derive(Debug, Default)]
-pub(crate) struct BatchLog {
-    batches: Vec<Batch>,
-    seen: u64,
-    errors: u64,
-    start: Duration,
-}
-
-impl BatchLog {
-    /// A log whose first batch begins at `start`.
-    pub(crate) fn new(start: Duration) -> BatchLog {
-        BatchLog { start, ..BatchLog::default() }
-    }
-
-    /// Counts one request that ended at `end`.
-    pub(crate) fn add(&mut self, good: bool, end: Duration) {
-        self.seen += 1;
-        self.errors += u64::from(!good);
-        if self.seen.is_multiple_of(BATCH_REQUESTS) {
-            // Several connections end requests; a clock read earlier may be noted later.
-            let end = end.max(self.start);
-            if self.batches.len() < BATCHES_MAX {
-                let (cumulative, errors, start) = (self.seen, self.errors, self.start);
-                self.batches.push(Batch { cumulative, errors, start, end });
-            }
-            self.errors = 0;
-            self.start = end;
-        }
-    }
-
-    /// The complete batches; an incomplete last one is dropped.
-    pub(crate) fn into_batches(self) -> Vec<Batch> {
-        self.batches
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn batches_are_complete_and_follow_each_other() {
-        let mut log = BatchLog::new(Duration::from_secs(5));
-        for number in 0..2_500u64 {
-            log.add(number != 1_200, Duration::from_secs(5) + Duration::from_millis(number + 1));
-        }
-        let batches = log.into_batches();
-        assert_eq!(batches.len(), 2);
-        assert_eq!((batches[0].cumulative, batches[0].errors), (1000, 0));
-        assert_eq!((batches[1].cumulative, batches[1].errors), (2000, 1));
-        assert_eq!(batches[0].start, Duration::from_secs(5));
-        assert_eq!(
-            (batches[0].end, batches[1].end),
-            (Duration::from_secs(6), Duration::from_secs(7))
-        );
-        assert_eq!(batches[1].start, batches[0].end);
-    }
 
     #[test]
     fn error_texts_are_bounded_in_number_and_length() {
@@ -288,7 +215,7 @@ mod tests {
     fn counts_add_up() {
         let mut counts = Counts::default();
         for outcome in [Outcome::Good, Outcome::Miss, Outcome::Wrong, Outcome::Failed("x".into())] {
-            counts.add(&outcome);
+            counts.add(&outcome, 1);
         }
         assert_eq!((counts.total(), counts.bad()), (4, 3));
         assert!((counts.bad_percent() - 75.0).abs() < 1e-9);

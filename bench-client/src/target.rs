@@ -10,7 +10,8 @@ use anyhow::{Result, bail};
 
 use crate::connection::{Connection, Target};
 use crate::host;
-use crate::resp::{Reply, Request};
+use crate::request::Request;
+use crate::resp::Reply;
 
 const INFO_BYTES_MAX: usize = 64 * 1024;
 
@@ -47,15 +48,15 @@ pub(crate) struct Identity {
 }
 
 /// Connects, checks that the target answers PING, and asks for its INFO.
-pub(crate) async fn first_contact(target: &Target) -> Result<Identity> {
-    let mut connection = Connection::open(target).await?;
-    match connection.ask(Request::keep("PING", None, 64)).await? {
+pub(crate) fn first_contact(target: &Target) -> Result<Identity> {
+    let mut connection = Connection::open(target)?;
+    match connection.ask(Request::keep("PING", None, 64))? {
         Reply::Status(_) | Reply::Ok | Reply::Kept(_) => {}
         Reply::Error(text) => bail!("the target answers PING with: {text}"),
         other => bail!("the target answers PING with: {other:?}"),
     }
     let addresses = connection.addresses().ok();
-    let (info, silence) = match connection.ask(Request::keep("INFO", None, INFO_BYTES_MAX)).await {
+    let (info, silence) = match connection.ask(Request::keep("INFO", None, INFO_BYTES_MAX)) {
         Ok(Reply::Kept(text)) => (select(&String::from_utf8_lossy(&text)), None),
         Ok(other) => (BTreeMap::new(), Some(format!("{other:?}"))),
         Err(failure) => (BTreeMap::new(), Some(failure.to_string())),
@@ -69,8 +70,8 @@ pub(crate) async fn first_contact(target: &Target) -> Result<Identity> {
 }
 
 /// Asks for INFO again after a sweep; nothing when the target does not answer any more.
-pub(crate) async fn info_after(target: &Target) -> BTreeMap<String, String> {
-    match first_contact(target).await {
+pub(crate) fn info_after(target: &Target) -> BTreeMap<String, String> {
+    match first_contact(target) {
         Ok(identity) => identity.info,
         Err(_) => BTreeMap::new(),
     }

@@ -15,12 +15,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::command_line::parse_time;
-use crate::figures;
+use crate::command_line::parse_time_of_run;
+use crate::figures::{self, median};
 use crate::host::{self, Host};
-use crate::load::{Load, Pace, Verb};
-use crate::peers::{Sample, measure, median};
-use crate::site::{Nodes, Proxy, Site, SiteArgs};
+use crate::load::Pace;
+use crate::measure::{Sample, measure};
+use crate::testbed::{Nodes, Proxy, Testbed, TestbedArgs};
+use crate::workload::{Load, Verb};
 use slow::Slow;
 
 const NODES: Nodes = Nodes { masters: 3, replicas: true, lone: true };
@@ -36,7 +37,7 @@ const LOAD: Load = Load { verb: Verb::Mix, bytes: 16, keys: 100_000, pipeline: 1
 pub(crate) struct IsolationArgs {
     /// What is started and measured; without --target.
     #[command(flatten)]
-    site: SiteArgs,
+    testbed: TestbedArgs,
     /// Something that runs already, and nothing else. It gets 100,000 small keys and two large ones,
     /// which stay.
     #[arg(long, value_name = "HOST:PORT")]
@@ -45,7 +46,7 @@ pub(crate) struct IsolationArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
     rounds: u16,
     /// Counted time of each run.
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = parse_time_of_run)]
     duration: Duration,
     /// Directory for isolation.md and isolation.json; those of an earlier run there are replaced.
     #[arg(long, value_name = "DIR", default_value = "target/bench-peers")]
@@ -67,23 +68,23 @@ pub(crate) fn run(args: IsolationArgs, stop: &AtomicBool) -> Result<()> {
     let out = &args.out;
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     host::raise_open_files();
-    let site = match args.target {
-        Some(address) => Site::running(address)?,
-        None => Site::start(&args.site, NODES, stop)?,
+    let testbed = match args.target {
+        Some(address) => Testbed::running(address)?,
+        None => Testbed::start(&args.testbed, NODES, stop)?,
     };
-    site.fill(LOAD.bytes, LOAD.keys).context("cannot write the keys")?;
-    let mut rows: Vec<Row> = site.proxies.iter().map(Row::new).collect();
-    for (proxy, row) in site.proxies.iter().zip(&mut rows) {
+    testbed.fill(LOAD.bytes, LOAD.keys).context("cannot write the keys")?;
+    let mut rows: Vec<Row> = testbed.proxies.iter().map(Row::new).collect();
+    for (proxy, row) in testbed.proxies.iter().zip(&mut rows) {
         slow::prepare(proxy.address)
             .with_context(|| format!("{}: cannot write the large value", row.proxy))?;
     }
     let pace = Pace { warm_up: WARM_UP, counted: args.duration };
     for _ in 0..args.rounds {
-        for (proxy, row) in site.proxies.iter().zip(&mut rows) {
+        for (proxy, row) in testbed.proxies.iter().zip(&mut rows) {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            match one_round(proxy, row, &site, pace, stop) {
+            match one_round(proxy, row, &testbed, pace, stop) {
                 Err(error) if !stop.load(Ordering::Relaxed) => {
                     eprintln!("{:10} failed: {error:#}", row.proxy);
                 }
@@ -104,11 +105,11 @@ pub(crate) fn run(args: IsolationArgs, stop: &AtomicBool) -> Result<()> {
 fn one_round(
     proxy: &Proxy,
     row: &mut Row,
-    site: &Site,
+    testbed: &Testbed,
     pace: Pace,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let pids = site.pids();
+    let pids = testbed.pids();
     let alone = measure(proxy, &LOAD, pace, &pids, stop)?;
     eprintln!("{:10} alone       {alone}", proxy.name);
     row.alone.push(alone);

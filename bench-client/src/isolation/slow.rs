@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::load;
+use crate::workload;
 
 const UPLOAD_BYTES: usize = 4 << 20;
 const DOWNLOAD_BYTES: usize = 64 << 20;
@@ -27,7 +27,7 @@ const UPLOAD_KEY: &str = "bench:slow:upload";
 pub(super) fn prepare(address: SocketAddr) -> Result<()> {
     let mut stream = connect(address)?;
     stream.write_all(&set_head(DOWNLOAD_KEY, DOWNLOAD_BYTES))?;
-    stream.write_all(&load::value(DOWNLOAD_BYTES))?;
+    stream.write_all(&workload::value(DOWNLOAD_BYTES))?;
     stream.write_all(b"\r\n")?;
     let mut reply = [0; 5];
     stream.read_exact(&mut reply)?;

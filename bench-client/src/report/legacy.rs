@@ -10,9 +10,10 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
+use crate::batches::{BATCH_REQUESTS, Batch};
 use crate::phase::PhaseResult;
 use crate::size::Units;
-use crate::tally::{BATCH_REQUESTS, Batch, Counts};
+use crate::tally::Counts;
 
 /// `[cumulative_requests, data_len, errors_in_batch, t_start_epoch_s, t_end_epoch_s]` per batch.
 pub(super) fn raw<'a>(

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use super::Report;
 use super::table::Table;
 use crate::figures::{grouped, utc};
-use crate::lane::Op;
 use crate::size::Units;
+use crate::workload::Op;
 
 /// From this share of its threads' time on, the client itself may be what was measured.
 const CLIENT_BUSY_PERCENT: f64 = 85.0;

@@ -12,10 +12,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::lane::Op;
 use crate::options::Plan;
 use crate::sweep::SweepResult;
 use crate::verdict::Verdict;
+use crate::workload::Op;
 
 pub(crate) use table::terminal_table;
 

@@ -1,6 +1,6 @@
 //! A peer that misbehaves is counted, survived and told by the exit code.
 
-use crate::run::{Run, sweep};
+use crate::run::{Run, exit_code, sweep};
 use crate::scripted_server::{Act, ScriptedServer};
 
 const LOAD: [&str; 8] = ["--connections", "4", "--from", "16B", "--to", "16B", "--keys", "50"];
@@ -110,6 +110,57 @@ fn an_open_loop_sees_a_stall_that_one_request_hit() {
 }
 
 #[test]
+fn an_open_loop_survives_closed_connections_too() {
+    let server = ScriptedServer::start(|name, before| match (name, before % 10) {
+        ("SET", 9) => Act::Close,
+        ("SET", 4) => Act::SayAndClose(b"+OK\r\n"),
+        _ => Act::Obey,
+    });
+    let run = sweep_over(&server, &["--rate", "200", "--ops", "set", "--max-error-pct", "90"]);
+    assert!(run.sum("SET", "errors") > 0 && run.sum("SET", "ops") > 0);
+    assert!(run.file("report.md").contains("connection lost"));
+}
+
+#[test]
+fn a_reply_that_nobody_asked_for_is_an_error() {
+    let server = ScriptedServer::start(|name, before| match (name, before % 20) {
+        ("SET", 19) => Act::Say(b"+OK\r\n+OK\r\n"),
+        _ => Act::Obey,
+    });
+    let run = sweep_over(&server, &["--ops", "set"]);
+    run.expect_code(2);
+    let texts = run.phases()[0]["errors_by_text"].clone();
+    assert!(texts["protocol error: a reply nobody asked for"].as_u64() > Some(0), "{texts}");
+    assert!(run.sum("SET", "ops") > 0);
+}
+
+#[test]
+fn a_reply_that_does_not_come_in_time_is_an_error() {
+    let server = ScriptedServer::start(|name, before| match (name, before) {
+        ("SET", 20) => Act::Stall(600),
+        _ => Act::Obey,
+    });
+    let run = sweep_over(&server, &["--ops", "set", "--timeout", "200ms"]);
+    run.expect_code(2);
+    let texts = run.phases()[0]["errors_by_text"].clone();
+    assert!(texts["timed out"].as_u64() > Some(0), "{texts}");
+    assert!(run.sum("SET", "ops") > 0);
+}
+
+#[test]
+fn a_target_may_be_a_name() {
+    let server = ScriptedServer::start(|name, before| match (name, before % 20) {
+        ("SET", 19) => Act::Close,
+        _ => Act::Obey,
+    });
+    let target = server.address().replace("127.0.0.1", "localhost");
+    let run = sweep(&target, &[&LOAD[..], &["--max-error-pct", "90"]].concat());
+    run.expect_code(0);
+    assert!(run.sum("SET", "errors") > 0 && run.sum("SET", "ops") > 0);
+    assert_eq!(run.sum("GET", "errors"), 0);
+}
+
+#[test]
 fn a_wrong_command_line_is_told_from_bad_figures() {
     for options in
         [&["--nonsense"][..], &["--duration", "5 minutes"], &["--from", "4M", "--to", "128"]]
@@ -117,5 +168,20 @@ fn a_wrong_command_line_is_told_from_bad_figures() {
         let run = sweep("127.0.0.1:1", options);
         run.expect_code(64);
         assert!(!run.stderr().is_empty(), "{options:?}");
+    }
+}
+
+#[test]
+fn every_subcommand_refuses_a_wrong_command_line_in_the_same_way() {
+    for words in [
+        &["compare", "--cases", "del16"][..],
+        &["peers", "--masters", "2"],
+        &["compare", "--duration", "0"],
+        &["isolation", "--duration", "0"],
+        &["isolation", "--duration", "3 seconds"],
+        &["neither"],
+        &[],
+    ] {
+        assert_eq!(exit_code(words), Some(64), "{words:?}");
     }
 }

@@ -25,6 +25,11 @@ pub(crate) fn sweep(target: &str, options: &[&str]) -> Run {
     Run { output, directory }
 }
 
+/// The exit code of the program with these words.
+pub(crate) fn exit_code(words: &[&str]) -> Option<i32> {
+    Command::new(env!("CARGO_BIN_EXE_slotway-bench")).args(words).output().unwrap().status.code()
+}
+
 impl Run {
     /// The exit code, if it is the expected one; otherwise shows what the program said.
     pub(crate) fn expect_code(&self, code: i32) {

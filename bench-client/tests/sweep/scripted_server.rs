@@ -18,6 +18,8 @@ pub(crate) enum Act {
     Close,
     /// Obey, but send this instead of the reply.
     Say(&'static [u8]),
+    /// Send this instead of the reply and close the connection.
+    SayAndClose(&'static [u8]),
     /// Obey after so many milliseconds, during which all connections wait.
     Stall(u64),
     /// Answer a GET with the right length and a changed byte.
@@ -93,6 +95,10 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
             Act::Say(reply) => {
                 obey(&name, &words, shared);
                 reply.to_vec()
+            }
+            Act::SayAndClose(reply) => {
+                writer.write_all(reply).ok()?;
+                return None;
             }
             Act::Stall(milliseconds) => {
                 let values = shared.values.lock().unwrap();

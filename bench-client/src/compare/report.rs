@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::outcome::{Comparison, Row};
 use crate::figures::{grouped, ms, utc};
-use crate::site::Front;
+use crate::testbed::Front;
 
 /// Counted up whenever the meaning of something in the file changes.
 const JSON_VERSION: u32 = 1;

@@ -2,7 +2,7 @@
 //!
 //! Owns what is started and in which order. Knows nothing of loads or figures. `child` is one process,
 //! `cluster` the nodes, `proxies` how each proxy is set up, `fill` the keys, `wire` short
-//! conversations. Invariant: when a `Site` is gone, so are its processes and its folder.
+//! conversations. Invariant: when a `Testbed` is gone, so are its processes and its folder.
 
 mod child;
 mod cluster;
@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Options that say which programs are started.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct SiteArgs {
+pub(crate) struct TestbedArgs {
     /// A build of the gateway, by the name it has in the table; may be given several times
     /// [default: slotway= the one beside this program].
     #[arg(long = "gateway", value_name = "NAME=PATH", value_parser = parse_named_path)]
@@ -78,7 +78,7 @@ pub(crate) struct Proxy {
 }
 
 /// What runs.
-pub(crate) struct Site {
+pub(crate) struct Testbed {
     /// Who gets the load, in the order of the table.
     pub(crate) proxies: Vec<Proxy>,
     children: Vec<Child>,
@@ -100,9 +100,9 @@ pub(crate) struct Nodes {
     pub(crate) lone: bool,
 }
 
-impl Site {
+impl Testbed {
     /// Starts these nodes and all proxies in front of them.
-    pub(crate) fn start(args: &SiteArgs, nodes: Nodes, stop: &AtomicBool) -> Result<Site> {
+    pub(crate) fn start(args: &TestbedArgs, nodes: Nodes, stop: &AtomicBool) -> Result<Testbed> {
         let folder = tempfile::Builder::new().prefix("slotway-bench-").tempdir()?;
         let mut ports = Ports::new();
         let setups = proxies::setups(args, nodes.lone);
@@ -121,29 +121,30 @@ impl Site {
         } else {
             None
         };
-        let mut site = Site { proxies: Vec::new(), children, cluster, lone, folder };
+        let mut testbed = Testbed { proxies: Vec::new(), children, cluster, lone, folder };
         for setup in setups {
-            site.add(&setup, &mut ports, args.workers, stop)
+            testbed
+                .add(&setup, &mut ports, args.workers, stop)
                 .with_context(|| format!("{} does not start", setup.name))?;
         }
         if nodes.lone {
-            site.add_running(args);
+            testbed.add_running(args);
         } else {
             args.say_what_is_left_out();
         }
-        if site.proxies.is_empty() {
+        if testbed.proxies.is_empty() {
             bail!("there is nothing to measure: --only names nothing that is here");
         }
-        Ok(site)
+        Ok(testbed)
     }
 
     /// Nothing is started: only what runs at `address` already.
-    pub(crate) fn running(address: SocketAddr) -> Result<Site> {
+    pub(crate) fn running(address: SocketAddr) -> Result<Testbed> {
         // Process 0 is nobody's: its CPU time and memory are not there to be read.
         let name = address.to_string();
         let proxies = vec![Proxy { name, address, pid: 0, front: Front::Elsewhere }];
         let folder = tempfile::Builder::new().prefix("slotway-bench-").tempdir()?;
-        Ok(Site { proxies, children: Vec::new(), cluster: None, lone: None, folder })
+        Ok(Testbed { proxies, children: Vec::new(), cluster: None, lone: None, folder })
     }
 
     fn add(
@@ -172,7 +173,7 @@ impl Site {
         Ok(())
     }
 
-    fn add_running(&mut self, args: &SiteArgs) {
+    fn add_running(&mut self, args: &TestbedArgs) {
         if let (true, Some(address)) = (args.direct, self.lone) {
             let pid = self.children.first().map_or(0, Child::pid);
             self.proxies.push(Proxy { name: "direct".into(), address, pid, front: Front::Direct });
@@ -208,7 +209,7 @@ impl Site {
     }
 }
 
-impl SiteArgs {
+impl TestbedArgs {
     /// What runs already has the nodes it has, however many are asked for.
     fn say_what_is_left_out(&self) {
         let wanted = self.also.iter().filter(|also| self.wants(&also.name));

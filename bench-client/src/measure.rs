@@ -15,8 +15,9 @@ use serde::Serialize;
 
 use crate::figures;
 use crate::host;
-use crate::load::{self, Edge, Load, Pace};
-use crate::site::{Front, Proxy};
+use crate::load::{self, Edge, Pace};
+use crate::testbed::{Front, Proxy};
+use crate::workload::Load;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Memory is looked at when those that do housekeeping once a second have done it.
@@ -50,10 +51,13 @@ pub(crate) struct Sample {
 
 /// What idle clients cost.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Idle {
-    pub(super) clients: usize,
-    pub(super) before_kib: u64,
-    pub(super) after_kib: u64,
+pub(crate) struct Idle {
+    /// How many were connected.
+    pub(crate) clients: usize,
+    /// The proxy's memory before them.
+    pub(crate) before_kib: u64,
+    /// And with them.
+    pub(crate) after_kib: u64,
 }
 
 /// CPU times at one moment.
@@ -119,7 +123,7 @@ pub(crate) fn measure(
 
 /// Connects `clients`, each of which says PING once, and looks at the proxy's memory. A proxy that
 /// needs two sockets for each gets as many as the limit on open files lets it have.
-pub(super) fn idle(proxy: &Proxy, clients: usize, stop: &AtomicBool) -> Result<Idle> {
+pub(crate) fn idle(proxy: &Proxy, clients: usize, stop: &AtomicBool) -> Result<Idle> {
     let files = usize::try_from(host::raise_open_files()).unwrap_or(usize::MAX);
     let clients = match proxy.front {
         Front::Lone => clients.min(files.saturating_sub(FILES_KEPT) / 2),

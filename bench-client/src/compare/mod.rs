@@ -1,11 +1,10 @@
-//! `slotway-bench peers`: the same work through this gateway and through other proxies, in turn.
+//! `slotway-bench compare`: the same work through this gateway and through other proxies, in turn.
 //!
 //! Owns the order: stages, cases, rounds, proxies. Read top-down: `options` (what to do), `cases`
-//! (what the names mean), `measure` (one run), `outcome` (medians and ratios), `report` (files).
+//! (what the names mean), `outcome` (medians and ratios), `report` (files).
 //! It measures and judges nothing: a run that fails is a line in the report.
 
 mod cases;
-mod measure;
 mod options;
 mod outcome;
 mod report;
@@ -16,22 +15,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 
 use crate::host::{self, Host};
-use crate::site::{Proxy, Site};
+use crate::measure::{self, measure};
+use crate::testbed::{Proxy, Testbed};
 use cases::{Case, Work};
-use options::{Plan, Stage};
+use options::Stage;
 use outcome::{Comparison, Row};
 
-pub(crate) use measure::{Sample, measure};
-pub(crate) use options::PeersArgs;
-pub(crate) use outcome::median;
+pub(crate) use options::{CompareArgs, Plan};
 
 /// Between two runs, so that the sockets of one do not burden the next.
 const SETTLE: Duration = Duration::from_millis(100);
 const SETTLE_PER_CLIENT: Duration = Duration::from_micros(200);
 
 /// Runs a comparison; what was measured when `stop` is set is still reported.
-pub(crate) fn run(args: PeersArgs, stop: &AtomicBool) -> Result<()> {
-    let plan = Plan::from_args(args)?;
+pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<()> {
     let out = &plan.out;
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let files = host::raise_open_files();
@@ -53,7 +50,7 @@ pub(crate) fn run(args: PeersArgs, stop: &AtomicBool) -> Result<()> {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        run_stage(&plan, stage, &mut comparison, stop)?;
+        run_stage(plan, stage, &mut comparison, stop)?;
     }
     report::write(out, &comparison)?;
     println!("{}\nReport: {}", report::markdown(&comparison), out.join("peers.md").display());
@@ -67,8 +64,8 @@ fn run_stage(
     stop: &AtomicBool,
 ) -> Result<()> {
     eprintln!("starting Redis with {} masters, and the proxies", stage.nodes.masters);
-    let site = match Site::start(&plan.site, stage.nodes, stop) {
-        Ok(site) => site,
+    let testbed = match Testbed::start(&plan.testbed, stage.nodes, stop) {
+        Ok(testbed) => testbed,
         Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),
         Err(error) => return Err(error),
     };
@@ -77,11 +74,11 @@ fn run_stage(
         if let Work::Load(load) = case.work
             && !filled.contains(&load.bytes)
         {
-            site.fill(load.bytes, load.keys).context("cannot write the keys")?;
+            testbed.fill(load.bytes, load.keys).context("cannot write the keys")?;
             filled.push(load.bytes);
         }
         let mut rows: Vec<Row> =
-            site.proxies.iter().map(|proxy| Row::new(stage.nodes, case, proxy)).collect();
+            testbed.proxies.iter().map(|proxy| Row::new(stage.nodes, case, proxy)).collect();
         for round in 0..plan.rounds {
             // Each is the first in some round: what comes first may be better or worse off.
             let count = rows.len();
@@ -90,7 +87,7 @@ fn run_stage(
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                one_run(plan, case, &site, &site.proxies[at], &mut rows[at], stop);
+                one_run(plan, case, &testbed, &testbed.proxies[at], &mut rows[at], stop);
             }
         }
         rows.retain(|row| !row.is_empty());
@@ -99,10 +96,17 @@ fn run_stage(
     Ok(())
 }
 
-fn one_run(plan: &Plan, case: &Case, site: &Site, proxy: &Proxy, row: &mut Row, stop: &AtomicBool) {
+fn one_run(
+    plan: &Plan,
+    case: &Case,
+    testbed: &Testbed,
+    proxy: &Proxy,
+    row: &mut Row,
+    stop: &AtomicBool,
+) {
     let (said, clients) = match case.work {
         Work::Load(load) => {
-            let sample = measure(proxy, &load, plan.pace, &site.pids(), stop);
+            let sample = measure(proxy, &load, plan.pace, &testbed.pids(), stop);
             let said = sample.map(|sample| {
                 let said = sample.to_string();
                 row.samples.push(sample);

@@ -6,7 +6,7 @@
 //! pipelining: `get16_p16`, `set64k_p1`, `get16_c1000`, `get16_p4_c200`, `mget10`, `mset100`,
 //! `mix16_p1`; and `idle`, which is no load at all.
 
-use crate::load::{Load, Verb};
+use crate::workload::{Load, Verb};
 
 /// Keys of one size take about so much memory together.
 const BYTES_OF_KEYS: u64 = 32 << 20;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::SiteArgs;
+use super::TestbedArgs;
 use super::child::{self, Child};
 
 /// The name of the gateway in tables when no other is given.
@@ -56,7 +56,7 @@ pub(super) struct Place {
 }
 
 /// What is wanted and is here. What is not here is said, and left out.
-pub(super) fn setups(args: &SiteArgs, with_lone: bool) -> Vec<Setup> {
+pub(super) fn setups(args: &TestbedArgs, with_lone: bool) -> Vec<Setup> {
     let mut setups = Vec::new();
     let gateways = match args.gateways.is_empty() {
         true => vec![(GATEWAY.to_owned(), beside_this_program())],

@@ -1,4 +1,4 @@
-//! The command line of `peers`, and the checked plan made from it.
+//! The command line of `compare`, and the checked plan made from it.
 //!
 //! Owns option names, defaults and limits. Knows nothing of how a plan is carried out.
 
@@ -9,9 +9,9 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::cases::{self, Case};
-use crate::command_line::parse_time;
+use crate::command_line::parse_time_of_run;
 use crate::load::Pace;
-use crate::site::{Nodes, SiteArgs};
+use crate::testbed::{Nodes, TestbedArgs};
 
 const ROUNDS: u16 = 5;
 const COUNTED: Duration = Duration::from_millis(2_000);
@@ -22,12 +22,12 @@ const QUICK_WARM_UP: Duration = Duration::from_millis(100);
 const USUAL_MASTERS: usize = 3;
 const MASTERS_MAX: usize = 48;
 
-/// Options of `peers`.
+/// Options of `compare`.
 #[derive(Debug, Args)]
-pub(crate) struct PeersArgs {
+pub(crate) struct CompareArgs {
     /// What is started and measured.
     #[command(flatten)]
-    site: SiteArgs,
+    testbed: TestbedArgs,
     /// Times each case is run with each proxy, one after the other; the medians are reported
     /// [default: 5; --quick: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=99))]
@@ -45,7 +45,7 @@ pub(crate) struct PeersArgs {
     #[arg(long)]
     without_replicas: bool,
     /// Counted time of each run [default: 2s; --quick: 800ms].
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time_of_run)]
     duration: Option<Duration>,
     /// One short round, with three masters only: what it takes to see that everything runs.
     #[arg(long)]
@@ -56,9 +56,9 @@ pub(crate) struct PeersArgs {
 }
 
 /// What a comparison is to do.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// What is started.
-    pub(super) site: SiteArgs,
+    pub(super) testbed: TestbedArgs,
     /// Rounds of each case.
     pub(super) rounds: u16,
     /// Times of each run.
@@ -80,7 +80,7 @@ pub(super) struct Stage {
 
 impl Plan {
     /// Checks what the command line asks for.
-    pub(super) fn from_args(args: PeersArgs) -> Result<Plan> {
+    pub(crate) fn from_args(args: CompareArgs) -> Result<Plan> {
         let masters = if args.quick { vec![USUAL_MASTERS] } else { args.masters };
         let mut stages = Vec::new();
         for masters in masters {
@@ -105,12 +105,10 @@ impl Plan {
             true => (1, QUICK_COUNTED, QUICK_WARM_UP),
             false => (ROUNDS, COUNTED, WARM_UP),
         };
-        let counted = args.duration.unwrap_or(counted);
-        ensure!(!counted.is_zero(), "--duration must not be zero");
         Ok(Plan {
-            site: args.site,
+            testbed: args.testbed,
             rounds: args.rounds.unwrap_or(rounds),
-            pace: Pace { warm_up, counted },
+            pace: Pace { warm_up, counted: args.duration.unwrap_or(counted) },
             stages,
             out: args.out,
         })
@@ -120,14 +118,16 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Cli, Command};
     use clap::Parser;
 
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        args: CompareArgs,
+    }
+
     fn plan(words: &[&str]) -> Result<Plan> {
-        match Cli::try_parse_from(["slotway-bench", "peers"].iter().chain(words))?.command {
-            Command::Peers(args) => Plan::from_args(*args),
-            other => panic!("peers was asked for, not {other:?}"),
-        }
+        Plan::from_args(Words::try_parse_from(["compare"].iter().chain(words))?.args)
     }
 
     fn stages(words: &[&str]) -> Vec<(usize, bool, usize)> {

@@ -5,9 +5,10 @@
 use serde::Serialize;
 
 use super::cases::Case;
-use super::measure::{Idle, Sample};
+use crate::figures::median;
 use crate::host::Host;
-use crate::site::{Front, Nodes, Proxy};
+use crate::measure::{Idle, Sample};
+use crate::testbed::{Front, Nodes, Proxy};
 
 /// Above this share of the cores the machine was not ours alone.
 const OTHERS_PERCENT_MAX: f64 = 10.0;
@@ -151,17 +152,6 @@ impl Comparison {
     }
 }
 
-/// The middle of these; of the two in the middle, what lies between. None of none.
-pub(crate) fn median(mut figures: Vec<f64>) -> Option<f64> {
-    figures.sort_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    let upper = *figures.get(middle)?;
-    if figures.len().is_multiple_of(2) {
-        return Some((figures[middle - 1] + upper) / 2.0);
-    }
-    Some(upper)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +223,5 @@ mod tests {
         let medians = row.medians().unwrap();
         assert_eq!((medians.requests_per_s, medians.cpu_us), (100.0, Some(2.0)));
         assert!((medians.spread_percent - 15.0).abs() < 1e-9);
-        assert_eq!(median(Vec::new()), None);
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use anyhow::{Result, ensure};
 
 use super::wire;
-use crate::load;
+use crate::workload;
 
 /// How many slots a cluster has.
 pub(super) const SLOTS: usize = 16_384;
@@ -27,11 +27,11 @@ pub(super) fn fill(
     slots: Range<usize>,
 ) -> Result<()> {
     let mut stream = wire::connect(address)?;
-    let value = load::value(bytes);
+    let value = workload::value(bytes);
     let (mut batch, mut replies) = (Vec::new(), Vec::new());
     let mut requests = 0;
     for number in 0..keys {
-        let key = load::key(bytes, number);
+        let key = workload::key(bytes, number);
         if slots.contains(&slot(key.as_bytes())) {
             batch.extend_from_slice(b"*3\r\n");
             for word in [b"SET", key.as_bytes(), &value] {

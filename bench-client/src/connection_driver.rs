@@ -1,0 +1,479 @@
+//! One connection of a load: connects, sends pipelines, takes the replies, connects anew.
+//!
+//! Owns a socket that never blocks, and how far its pipeline is. Knows nothing of other connections,
+//! of the poll that wakes it, or of what requests mean. Invariants: nothing is sent after the end;
+//! a broken connection costs the requests that are under way and a bounded wait, never the run; every
+//! stage that waits for the peer has a deadline.
+
+use std::io::{self, ErrorKind, Read};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use crate::connection::Failure;
+use crate::lookup::{Addresses, Lookup};
+use crate::outbox::Outbox;
+use crate::pace::Schedule;
+use crate::pipeline::Pipeline;
+use crate::recorder::{Moments, Recorder};
+use crate::resp::{Decoder, Want};
+use crate::tally::Outcome;
+use crate::workload::Workload;
+
+const BACK_OFF_MIN: Duration = Duration::from_millis(10);
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// How the connections of a load behave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manners {
+    /// Requests in flight on each connection.
+    pub(crate) pipeline: usize,
+    /// The longest a connect may take.
+    pub(crate) connect_timeout: Duration,
+    /// The longest a pipeline may take.
+    pub(crate) timeout: Duration,
+    /// Whether a connection that broke is made anew; else the load ends.
+    pub(crate) reconnects: bool,
+}
+
+/// What the connections of one thread share.
+pub(crate) struct Shared<'a, W> {
+    /// What is asked.
+    pub(crate) workload: W,
+    /// What is counted.
+    pub(crate) recorder: Recorder<'a>,
+    /// How connections behave.
+    pub(crate) manners: Manners,
+    /// AUTH, as it is sent.
+    pub(crate) auth: Option<Vec<u8>>,
+    /// Where sockets are registered.
+    pub(crate) registry: Registry,
+    /// Where the target is.
+    pub(crate) lookup: Lookup,
+    /// What is read at once, by whichever connection has something to read.
+    pub(crate) buffer: Vec<u8>,
+    /// When the schedule of an open loop starts.
+    pub(crate) start: Instant,
+    /// Until when pipelines may be sent; none are while this is not known.
+    pub(crate) until: Option<Instant>,
+    /// Connections with requests under way.
+    pub(crate) busy: usize,
+    /// Whether one waits for something else than its replies or its turn.
+    pub(crate) unsettled: bool,
+    /// The first failure, where connections are not made anew.
+    pub(crate) failed: Option<(usize, Failure)>,
+}
+
+impl<W> Shared<'_, W> {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| now >= until)
+    }
+}
+
+/// What a socket is ready for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    /// There is something to read, an end perhaps.
+    pub(crate) readable: bool,
+    /// There is room to write.
+    pub(crate) writable: bool,
+    /// The peer has ended its side.
+    pub(crate) closed: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Not connected, and not to be until then.
+    Down { until: Instant },
+    /// Waits for the addresses of the target.
+    LookingUp { deadline: Instant },
+    /// Waits for one of the addresses; the next to be tried is `next`.
+    Connecting { deadline: Instant, addresses: Addresses, next: usize },
+    /// Waits for the reply to AUTH.
+    Authenticating { deadline: Instant },
+    /// Connected, with nothing under way.
+    Idle,
+    /// Waits for replies.
+    Busy { deadline: Instant },
+}
+
+/// One connection.
+pub(crate) struct ConnectionDriver {
+    number: usize,
+    stage: Stage,
+    stream: Option<TcpStream>,
+    decoder: Decoder,
+    outbox: Outbox,
+    pipeline: Pipeline,
+    schedule: Option<Schedule>,
+    back_off: Duration,
+    /// Something has arrived, or the end, while nothing was under way.
+    unread: bool,
+    /// A reply was read that nobody had asked for.
+    unasked: bool,
+}
+
+impl ConnectionDriver {
+    /// The connection that events call `number`; with a schedule, it keeps to that.
+    pub(crate) fn new(number: usize, schedule: Option<Schedule>) -> ConnectionDriver {
+        ConnectionDriver {
+            number,
+            stage: Stage::Down { until: Instant::now() },
+            stream: None,
+            decoder: Decoder::new(),
+            outbox: Outbox::default(),
+            pipeline: Pipeline::new(),
+            schedule,
+            back_off: BACK_OFF_MIN,
+            unread: false,
+            unasked: false,
+        }
+    }
+
+    /// Whether it is on its way to be connected.
+    pub(crate) fn is_connecting(&self) -> bool {
+        !matches!(self.stage, Stage::Down { .. } | Stage::Idle | Stage::Busy { .. })
+    }
+
+    /// Whether it has failed, or has not been tried.
+    pub(crate) fn is_down(&self) -> bool {
+        matches!(self.stage, Stage::Down { .. })
+    }
+
+    /// Begins to connect.
+    pub(crate) fn dial<W: Workload>(&mut self, now: Instant, shared: &mut Shared<'_, W>) {
+        let deadline = now + shared.manners.connect_timeout;
+        shared.unsettled = true;
+        self.stage = Stage::LookingUp { deadline };
+        match shared.lookup.start() {
+            Ok(Some(addresses)) => self.found(&addresses, shared),
+            Ok(None) => {}
+            Err(error) => self.fail(Failure::Connect(error), shared),
+        }
+    }
+
+    /// The lookup has ended that it may have waited for.
+    pub(crate) fn looked_up<W: Workload>(
+        &mut self,
+        answer: &io::Result<Addresses>,
+        shared: &mut Shared<'_, W>,
+    ) {
+        match answer {
+            Ok(addresses) => self.found(addresses, shared),
+            Err(error) if matches!(self.stage, Stage::LookingUp { .. }) => {
+                let error = io::Error::new(error.kind(), error.to_string());
+                self.fail(Failure::Connect(error), shared);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn found<W: Workload>(&mut self, addresses: &Addresses, shared: &mut Shared<'_, W>) {
+        if let Stage::LookingUp { deadline } = self.stage {
+            self.stage = Stage::Connecting { deadline, addresses: addresses.clone(), next: 0 };
+            let none = io::Error::new(ErrorKind::NotFound, "the name has no address");
+            if let Err(failure) = self.connect_to_next(none, &shared.registry) {
+                self.fail(failure, shared);
+            }
+        }
+    }
+
+    /// Tries the addresses that are left; `last` is why the one before did not do.
+    fn connect_to_next(&mut self, mut last: io::Error, registry: &Registry) -> Result<(), Failure> {
+        self.stream = None;
+        let Stage::Connecting { addresses, next, .. } = &mut self.stage else { return Ok(()) };
+        while let Some(address) = addresses.get(*next) {
+            *next += 1;
+            let connecting = TcpStream::connect(*address).and_then(|mut stream| {
+                let both = Interest::READABLE | Interest::WRITABLE;
+                registry.register(&mut stream, Token(self.number), both)?;
+                Ok(stream)
+            });
+            match connecting {
+                Ok(stream) => {
+                    self.stream = Some(stream);
+                    return Ok(());
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(Failure::Connect(last))
+    }
+
+    /// Does what the socket is ready for.
+    pub(crate) fn on_ready<W: Workload>(&mut self, ready: Ready, shared: &mut Shared<'_, W>) {
+        let done = match self.stage {
+            Stage::Connecting { deadline, .. } => self.on_connected(ready, deadline, shared),
+            Stage::Authenticating { .. } => self.authenticate(ready, shared),
+            Stage::Busy { .. } => self.exchange(ready, shared),
+            Stage::Idle => {
+                self.unread |= ready.readable;
+                Ok(())
+            }
+            Stage::Down { .. } | Stage::LookingUp { .. } => Ok(()),
+        };
+        if let Err(failure) = done {
+            self.fail(failure, shared);
+        }
+    }
+
+    fn on_connected<W: Workload>(
+        &mut self,
+        ready: Ready,
+        deadline: Instant,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        let error = match (stream.take_error(), stream.peer_addr()) {
+            (Ok(None), Ok(_)) => stream.set_nodelay(true).err(),
+            (Ok(None), Err(error)) if error.kind() == ErrorKind::NotConnected && !ready.closed => {
+                return Ok(());
+            }
+            (Ok(Some(error)) | Err(error), _) | (Ok(None), Err(error)) => Some(error),
+        };
+        if let Some(error) = error {
+            return self.connect_to_next(error, &shared.registry);
+        }
+        self.unread = ready.readable;
+        match &shared.auth {
+            Some(auth) => {
+                self.stage = Stage::Authenticating { deadline };
+                self.outbox.put(auth);
+                self.outbox.write(stream, |_| b"").map_err(Failure::Broken).map(|_| ())
+            }
+            None => self.begin(Instant::now(), shared),
+        }
+    }
+
+    fn authenticate<W: Workload>(
+        &mut self,
+        ready: Ready,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        self.outbox.write(stream, |_| b"").map_err(Failure::Broken)?;
+        if !ready.readable && !self.unread {
+            return Ok(());
+        }
+        self.unread = false;
+        loop {
+            let Some(length) = read(stream, &mut shared.buffer)? else { return Ok(()) };
+            let arrived = &shared.buffer[..length];
+            let (used, reply) =
+                self.decoder.feed(arrived, Want::Keep(0)).map_err(Failure::Protocol)?;
+            if let Some(reply) = reply {
+                Failure::of_auth(reply)?;
+                self.unasked = used < length;
+                self.unread = ready.closed;
+                return self.begin(Instant::now(), shared);
+            }
+        }
+    }
+
+    /// Sends the next pipeline if it has one to send.
+    pub(crate) fn take_turn<W: Workload>(&mut self, now: Instant, shared: &mut Shared<'_, W>) {
+        if matches!(self.stage, Stage::Idle)
+            && let Err(failure) = self.begin(now, shared)
+        {
+            self.fail(failure, shared);
+        }
+    }
+
+    fn begin<W: Workload>(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        self.stage = Stage::Idle;
+        let Some(until) = shared.until.filter(|until| now < *until) else { return Ok(()) };
+        let size = shared.manners.pipeline;
+        match &mut self.schedule {
+            None => self.pipeline.begin(now, size),
+            Some(schedule) => {
+                let due = schedule.due(shared.start, now, until).take(size);
+                self.pipeline.begin_scheduled(now, due);
+            }
+        }
+        if self.pipeline.is_done() {
+            return Ok(());
+        }
+        self.stage = Stage::Busy { deadline: now + shared.manners.timeout };
+        shared.busy += 1;
+        if self.unasked {
+            return Err(Failure::Unasked);
+        }
+        if std::mem::take(&mut self.unread)
+            && let Some(stream) = &mut self.stream
+            && read(stream, &mut shared.buffer)?.is_some()
+        {
+            return Err(Failure::Unasked);
+        }
+        self.send(shared)
+    }
+
+    /// Writes as much of the pipeline as the socket takes. Requests are put into words as there is
+    /// room, so what is not sent yet is bounded whatever the pipeline's length.
+    fn send<W: Workload>(&mut self, shared: &mut Shared<'_, W>) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        loop {
+            if self.outbox.is_empty() && !self.pipeline.ask(&mut self.outbox, &mut shared.workload)
+            {
+                return Ok(());
+            }
+            let workload = &shared.workload;
+            let written = self.outbox.write(stream, |ticket| workload.value(ticket));
+            if !written.map_err(Failure::Broken)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn exchange<W: Workload>(
+        &mut self,
+        ready: Ready,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        if ready.writable {
+            self.send(shared)?;
+        }
+        if !ready.readable {
+            return Ok(());
+        }
+        // Events come when something has changed, so all there is has to be read.
+        while let (Stage::Busy { .. }, Some(stream)) = (&self.stage, &mut self.stream) {
+            let Some(length) = read(stream, &mut shared.buffer)? else { return Ok(()) };
+            let now = Instant::now();
+            let buffer = std::mem::take(&mut shared.buffer);
+            let taken = self.take_replies(&buffer[..length], now, shared);
+            let is_full = length == buffer.len();
+            shared.buffer = buffer;
+            taken?;
+            if self.pipeline.is_done() {
+                shared.busy -= 1;
+                self.back_off = BACK_OFF_MIN;
+                self.begin(now, shared)?;
+            }
+            if !is_full && !ready.closed {
+                return Ok(());
+            }
+        }
+        // Not busy any more: what has not been read is looked at before the next pipeline.
+        self.unread = true;
+        Ok(())
+    }
+
+    /// Counts the replies in `arrived`. One clock reading serves all of them.
+    fn take_replies<W: Workload>(
+        &mut self,
+        mut arrived: &[u8],
+        done: Instant,
+        shared: &mut Shared<'_, W>,
+    ) -> Result<(), Failure> {
+        let sent = self.pipeline.sent();
+        let mut good = (self.pipeline.intended(), 0);
+        let mut result = Ok(());
+        while !arrived.is_empty() {
+            let Some(ticket) = self.pipeline.awaited() else {
+                self.unasked = true;
+                if !self.pipeline.is_done() {
+                    result = Err(Failure::Unasked);
+                }
+                break;
+            };
+            let (used, reply) = match self.decoder.feed(arrived, shared.workload.want(ticket)) {
+                Ok(fed) => fed,
+                Err(error) => {
+                    result = Err(Failure::Protocol(error));
+                    break;
+                }
+            };
+            arrived = &arrived[used..];
+            let Some(reply) = reply else { break };
+            let intended = self.pipeline.answered();
+            let moments = |intended| Moments { intended, sent, done };
+            match shared.workload.outcome(ticket, reply) {
+                Outcome::Good if good.0 == intended => good.1 += 1,
+                Outcome::Good => {
+                    shared.recorder.good(moments(good.0), good.1);
+                    good = (intended, 1);
+                }
+                other => shared.recorder.bad(moments(intended), &other, 1),
+            }
+        }
+        shared.recorder.good(Moments { intended: good.0, sent, done }, good.1);
+        result
+    }
+
+    /// Ends what has taken too long, and connects anew what has waited long enough.
+    pub(crate) fn look_at_clock<W: Workload>(&mut self, now: Instant, shared: &mut Shared<'_, W>) {
+        let failure = match self.stage {
+            Stage::Idle => return,
+            Stage::Busy { deadline } => {
+                if now < deadline {
+                    return;
+                }
+                Failure::TimedOut
+            }
+            Stage::Down { until } => {
+                shared.unsettled = true;
+                if now >= until && !shared.is_over(now) {
+                    self.dial(now, shared);
+                }
+                return;
+            }
+            Stage::LookingUp { deadline }
+            | Stage::Connecting { deadline, .. }
+            | Stage::Authenticating { deadline } => {
+                shared.unsettled = true;
+                if now < deadline {
+                    return;
+                }
+                Failure::Connect(ErrorKind::TimedOut.into())
+            }
+        };
+        self.fail(failure, shared);
+    }
+
+    /// Counts what is lost. The connection will be made anew after a while.
+    fn fail<W: Workload>(&mut self, failure: Failure, shared: &mut Shared<'_, W>) {
+        let now = Instant::now();
+        let outcome = Outcome::Failed(failure.to_string());
+        if let Stage::Busy { .. } = self.stage {
+            shared.busy -= 1;
+            let sent = self.pipeline.sent();
+            while !self.pipeline.is_done() {
+                let intended = self.pipeline.answered();
+                shared.recorder.bad(Moments { intended, sent, done: now }, &outcome, 1);
+            }
+        } else if !shared.is_over(now) {
+            // Nothing was lost but an attempt to connect.
+            let moments = Moments { intended: now, sent: now, done: now };
+            shared.recorder.bad(moments, &outcome, 1);
+        }
+        self.stream = None;
+        self.outbox.clear();
+        self.pipeline.clear();
+        self.decoder = Decoder::new();
+        (self.unread, self.unasked) = (false, false);
+        self.stage = Stage::Down { until: now + self.back_off };
+        self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
+        shared.unsettled = true;
+        if !shared.manners.reconnects {
+            shared.failed.get_or_insert((self.number, failure));
+        }
+    }
+}
+
+/// How much was read; `None` when there is nothing now.
+fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
+    loop {
+        match stream.read(buffer) {
+            Ok(0) => return Err(Failure::Broken(ErrorKind::UnexpectedEof.into())),
+            Ok(length) => return Ok(Some(length)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::Broken(error)),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What connections ask for and what the replies must be, as the engine sees it.
+//!
+//! Owns the line between requests and the bytes that are moved for them. Knows no socket and no time.
+//! `in_turn` is the work of a sweep, `drawn` that of a comparison.
+
+mod drawn;
+mod in_turn;
+
+use crate::resp::{Reply, Want};
+use crate::tally::Outcome;
+
+pub(crate) use drawn::{Drawn, Load, Verb, key, value};
+pub(crate) use in_turn::{InTurn, Op};
+
+/// Up to here a value is copied beside its request; above, it is sent from where it lies.
+const COPIED_VALUE_BYTES_MAX: usize = 16 * 1024;
+
+/// A request that has been put into words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// What its reply is judged by.
+    pub(crate) ticket: u64,
+    /// Whether `Workload::value` and a line end have to be sent after it.
+    pub(crate) value_follows: bool,
+}
+
+/// A source of requests for the connections of one thread.
+pub(crate) trait Workload {
+    /// Chooses the next request and appends it to `out`.
+    fn ask(&mut self, out: &mut Vec<u8>) -> Asked;
+
+    /// The value that follows a request which says so.
+    fn value(&self, ticket: u64) -> &[u8];
+
+    /// What to do with the bytes of the reply.
+    fn want(&self, ticket: u64) -> Want<'_>;
+
+    /// What the reply means.
+    fn outcome(&mut self, ticket: u64, reply: Reply) -> Outcome;
+}
+
+/// Appends one word of a request.
+fn push_word(out: &mut Vec<u8>, word: &[u8]) {
+    out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+    out.extend_from_slice(word);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a number over `digits`, with zeros before it.
+fn write_digits(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_fills_its_digits() {
+        let mut digits = *b"999 999";
+        write_digits(&mut digits[..3], 7);
+        write_digits(&mut digits[4..], 1234);
+        assert_eq!(&digits, b"007 234");
+    }
+}
