@@ -38,6 +38,13 @@ pub const NODE_PASSWORD_SETTINGS: &str = "--password-file, or password or passwo
     [topology] (SLOTWAY_TOPOLOGY_PASSWORD, SLOTWAY_TOPOLOGY_PASSWORD_FILE), and where the nodes have \
     users --username (SLOTWAY_TOPOLOGY_USERNAME)";
 
+/// Most databases: the slots are divided among as many.
+pub const DATABASES_MAX: usize = 1024;
+/// How the tags of databases begin, unless the configuration says otherwise.
+pub const DATABASE_PREFIX: &str = "db";
+/// Longest prefix of the tags.
+pub const DATABASE_PREFIX_LEN_MAX: usize = 32;
+
 /// Fewer masters cannot agree that one of them is gone.
 pub const MASTERS_MIN: usize = 3;
 
@@ -92,6 +99,8 @@ pub struct ListenerConfig {
     pub password: Option<Secret>,
     /// Whether, as long as there is no password, only clients of this machine are served.
     pub protected_mode: bool,
+    /// The database that its clients are in at first.
+    pub database: usize,
 }
 
 impl ListenerConfig {
@@ -193,6 +202,10 @@ pub struct Routing {
     pub allow_commands: Vec<String>,
     /// What is done with a script or function that names no key.
     pub keyless_scripts: KeylessScripts,
+    /// How many databases clients can SELECT, 0 among them.
+    pub databases: usize,
+    /// How the tags of databases begin at the nodes; `None` is [`DATABASE_PREFIX`].
+    pub database_prefix: Option<String>,
 }
 
 /// What is done with a script or function that names no key.
@@ -310,7 +323,7 @@ impl Default for TopologyConfig {
 
 impl Default for ListenerConfig {
     fn default() -> Self {
-        ListenerConfig { bind: local(7010), password: None, protected_mode: true }
+        ListenerConfig { bind: local(7010), password: None, protected_mode: true, database: 0 }
     }
 }
 
@@ -371,6 +384,8 @@ impl Default for Routing {
             cross_slot: CrossSlot::Split,
             allow_commands: Vec::new(),
             keyless_scripts: KeylessScripts::OneNode,
+            databases: 16,
+            database_prefix: None,
         }
     }
 }

@@ -16,6 +16,7 @@
 //! 3  topology           slots -> shards -> nodes, and how that is kept true
 //! 2  backend            connection, send queue, pipeline (shared), lease (for one user): the sockets towards nodes
 //! 1  command            THE TABLE, where keys are  reply        order, merging, the way out to a client
+//!    database           the tags of databases
 //! 0  resp               scanners and frames        slot, clock, config, glob, metrics, version
 //!    memory             one budget for all that can grow
 //! ```
@@ -36,6 +37,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod database;
 pub mod docs;
 pub mod glob;
 pub mod healthcheck;
@@ -65,6 +67,7 @@ use tokio::sync::watch;
 use backend::{LeaseLimits, NodeStatsRegistry};
 use command::guarded::Allowed;
 use config::{Config, ListenerConfig};
+use database::Databases;
 use keeper::{Keeper, KeeperError};
 use memory::Budget;
 use metrics::WorkerStats;
@@ -259,6 +262,10 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
             config.limits.blocked_clients_max,
         )),
         census: Arc::default(),
+        databases: Arc::new(Databases::new(
+            config.routing.databases,
+            config.routing.database_prefix.as_deref().unwrap_or(config::DATABASE_PREFIX),
+        )),
         event_classes: Arc::default(),
         monitors: Arc::default(),
     };

@@ -4,6 +4,7 @@
 //! shared with another worker. A panic in one client's task ends that client only.
 
 mod budget;
+mod busy_time;
 mod core_time;
 pub mod scaling;
 mod scheduling;
@@ -14,7 +15,6 @@ use std::io;
 use std::net::TcpStream as StdTcpStream;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use crate::backend::{Identity, LargeValues, LeaseLimits, NodeStatsRegistry, Pipe
 use crate::clock::Clock;
 use crate::command::guarded::Allowed;
 use crate::config::Config;
+use crate::database::Databases;
 use crate::memory::{Budget, Ledger};
 use crate::metrics::WorkerStats;
 use crate::reply::{ClientWriter, CloseReason, Flusher, PushLimits};
@@ -40,6 +41,7 @@ use crate::session::monitors::Monitors;
 use crate::session::state::{ListenerEnv, State};
 use crate::session::{ClientMigration, Session, SessionLimits};
 use crate::topology::Topology;
+use busy_time::{BusyTime, LagWindow};
 use scaling::Load;
 
 /// The buffer that sockets are read into: large values are passed on in pieces of this size.
@@ -57,8 +59,6 @@ const PAUSED_LOOKS_MAX: u32 = 20;
 /// A look at which nobody waits takes back so many: room that only the last cut has made is soon full
 /// again, and the others would have to wait as long for the next one.
 const PAUSED_LOOKS_BACK: u32 = 5;
-/// For how many sweeps a lag is told: longer than the usual time between scrapes.
-const LAG_SWEEPS: usize = 30;
 
 /// A client that a worker is to serve: it has been accepted, or comes from another worker.
 #[derive(Debug)]
@@ -133,6 +133,8 @@ pub struct Parts {
     pub lease_limits: Arc<LeaseLimits>,
     /// Who is subscribed to what.
     pub census: Arc<Census>,
+    /// The databases there are.
+    pub databases: Arc<Databases>,
     /// Which events of the keyspace the nodes tell of.
     pub event_classes: Arc<EventClasses>,
     /// Who sees what all clients ask.
@@ -205,56 +207,6 @@ fn work(index: usize, parts: Parts, doors: Doors, arrivals: mpsc::Receiver<Arriv
     });
 }
 
-/// Counts the time in which the worker does not wait for events.
-#[derive(Debug)]
-struct BusyTime {
-    start: Instant,
-    since_us: AtomicU64,
-    stats: Arc<WorkerStats>,
-}
-
-impl BusyTime {
-    fn watch(builder: &mut Builder, stats: &Arc<WorkerStats>) -> Arc<BusyTime> {
-        let (start, stats) = (Instant::now(), Arc::clone(stats));
-        let busy = Arc::new(BusyTime { start, since_us: AtomicU64::new(0), stats });
-        let (woken, parking) = (Arc::clone(&busy), Arc::clone(&busy));
-        builder.on_thread_unpark(move || {
-            woken.since_us.store(woken.now_us(), Ordering::Relaxed);
-        });
-        builder.on_thread_park(move || parking.note());
-        busy
-    }
-
-    fn now_us(&self) -> u64 {
-        self.start.elapsed().as_micros() as u64
-    }
-
-    /// Counts up to now. A worker that always has something to do never parks, so this is called
-    /// now and then too.
-    fn note(&self) {
-        let now_us = self.now_us();
-        self.stats
-            .busy_us
-            .add(now_us.saturating_sub(self.since_us.swap(now_us, Ordering::Relaxed)));
-    }
-}
-
-/// The largest lags of the last sweeps.
-#[derive(Debug, Default)]
-struct LagWindow {
-    largest_us: [u64; LAG_SWEEPS],
-    at: usize,
-}
-
-impl LagWindow {
-    /// Takes in the largest lag since the last sweep; returns the largest of the window.
-    fn sweep(&mut self, largest_us: u64) -> u64 {
-        self.largest_us[self.at] = largest_us;
-        self.at = (self.at + 1) % LAG_SWEEPS;
-        self.largest_us.iter().copied().max().unwrap_or(0)
-    }
-}
-
 /// A client that is here: its way out, and its entry in the register.
 type Present = (Weak<ClientWriter>, Arc<ClientInfo>);
 
@@ -302,19 +254,25 @@ impl WorkerCore {
             Arc::clone(&parts.scripts),
         );
         let router = Rc::new(Router::new(Arc::clone(&parts.topology), pipelines, rules));
-        let config_file =
-            config.file.as_deref().map_or(String::new(), |file| file.display().to_string());
-        let hub = Rc::new(Hub::new(Rc::clone(&router), Arc::clone(&parts.census)));
+        let scripts = Rc::default();
+        let hub = Rc::new(Hub::new(
+            Rc::clone(&router),
+            Arc::clone(&parts.census),
+            Arc::clone(&parts.databases),
+        ));
         let env = |listener: &crate::config::ListenerConfig| {
             Rc::new(ListenerEnv {
                 router: Rc::clone(&router),
                 hub: Rc::clone(&hub),
+                databases: Arc::clone(&parts.databases),
+                database: listener.database,
+                scripts: Rc::clone(&scripts),
                 event_classes: Arc::clone(&parts.event_classes),
                 monitors: Arc::clone(&parts.monitors),
                 clients: Arc::clone(&parts.clients),
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
-                config_file: config_file.clone(),
+                config_file: config_file(config),
                 allowed: Arc::clone(&parts.allowed),
                 settings: crate::session::settings::Settings::of(config, listener),
                 stats: Arc::clone(&parts.stats),
@@ -392,8 +350,10 @@ impl WorkerCore {
         let present = (Rc::downgrade(&client_writer), Arc::clone(info));
         self.present.borrow_mut().insert(info.id, present);
         let env = Rc::clone(&self.listener_envs[listener.min(self.listener_envs.len() - 1)]);
-        let (state, unread) = known
-            .unwrap_or_else(|| (State::new(env.password.is_none(), Arc::clone(info)), Vec::new()));
+        let (state, unread) = known.unwrap_or_else(|| {
+            let state = State::new(env.password.is_none(), Arc::clone(info));
+            (state.begin_in(&env), Vec::new())
+        });
         Ok(Session::new(
             (reader, unread),
             client_writer,
@@ -483,6 +443,10 @@ pub fn identity(config: &Config) -> Identity {
         password: config.topology.password.as_ref().map(|secret| secret.expose().to_owned()),
         protocol: Protocol::Resp2,
     }
+}
+
+fn config_file(config: &Config) -> String {
+    config.file.as_deref().map_or(String::new(), |file| file.display().to_string())
 }
 
 fn push_limits(config: &Config) -> PushLimits {

@@ -9,15 +9,6 @@ use std::collections::BTreeSet;
 use super::{CommandTable, Handling, Local, Refusal};
 use crate::resp::Args;
 
-/// How a command is carried out that is denied unless it is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// By the node that serves the slot of its keys.
-    ByKeys,
-    /// By all nodes, replicas too; the answer is one of theirs, or the first error.
-    AllNodes,
-}
-
 /// The commands that can be allowed, in lower case. The first word is a guarded row of the table,
 /// or the first two are.
 pub const COMMANDS: [&str; 4] =

@@ -2,8 +2,6 @@
 //!
 //! Owns the choices there are. What each of them does is the session's. Data only.
 
-use super::guarded::Way;
-
 /// Who answers a request, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handling {
@@ -18,6 +16,8 @@ pub enum Handling {
     Transaction(Transaction),
     /// Of scripts: sent on as [`Handling::Route`] has it, and the gateway takes note.
     Script(Script),
+    /// About all keys of a database: sent on to all masters, by policy, where there is one database.
+    Keyspace(Keyspace),
     /// SCAN: one cursor over all shards.
     Scan,
     /// HSCAN, SSCAN, ZSCAN: by the slot of the key, with a cursor that says whose it is.
@@ -50,6 +50,15 @@ pub enum Handling {
     Refuse(Refusal),
 }
 
+/// How a command is carried out that is denied unless it is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By the node that serves the slot of its keys.
+    ByKeys,
+    /// By all nodes, replicas too; the answer is one of theirs, or the first error.
+    AllNodes,
+}
+
 /// Where a command that waits says for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutAt {
@@ -61,6 +70,27 @@ pub enum TimeoutAt {
     Milliseconds(u32),
     /// Behind the option BLOCK, in milliseconds; without it nothing waits.
     Option,
+}
+
+/// What is about a whole database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named as the command")]
+pub enum Keyspace {
+    DbSize,
+    FlushDb,
+    Keys,
+}
+
+/// Where a reply names keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyKeys {
+    /// Nowhere.
+    #[default]
+    None,
+    /// The first item of an array: BLPOP, LMPOP.
+    First,
+    /// The first item of each item of an array, or each key of a map: XREAD.
+    OfItems,
 }
 
 /// What a subscriber names.

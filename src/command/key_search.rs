@@ -41,6 +41,30 @@ pub(super) fn keys(search: KeySearch, args: Args<'_>, out: &mut Vec<u32>) {
     }
 }
 
+/// The arguments that are patterns of keys: those of SORT behind BY and GET.
+pub fn key_patterns(command: &super::Command, args: Args<'_>) -> Vec<u32> {
+    if !matches!(command.search, Some(KeySearch::Sort | KeySearch::SortReadOnly)) {
+        return Vec::new();
+    }
+    let (mut patterns, mut at) = (Vec::new(), 2);
+    while at + 1 < args.len() {
+        let is = |name: &[u8]| args.get(at).eq_ignore_ascii_case(name);
+        let value = args.get(at + 1);
+        if is(b"limit") {
+            at += 2;
+        } else if is(b"by") || is(b"get") || is(b"store") {
+            // Without a star BY means no order, and a lone # the element itself.
+            let is_pattern = if is(b"by") { value.contains(&b'*') } else { value != b"#" };
+            if is_pattern && !is(b"store") {
+                patterns.push(at as u32 + 1);
+            }
+            at += 1;
+        }
+        at += 1;
+    }
+    patterns
+}
+
 /// What the command does with the `nth` key that was found.
 pub(super) fn flags(search: KeySearch, args: Args<'_>, nth: usize) -> KeyFlags {
     match search {

@@ -9,8 +9,8 @@
 
 use super::Command;
 use super::columns::Flags;
-pub use super::key_search::block_option;
 use super::key_search::{self, KeySearch};
+pub use super::key_search::{block_option, key_patterns};
 pub use super::key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec, Keyword};
 use crate::resp::Args;
 

@@ -21,6 +21,7 @@ mod key_spec;
 pub mod keys;
 pub mod live;
 mod lookup;
+pub mod lua_keys;
 mod overlay;
 pub mod redaction;
 mod table;
@@ -30,10 +31,11 @@ use std::borrow::Cow;
 
 pub use columns::{Categories, Class, Flags, RequestPolicy, ResponsePolicy, Tips};
 pub use handling::{
-    Client, CommandSub, Handling, Local, PubSub, Refusal, Script, TimeoutAt, Topic, Transaction,
+    Client, CommandSub, Handling, Keyspace, Local, PubSub, Refusal, ReplyKeys, Script, TimeoutAt,
+    Topic, Transaction,
 };
 pub use key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec, Keyword};
-pub use keys::{GetKeysError, KeyError, block_option, positions, reported};
+pub use keys::{GetKeysError, KeyError, block_option, key_patterns, positions, reported};
 pub use live::{LiveCommand, LiveError};
 pub use lookup::LookupError;
 pub use overlay::OverlayReport;
@@ -64,6 +66,8 @@ pub struct Command {
     pub response: ResponsePolicy,
     /// Who answers.
     pub handling: Handling,
+    /// Where the reply names keys.
+    pub reply_keys: ReplyKeys,
     /// What it counts as in metrics.
     pub class: Class,
     /// Categories of access control, all of them.
@@ -154,6 +158,7 @@ impl From<&Row> for Command {
             request: RequestPolicy::None,
             response: ResponsePolicy::None,
             handling: row.handling,
+            reply_keys: row.reply_keys,
             class: Class::Admin,
             categories: row.categories,
             tips: row.tips,

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::columns::{Categories, Class, Flags, Tips};
-use super::handling::{Handling, Local, Refusal};
+use super::handling::{Handling, Local, Refusal, ReplyKeys};
 use super::key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec};
 use super::keys::{self, Finder};
 use super::live::LiveCommand;
@@ -185,6 +185,7 @@ fn appended(name: String, live: &LiveCommand, container: Option<&str>) -> Comman
         request: RequestPolicy::None,
         response: ResponsePolicy::None,
         handling,
+        reply_keys: ReplyKeys::None,
         class: Class::Admin,
         categories: live.categories.unwrap_or(Categories::EMPTY),
         tips: live.tips.unwrap_or(Tips::EMPTY),

@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::problem::{Place, Problem};
 use super::purpose::Purpose;
 use super::value::{show_duration, show_size};
-use super::{KeeperConfig, MASTERS_MIN};
+use super::{DATABASE_PREFIX, DATABASE_PREFIX_LEN_MAX, KeeperConfig, MASTERS_MIN};
 
 /// All rules; those about an option that has a problem already are left out.
 pub(super) fn combinations(draft: &Draft, purpose: Purpose) -> Vec<Problem> {
@@ -22,7 +22,35 @@ pub(super) fn combinations(draft: &Draft, purpose: Purpose) -> Vec<Problem> {
     problems.extend(sizes(draft));
     problems.extend(drain(draft));
     problems.extend(addresses(draft));
+    problems.extend(databases(draft));
     problems
+}
+
+/// Tags are plain words, and a listener's database is there.
+fn databases(draft: &Draft) -> Option<Problem> {
+    let routing = &draft.config.routing;
+    let prefix = routing.database_prefix.as_deref().unwrap_or(DATABASE_PREFIX);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:.".contains(&byte);
+    let path = ["routing.database_prefix"];
+    if draft.sound(&path)
+        && (!prefix.bytes().all(is_plain) || prefix.len() > DATABASE_PREFIX_LEN_MAX)
+    {
+        let text = format!(
+            "routing.database_prefix has letters, digits and _-:. only, {DATABASE_PREFIX_LEN_MAX} at most"
+        );
+        return Some(Problem { place: draft.place(&path), text });
+    }
+    let paths = ["routing.databases", "listener.database"];
+    let other = draft.config.listeners.iter().find(|one| one.database >= routing.databases)?;
+    draft.sound(&paths).then(|| Problem {
+        place: draft.place(&paths),
+        text: format!(
+            "listener.database is {}, and with routing.databases = {} the last one is {}",
+            other.database,
+            routing.databases,
+            routing.databases - 1
+        ),
+    })
 }
 
 fn seeds(draft: &Draft, purpose: Purpose) -> Option<Problem> {

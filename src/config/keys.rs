@@ -10,7 +10,7 @@ use super::field::Field::{
     Time, TimeOrNever,
 };
 use super::problem::Place;
-use super::{Config, ListenerConfig};
+use super::{Config, DATABASES_MAX, ListenerConfig};
 
 /// One option: `C` is what it is an option of, the whole configuration or one listener.
 pub(super) struct Key<C: 'static> {
@@ -160,6 +160,11 @@ pub(super) static KEYS: &[Key<Config>] = &[
     key("routing", "keyless_scripts", Field::KeylessScripts(|c| &mut c.routing.keyless_scripts),
         "Scripts and functions that name no key: run them at one node, where they see only that node's keys, or refuse them"),
 
+    key("routing", "databases", Count(|c| &mut c.routing.databases, 1..=DATABASES_MAX),
+        "Databases that clients can SELECT, 0 among them: 0 is spread over all shards, each other is a whole Redis in one slot. 1 switches the others off"),
+    key("routing", "database_prefix", Field::Text(|c| &mut c.routing.database_prefix),
+        "How the tags of databases begin, which stand before their keys at the nodes: letters, digits and `_-:.`, \"db\" when it is not set. Another prefix means other keys: what was written before is not found any more"),
+
     key("keeper", "nodes", Seeds(|c| &mut c.keeper.nodes),
         "All nodes of the cluster that `slotway keeper` forms and heals"),
     key("keeper", "replicas", Count(|c| &mut c.keeper.replicas, 0..=100),
@@ -196,6 +201,8 @@ pub(super) static LISTENER_KEYS: &[Key<ListenerConfig>] = &[
         "File that holds what clients must AUTH with"),
     key("listener", "protected_mode", Switch(|l| &mut l.protected_mode),
         "Without a password, clients that do not come from the loopback interface are told why and disconnected; false serves everybody who reaches the port"),
+    key("listener", "database", Count(|l| &mut l.database, 0..=DATABASES_MAX - 1),
+        "The database that clients of this listener are in until they SELECT another"),
 ];
 
 /// Shorter names of environment variables, and the derived ones they stand for.

@@ -87,7 +87,9 @@ impl Fate {
             Handling::Guarded(_) => Fate::Guarded,
             Handling::Local(Local::ClusterDisabled) => Fate::NoCluster,
             Handling::Local(_) => Fate::Gateway,
-            Handling::Route | Handling::Script(_) => Fate::of_routed(command),
+            Handling::Route | Handling::Script(_) | Handling::Keyspace(_) => {
+                Fate::of_routed(command)
+            }
             Handling::Block(_) => Fate::Waits,
             Handling::Wait(_) => Fate::Acknowledged,
             Handling::Transaction(_) => Fate::Transaction,

@@ -68,6 +68,11 @@ pub enum OnFailure {
     ReadOnlyBlock,
     /// Such a block with clients' scripts in it.
     ScriptBlock,
+    /// A script over a whole slot, which may change data: a node that has only a part of the slot must
+    /// not run it.
+    WholeSlot,
+    /// Such a script that only reads.
+    ReadOnlyWholeSlot,
 }
 
 impl OnFailure {
@@ -91,13 +96,27 @@ impl OnFailure {
                 | OnFailure::Script
                 | OnFailure::Block
                 | OnFailure::ScriptBlock
+                | OnFailure::WholeSlot
         )
+    }
+
+    /// Whether it is to run only where all of its slot is.
+    #[inline]
+    pub fn wants_whole_slot(self) -> bool {
+        matches!(self, OnFailure::WholeSlot | OnFailure::ReadOnlyWholeSlot)
     }
 
     /// Whether its reply is made by a client's script, or has such replies in it.
     #[inline(always)]
     pub fn is_script(self) -> bool {
-        matches!(self, OnFailure::Script | OnFailure::ReadOnlyScript | OnFailure::ScriptBlock)
+        matches!(
+            self,
+            OnFailure::Script
+                | OnFailure::ReadOnlyScript
+                | OnFailure::ScriptBlock
+                | OnFailure::WholeSlot
+                | OnFailure::ReadOnlyWholeSlot
+        )
     }
 
     /// Whether it is several requests in one: a transaction.

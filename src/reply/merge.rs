@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::rc::Rc;
 
 use crate::reply::texts;
 use crate::resp::number::{Line, integer_line};
@@ -33,11 +34,18 @@ pub enum Merge {
     Concatenate,
     /// All items of all arrays, each once.
     Distinct,
+    /// As [`Merge::Concatenate`], of names that this holds for.
+    ConcatenateIf(Holds),
+    /// As [`Merge::Distinct`], of names that this holds for.
+    DistinctIf(Holds),
     /// Whatever the caller makes of the parts.
     With(Make),
     /// The same, of parts that may be errors.
     WithErrors(Make),
 }
+
+/// Whether a name stays.
+pub type Holds = Rc<dyn Fn(&[u8]) -> bool>;
 
 /// Makes one reply of the parts of several nodes.
 pub type Make = Box<dyn FnOnce(&[&[u8]]) -> Vec<u8>>;
@@ -55,6 +63,8 @@ impl fmt::Debug for Merge {
             Self::Or => "Or",
             Self::Concatenate => "Concatenate",
             Self::Distinct => "Distinct",
+            Self::ConcatenateIf(_) => "ConcatenateIf",
+            Self::DistinctIf(_) => "DistinctIf",
             Self::With(_) => "With",
             Self::WithErrors(_) => "WithErrors",
         })
@@ -70,6 +80,7 @@ impl Merge {
     pub fn of_rounds(self, twice: bool) -> Merge {
         match self {
             Merge::Concatenate if twice => Merge::Distinct,
+            Merge::ConcatenateIf(holds) if twice => Merge::DistinctIf(holds),
             merge => merge,
         }
     }
@@ -98,6 +109,8 @@ impl Merge {
             Merge::AllSucceeded | Merge::OneSucceeded => parts.first().map(|part| part.to_vec()),
             Merge::Concatenate => concatenate(parts),
             Merge::Distinct => distinct(parts),
+            Merge::ConcatenateIf(holds) => concatenate(parts).and_then(|all| retain(&all, &*holds)),
+            Merge::DistinctIf(holds) => distinct(parts).and_then(|all| retain(&all, &*holds)),
             Merge::With(make) | Merge::WithErrors(make) => Some(make(parts)),
         };
         out(&merged.unwrap_or_else(unmergeable), true);
@@ -113,6 +126,31 @@ fn rank(part: &[u8]) -> u8 {
         [b'-', ..] => 1,
         _ => 0,
     }
+}
+
+/// Those items of an array of names for which this holds; other items stay.
+pub fn retain(reply: &[u8], holds: &dyn Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let (_, mut rest) = open_array(reply)?;
+    let (mut count, mut kept) = (0, Vec::with_capacity(rest.len()));
+    while !rest.is_empty() {
+        let (item, after) = split_frame(rest)?;
+        if bulk_text(item).is_none_or(holds) {
+            count += 1;
+            kept.extend_from_slice(item);
+        }
+        rest = after;
+    }
+    let mut out = Vec::with_capacity(kept.len() + 16);
+    write::array_len(&mut out, count);
+    out.extend_from_slice(&kept);
+    Some(out)
+}
+
+/// The text of a bulk string.
+pub fn bulk_text(frame: &[u8]) -> Option<&[u8]> {
+    let Line::Integer { value, len } = integer_line(frame) else { return None };
+    let size = usize::try_from(value).ok().filter(|_| frame.first() == Some(&b'$'))?;
+    frame.get(len..len + size)
 }
 
 fn unmergeable() -> Vec<u8> {

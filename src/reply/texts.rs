@@ -14,6 +14,10 @@ pub const LOST_INSIDE: &[u8] =
 /// Keys in several slots, for a command that cannot be split. As Redis Cluster says it.
 pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
+/// The same in database 0, where there are others.
+pub const CROSS_SLOT_IN_0: &str = "CROSSSLOT Keys in request don't hash to the same slot (in database \
+    0; in the others, such as SELECT 1, keys are in one slot)";
+
 /// The connection was lost after a write had been sent.
 pub const INDETERMINATE: &str = "INDETERMINATE the connection to the node was lost after the \
     command had been sent; it may or may not have been executed";
@@ -45,6 +49,10 @@ pub const NOT_COMPLETE: &str = "CLUSTERDOWN The cluster is down: some hash slots
 /// every master was asked. It did not run for certain at all of them, or told what may be wrong.
 pub const SLOTS_MOVING: &str = "TRYAGAIN Hash slots are moving between nodes: the gateway could not \
     make sure in time that this command reached every key";
+
+/// A request over all of a slot that stays on its way between two nodes.
+pub const SLOT_MOVING: &str =
+    "TRYAGAIN The hash slot of this database is on its way to another node";
 
 /// A cursor of HSCAN, SSCAN or ZSCAN that another node has given: it means nothing to this one.
 pub const CURSOR_OF_ANOTHER: &str = "ERR gateway: this cursor was given by another node: the key's \
@@ -107,6 +115,9 @@ pub const EVENTS_ARE_NODES: &str = "on this channel each node tells of its own k
 
 /// A request about keys of a client that monitors. As Redis says it.
 pub const NOT_AS_MONITOR: &str = "ERR Replica can't interact with the keyspace";
+
+/// Why SELECT of another database cannot be queued; a clause.
+pub const SELECT_IN_MULTI: &str = "a transaction stays in one database";
 
 /// Why MONITOR cannot be queued. As Redis says it.
 pub const MONITOR_IN_MULTI: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
@@ -171,9 +182,6 @@ pub const CLIENT_TEXT_LEN: &str =
 /// CLIENT LIST ID with more ids than are taken.
 pub const TOO_MANY_IDS: &str = "ERR gateway: at most 4096 ids are taken at a time";
 
-/// Why CONFIG SET refuses an option that clients are told as a sum; a clause.
-pub const NOT_SET_HERE: &str = "it is told for all masters together, and set at each of the nodes";
-
 /// Why CLIENT NO-EVICT ON is refused; a clause.
 pub const NO_EVICT: &str = "nodes do not know the gateway's clients, and cannot spare one of them";
 
@@ -222,3 +230,17 @@ pub fn exec_abort(reason: &str) -> String {
 pub fn refused(command: &str, reason: &str) -> String {
     format!("{OWN}{} is refused: {reason}", command.replace('|', " ").to_uppercase())
 }
+
+/// A key of database 0 that would be one of another database. Says whose it is.
+pub fn key_of_another_database(tag: &str, number: usize) -> String {
+    format!(
+        "{OWN}keys that begin with {tag} are those of database {number}: SELECT {number}, and leave that out"
+    )
+}
+
+/// Why a function cannot be called in a database with a tag; a clause.
+pub const FUNCTION_IN_DATABASE: &str = "in databases other than 0 the gateway does not change what \
+    functions do with keys; a script (EVAL) does the same there";
+
+/// Why what acts on keys at nodes behind the gateway's back is not for databases with a tag; a clause.
+pub const NOT_IN_DATABASE: &str = "it is for database 0 only";

@@ -86,7 +86,12 @@ pub struct Blocked {
     pub streams_at: Option<usize>,
     /// Whether somebody wants the wait to end, and how.
     pub unblock: Box<dyn Fn() -> Option<Unblock>>,
+    /// What is done with a node's answer before the client gets it.
+    pub rename: Option<Rename>,
 }
+
+/// Makes the client's answer of a node's.
+pub type Rename = Box<dyn FnOnce(&[u8]) -> Vec<u8>>;
 
 /// How a wait at one node ended.
 enum Ended {
@@ -108,6 +113,10 @@ impl Router {
             Ok(Some(frame)) => frame,
             Ok(None) => return writer.cut(CloseReason::OutputLimit),
             Err(text) => texts::frame(&text),
+        };
+        let frame = match blocked.rename.take() {
+            Some(rename) => rename(&frame),
+            None => frame,
         };
         let outcome = if frame.starts_with(b"-") { Outcome::Error } else { Outcome::Ok };
         writer.deliver(seq, &frame, true);

@@ -276,6 +276,13 @@ impl Router {
         Some(pipeline)
     }
 
+    /// The id of a slot's master; empty when the map names none.
+    pub fn id_of_master(&self, slot: Slot) -> Arc<str> {
+        let map = self.map.borrow();
+        let shard = map.shard_of(slot).and_then(|shard| map.shards().get(shard));
+        shard.map_or_else(|| "".into(), |shard| Arc::clone(&shard.master.id))
+    }
+
     /// Sends a request to the master of a slot; `make` makes its reply handle, where that stays. Returns
     /// the pipeline when it is crowded: the client may have to wait before it sends another one.
     #[inline(always)]

@@ -90,7 +90,8 @@ impl ScriptCache {
         (self.known().bytes, self.sent.load(Ordering::Relaxed))
     }
 
-    fn text(&self, digest: &[u8]) -> Option<Arc<[u8]>> {
+    /// The text of the script with this SHA1, when it is known.
+    pub fn text(&self, digest: &[u8]) -> Option<Arc<[u8]>> {
         // Redis takes a SHA1 in either case.
         let digest = std::str::from_utf8(digest).ok().filter(|digest| digest.len() == DIGITS)?;
         self.known().texts.get(&digest.to_ascii_lowercase()).cloned()

@@ -7,9 +7,8 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::client_info::ClientInfo;
-use super::handshake::USER;
-use super::local::{Answer, LocalEnv, NOT_AN_INTEGER, SYNTAX, help, shown};
+use super::answer::{Answer, LocalEnv, NOT_AN_INTEGER, SYNTAX, USER, help, shown};
+use super::client_info::{ClientInfo, shown_address};
 use super::state::{ReplyMode, State};
 use crate::command::{Client, Refusal};
 use crate::reply::{ClientWriter, texts};
@@ -217,11 +216,6 @@ fn set_info(option: &[u8], value: &[u8], info: &ClientInfo) -> Answer {
 
 // === the list ===
 
-/// An address in the form that clients compare it in.
-pub(super) fn shown_address(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
 /// Bytes that every client takes, whatever it does.
 pub(super) const CLIENT_BYTES: usize =
     size_of::<super::Session>() + size_of::<ClientWriter>() + size_of::<ClientInfo>();
@@ -238,7 +232,7 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, request: usize, text: &mu
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub={} psub={} ssub={} \
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} \
          multi={} watch={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
          omem={output} tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} \
          lib-ver={}",
@@ -249,6 +243,7 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, request: usize, text: &mu
         client.since.elapsed().as_secs(),
         client.idle_s(facts.clients.now_s()),
         flags(client),
+        client.database(),
         channels,
         patterns,
         shard_channels,

@@ -62,6 +62,8 @@ pub struct ClientInfo {
     queued: AtomicI32,
     /// Keys that it watches.
     watched: AtomicUsize,
+    /// The database that it is in.
+    database: AtomicUsize,
     /// It sees what others ask.
     monitors: AtomicBool,
     /// What it is subscribed to, by kind.
@@ -83,6 +85,11 @@ pub struct Texts {
     pub lib_ver: String,
 }
 
+/// An address in the form that clients compare it in.
+pub(super) fn shown_address(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 impl ClientInfo {
     /// A client that has just come, from the first of these addresses to the second.
     pub(super) fn new(id: u64, (peer, local): (SocketAddr, SocketAddr), now_s: u64) -> ClientInfo {
@@ -101,12 +108,23 @@ impl ClientInfo {
             block: AtomicU8::new(NOT_BLOCKED),
             queued: AtomicI32::new(-1),
             watched: AtomicUsize::new(0),
+            database: AtomicUsize::new(0),
             monitors: AtomicBool::new(false),
             subscribed: Default::default(),
             memory: Default::default(),
             texts: Mutex::default(),
             waker: Mutex::new(None),
         }
+    }
+
+    /// It is in this database from now on.
+    pub fn note_database(&self, number: usize) {
+        self.database.store(number, Ordering::Relaxed);
+    }
+
+    /// The database that it is in.
+    pub fn database(&self) -> usize {
+        self.database.load(Ordering::Relaxed)
     }
 
     /// It sees what others ask, or does no more.

@@ -4,7 +4,7 @@
 //!
 //! Notes of key specs and the documentation of commands are not in the table, so they are not told.
 
-use super::local::{Answer, SYNTAX, help};
+use super::answer::{Answer, SYNTAX, help};
 use crate::command::{
     BeginSearch, Categories, Command, CommandSub, CommandTable, FindKeys, Flags, GetKeysError,
     KeyFlags, KeySpec, LookupError, reported,

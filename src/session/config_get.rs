@@ -37,8 +37,7 @@ const TOLD: [(&str, Told); 19] = [
     ("bind", Told::Own(|_, settings| settings.bind.to_string())),
     ("client-query-buffer-limit", Told::Least(|settings| settings.request_bytes_max)),
     ("cluster-enabled", Told::Const("no")),
-    // SELECT knows one.
-    ("databases", Told::Const("1")),
+    ("databases", Told::Own(|_, settings| settings.databases.to_string())),
     ("masterauth", Told::Const("")),
     ("maxclients", Told::Own(|own, _| own.clients_max.to_string())),
     ("maxmemory", Told::SumOfLimits),
@@ -55,9 +54,46 @@ const TOLD: [(&str, Told); 19] = [
     ("unixsocketperm", Told::Const("0")),
 ];
 
-/// Whether a CONFIG SET names what is told as a sum: set at each node it would not be true.
-pub(super) fn sets_a_sum(args: Args<'_>) -> bool {
-    args.iter().skip(2).step_by(2).any(|option| option.eq_ignore_ascii_case(b"maxmemory"))
+/// The request of a CONFIG SET for each of so many masters, when it sets what is told as their sum:
+/// each gets its share.
+pub(super) fn with_shares(args: Args<'_>, masters: usize) -> Option<Vec<u8>> {
+    let is_sum = |at: usize| {
+        at >= 2 && at.is_multiple_of(2) && args.get(at).eq_ignore_ascii_case(b"maxmemory")
+    };
+    if !(2..args.len()).any(is_sum) {
+        return None;
+    }
+    let mut request = Vec::new();
+    write::array_len(&mut request, args.len());
+    for (at, word) in args.iter().enumerate() {
+        let bytes = if at > 0 && is_sum(at - 1) { memory(word) } else { None };
+        match bytes {
+            Some(bytes) => {
+                let share = bytes.div_ceil(masters.max(1) as u64);
+                write::bulk(&mut request, share.to_string().as_bytes());
+            }
+            // A node says what is wrong with it.
+            None => write::bulk(&mut request, word),
+        }
+    }
+    Some(request)
+}
+
+/// An amount of memory as CONFIG SET takes it: `100mb`.
+fn memory(word: &[u8]) -> Option<u64> {
+    let digits = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let number: u64 = std::str::from_utf8(&word[..digits]).ok()?.parse().ok()?;
+    let factor = match word[digits..].to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1000,
+        b"kb" => 1 << 10,
+        b"m" => 1_000_000,
+        b"mb" => 1 << 20,
+        b"g" => 1_000_000_000,
+        b"gb" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(factor)
 }
 
 /// Which events of the keyspace a CONFIG SET asks for, if it says so; the last word counts.
@@ -159,6 +195,7 @@ mod tests {
             idle_s: 5,
             bulk_bytes_max: 100,
             request_bytes_max: 1000,
+            databases: 16,
             keyless_scripts: crate::config::KeylessScripts::OneNode,
         };
         let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
@@ -200,7 +237,7 @@ mod tests {
             ("maxmemory", ["100", "many", "300"], "100"),
             ("repl-backlog-size", ["1", "2", "0"], "3"),
             ("maxclients", ["1", "2", "3"], "77"),
-            ("databases", ["16", "16", "16"], "1"),
+            ("databases", ["16", "16", "16"], "16"),
             ("cluster-enabled", ["yes", "yes", "yes"], "no"),
             ("port", ["1", "2", "3"], "7010"),
             ("bind", ["* -::*", "", ""], "127.0.0.1"),

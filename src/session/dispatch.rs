@@ -4,13 +4,14 @@
 
 use std::rc::Rc;
 
-use super::errand::WideStart;
 use super::state::ReplyMode;
+use super::wide_start::WideStart;
 use super::{Session, config_get, local};
 use crate::backend::large::LARGE_MIN;
-use crate::command::guarded::{Denied, Way};
+use crate::command::guarded::Denied;
+use crate::command::handling::Way;
 use crate::command::{
-    Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError,
+    Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, ReplyKeys,
 };
 use crate::metrics::Outcome;
 use crate::reply::handle::{OnFailure, RequestMeta};
@@ -85,6 +86,11 @@ impl Session {
         {
             return dispatch;
         }
+        if self.state.database.is_some()
+            && let Some(dispatch) = self.dispatch_in_database(Request { id, command, args, frame })
+        {
+            return dispatch;
+        }
         if command.handling != Handling::Route
             && let Some(dispatch) = self.handle(Request { id, command, args, frame })
         {
@@ -118,7 +124,11 @@ impl Session {
             Handling::Route => return None,
             Handling::Transaction(what) => return Some(self.transaction(what, request)),
             Handling::Script(what) => return self.note_script(what, request),
-            Handling::Block(timeout_at) => return self.block(request, timeout_at),
+            Handling::Block(timeout_at) => {
+                return self
+                    .refuses_keys(id, command, args)
+                    .or_else(|| self.block(request, timeout_at, ReplyKeys::None));
+            }
             Handling::Subscribe(topic) => return Some(self.subscribe(request, topic)),
             Handling::Unsubscribe(topic) => return Some(self.unsubscribe(request, topic)),
             Handling::Publish(topic) => return self.publish(request, topic),
@@ -145,10 +155,16 @@ impl Session {
             Handling::Refuse(why) => {
                 self.refuse(id, &texts::refused(&command.name, why.text()));
             }
+            Handling::Keyspace(what) => return self.keyspace(request, what),
             Handling::Scan => return Some(self.scan(request)),
-            Handling::KeyScan => return self.key_scan(request),
+            Handling::KeyScan => {
+                return self.refuses_keys(id, command, args).or_else(|| self.key_scan(request));
+            }
             Handling::Info => return Some(self.info(request)),
-            Handling::RandomKey => return Some(self.random_key(request)),
+            Handling::RandomKey if self.env.databases.is_one() => {
+                return Some(self.random_key(request));
+            }
+            Handling::RandomKey => return Some(self.random_own_key(request)),
             Handling::ConfigGet => return Some(self.config_get(request)),
             Handling::SlowlogGet => return Some(self.slowlog_get(request)),
         }
@@ -168,9 +184,11 @@ impl Session {
             self.refuse(id, &texts::refused(&name, &why));
             return Some(Dispatch::Done);
         }
-        if command.handling == Handling::ConfigSet && config_get::sets_a_sum(args) {
-            self.refuse(id, &texts::refused("config set maxmemory", texts::NOT_SET_HERE));
-            return Some(Dispatch::Done);
+        let masters = self.router().map().shards().len();
+        if command.handling == Handling::ConfigSet
+            && let Some(frame) = config_get::with_shares(args, masters)
+        {
+            return Some(self.tell_all(Request { frame: &frame, ..request }));
         }
         if command.handling == Handling::ConfigSet
             && let Some(classes) = config_get::event_classes(args)
@@ -255,6 +273,36 @@ impl Session {
         }
     }
 
+    #[cold]
+    fn fail_plan(&self, seq: u64, id: CommandId, text: &str) {
+        let text = if text == texts::CROSS_SLOT { self.cross_slot() } else { text };
+        self.router().fail(&self.writer, seq, id, text);
+    }
+
+    /// Counts a request whose keys are in several slots, and says so.
+    pub(super) fn cross_slot(&self) -> &'static str {
+        self.router().stats().cross_slot.add(1);
+        let is_one = self.env.databases.is_one();
+        if is_one { texts::CROSS_SLOT } else { texts::CROSS_SLOT_IN_0 }
+    }
+
+    /// What becomes of a request some of whose keys would be those of another database.
+    #[inline(always)]
+    fn refuses_plan(
+        &mut self,
+        plan: &Plan,
+        (id, command): (CommandId, &Command),
+        args: Args<'_>,
+    ) -> Option<Dispatch> {
+        let databases = &self.env.databases;
+        let may_be_anothers = match plan {
+            Plan::Slot(slot) => databases.has_slot(*slot),
+            Plan::Split(split) => (0..split.len()).any(|part| databases.has_slot(split.slot(part))),
+            _ => false,
+        };
+        if may_be_anothers { self.refuses_keys(id, command, args) } else { None }
+    }
+
     #[inline]
     fn route(
         &mut self,
@@ -273,6 +321,9 @@ impl Session {
         let plan = router::plan(command, args, self.router().cross_slot(), &mut self.keys);
         if matches!(plan, Plan::OutOfBand(_) | Plan::All(..)) && self.waits_for_earlier() {
             return Dispatch::NotYet;
+        }
+        if let Some(dispatch) = self.refuses_plan(&plan, (id, command), args) {
+            return dispatch;
         }
         let slot = match &plan {
             Plan::Slot(slot) => *slot,
@@ -325,10 +376,7 @@ impl Session {
                 None
             }
             Plan::Refuse(text) => {
-                if text == texts::CROSS_SLOT {
-                    router.stats().cross_slot.add(1);
-                }
-                router.fail(&self.writer, seq, id, &text);
+                self.fail_plan(seq, id, &text);
                 None
             }
         };

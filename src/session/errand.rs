@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::dispatch::{Dispatch, Request};
+use super::wide_start::WideStart;
 use super::{Session, slowlog};
 use crate::backend::Pipeline;
 use crate::command::{Command, CommandId};
@@ -18,13 +19,6 @@ use crate::reply::{CloseReason, texts};
 use crate::resp::Args;
 use crate::router::fanout::proof::Kind;
 use crate::router::{self, Asker, Fanout, Router, ScanPage, Wide, plan};
-
-/// How a request with very many keys begins.
-pub(super) struct WideStart {
-    asker: Asker,
-    group_len: u32,
-    merge: Merge,
-}
 
 impl Session {
     /// Goes on with the errand; ready when there is none.
@@ -69,6 +63,9 @@ impl Session {
         let merge = plan::merge_of_parts(command)?;
         if !(args.len() - 1).is_multiple_of(group_len as usize) {
             return None;
+        }
+        if let Some(dispatch) = self.refuses_keys(id, command, args) {
+            return Some(dispatch);
         }
         if self.waits_for_earlier() {
             return Some(Dispatch::NotYet);
@@ -146,7 +143,8 @@ impl Session {
         }
         let meta = self.meta_of_all(request);
         let seq = self.take_seq();
-        let page = ScanPage::of(request.args, self.asker(seq, meta));
+        let is_shown = (!self.env.databases.is_one()).then(|| self.own_keys());
+        let page = ScanPage::of(request.args, self.asker(seq, meta), is_shown);
         self.errand = Some(Box::pin(Rc::clone(&self.env.router).scan_page(page)));
         Dispatch::Done
     }

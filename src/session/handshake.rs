@@ -7,14 +7,11 @@ use std::time::Instant;
 
 use subtle::ConstantTimeEq;
 
+use super::answer::{Answer, LocalEnv, SYNTAX, USER, shown};
 use super::client_command;
-use super::local::{Answer, LocalEnv, SYNTAX, shown};
 use super::state::State;
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Protocol, write};
-
-/// The one user there is.
-pub(super) const USER: &[u8] = b"default";
 
 const NO_PROTO: &str = "NOPROTO unsupported protocol version";
 const BAD_VERSION: &str = "ERR Protocol version is not an integer or out of range";

@@ -4,6 +4,7 @@
 //! Pure: knows no node and no client. Invariant: whatever the parts are, the answer is one frame;
 //! what cannot be read is left out.
 
+mod keyspace;
 mod rules;
 
 use std::borrow::Cow;
@@ -65,6 +66,8 @@ pub struct GatewayInfo {
     pub slots_unserved: usize,
     /// Masters that have not answered.
     pub masters_missing: usize,
+    /// Keys of the databases with tags, and those of them that expire, by number; none are known.
+    pub databases: Vec<(u64, u64)>,
     /// All have answered, but slots moved between them meanwhile: the numbers of keys may be wrong,
     /// and are left out.
     pub keys_unknown: bool,
@@ -97,6 +100,14 @@ impl Asked {
             Asked::Nodes
         }
     }
+}
+
+/// Whether the numbers of keys are asked for.
+pub fn wants_keyspace(args: Args<'_>) -> bool {
+    let with_keyspace = ["keyspace", "default", "all", "everything"];
+    let is =
+        |word: &[u8]| with_keyspace.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+    args.len() < 2 || args.iter().skip(1).any(is)
 }
 
 /// Whether INFO can be answered without a node.
@@ -165,6 +176,9 @@ pub fn merge(
         let merged = Merged::of(&sections, own);
         for section in &sections {
             write_section(section, &merged, &mut text);
+        }
+        if let Some(told) = keyspace::told(&text, &own.databases) {
+            text = told;
         }
     }
     if asked != Asked::Nodes {

@@ -5,6 +5,7 @@
 //! slot. Invariants: requests are taken in the order in which they came; none is taken while an
 //! earlier one is in trouble, nor while earlier ones travel by an older map.
 
+mod answer;
 pub mod assigner;
 pub mod attempts;
 mod barrier;
@@ -13,6 +14,7 @@ pub mod client_info;
 pub mod clients;
 mod command_command;
 mod config_get;
+pub mod database;
 mod dispatch;
 mod errand;
 mod handshake;
@@ -32,6 +34,7 @@ mod slowlog;
 pub mod state;
 mod trying;
 mod whole;
+mod wide_start;
 
 use std::future::Future;
 use std::pin::Pin;

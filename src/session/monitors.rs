@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 
+use super::client_info::shown_address;
 use crate::command::Command;
 use crate::command::redaction::REDACTED;
 use crate::resp::Args;
@@ -24,9 +25,9 @@ const LINES_MAX: usize = 65_536;
 pub struct Shown(Arc<str>);
 
 impl Shown {
-    /// A request of a client that comes from `peer`.
-    pub fn new(peer: SocketAddr, command: &Command, args: Args<'_>) -> Shown {
-        let mut text = format!("[0 {}]", super::client_command::shown_address(peer));
+    /// A request of a client in this database that comes from `peer`.
+    pub fn new((database, peer): (usize, SocketAddr), command: &Command, args: Args<'_>) -> Shown {
+        let mut text = format!("[{database} {}]", shown_address(peer));
         let secrets = command.secrets(args);
         for (at, word) in args.iter().enumerate() {
             let is_secret = secrets.iter().any(|(from, to)| (*from..*to).contains(&at));
@@ -169,7 +170,7 @@ mod tests {
         let table = CommandTable::builtin();
         let args = Args::new(&bytes, &ranges);
         let (_, command) = table.lookup(args).unwrap();
-        Shown::new("192.0.2.1:7".parse().unwrap(), command, args)
+        Shown::new((0, "192.0.2.1:7".parse().unwrap()), command, args)
     }
 
     #[test]

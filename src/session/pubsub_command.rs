@@ -2,7 +2,7 @@
 //!
 //! Owns the form of the answers. Who is subscribed is the census's to say.
 
-use super::local::{Answer, LocalEnv, help};
+use super::answer::{Answer, LocalEnv, help};
 use crate::command::{PubSub, Topic};
 use crate::resp::{Args, write};
 

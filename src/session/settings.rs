@@ -18,6 +18,8 @@ pub struct Settings {
     pub bulk_bytes_max: usize,
     /// Bytes of one request.
     pub request_bytes_max: usize,
+    /// Databases that clients can SELECT.
+    pub databases: usize,
     /// What becomes of scripts without keys.
     pub keyless_scripts: KeylessScripts,
 }
@@ -30,6 +32,7 @@ impl Settings {
             idle_s: config.timeouts.idle.map_or(0, |idle| idle.as_secs().max(1)),
             bulk_bytes_max: config.limits.bulk_bytes_max,
             request_bytes_max: config.limits.request_bytes_max,
+            databases: config.routing.databases,
             keyless_scripts: config.routing.keyless_scripts,
         }
     }

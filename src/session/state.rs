@@ -2,6 +2,7 @@
 //!
 //! Owns the state that commands answered by the gateway change. Must not know sockets or nodes.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,10 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::assigner::Assigner;
 use super::client_info::ClientInfo;
 use super::clients::Clients;
+use super::database::script::Scripts;
 use super::info::{self, GatewayInfo};
 use super::monitors::Monitors;
 use super::settings::Settings;
 use crate::command::guarded::Allowed;
+use crate::database::{Database, Databases};
 use crate::metrics::WorkerStats;
 use crate::resp::Protocol;
 use crate::router::hub::EventClasses;
@@ -29,6 +32,8 @@ pub struct State {
     pub replies: ReplyMode,
     /// The connection ends when everything sent has been answered.
     pub closing: bool,
+    /// The database that it is in; `None` is 0.
+    pub database: Option<Arc<Database>>,
     /// Its entry in the register.
     pub info: Arc<ClientInfo>,
 }
@@ -37,7 +42,7 @@ impl State {
     /// Of a client that has said nothing yet.
     pub fn new(authenticated: bool, info: Arc<ClientInfo>) -> State {
         let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
-        State { protocol, authenticated, replies, closing: false, info }
+        State { protocol, authenticated, replies, closing: false, database: None, info }
     }
 }
 
@@ -46,6 +51,18 @@ impl State {
     pub(super) fn let_in(&mut self) {
         self.authenticated = true;
         self.info.welcome();
+    }
+
+    /// It is in this database from now on; none is 0.
+    pub(super) fn choose(&mut self, database: Option<Arc<Database>>) {
+        self.info.note_database(database.as_ref().map_or(0, |database| database.number));
+        self.database = database;
+    }
+
+    /// Begins in the database of its listener.
+    pub fn begin_in(mut self, env: &ListenerEnv) -> State {
+        self.choose(env.databases.get(env.database).cloned());
+        self
     }
 
     /// It has to say its password again.
@@ -73,6 +90,12 @@ pub struct ListenerEnv {
     pub router: Rc<Router>,
     /// What the worker's clients are subscribed to.
     pub hub: Rc<Hub>,
+    /// The databases there are.
+    pub databases: Arc<Databases>,
+    /// The database that clients of this listener are in at first; 0 or one that there is.
+    pub database: usize,
+    /// What becomes of clients' scripts in databases other than 0.
+    pub scripts: Rc<RefCell<Scripts>>,
     /// Which events of the keyspace the nodes tell of.
     pub event_classes: Arc<EventClasses>,
     /// Those who see what all clients ask.

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::database::hidden::{Size, sizes};
 use super::dispatch::{Dispatch, Request};
 use super::info::{self, Asked};
 use super::{Session, config_get};
@@ -13,6 +14,8 @@ use crate::metrics::Outcome;
 use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::{Make, Merge};
 use crate::reply::texts;
+use crate::router::Fanout;
+use crate::router::fanout::lane_of;
 use crate::router::fanout::proof::Kind;
 use crate::slot::SLOTS;
 use crate::topology::ClusterMap;
@@ -31,8 +34,10 @@ impl Session {
             self.deliver_own(&info::merge(&parts, &own, protocol, asked));
             return Dispatch::Done;
         }
+        let wants_sizes = !self.env.databases.is_one() && info::wants_keyspace(args);
         let unproved = texts::frame(texts::SLOTS_MOVING);
-        let merge = move |parts: &[&[u8]]| {
+        let mut merge = move |parts: &[&[u8]], sizes: Vec<Size>| {
+            own.databases = sizes;
             // It stands behind the masters' own parts.
             let (parts, is_proved) = match parts.split_last() {
                 Some((last, parts)) if **last == *unproved => (parts, false),
@@ -50,7 +55,39 @@ impl Session {
             }
             info::merge(&there, &own, protocol, asked)
         };
-        self.ask_whole(request, (Kind::Count, Box::new(merge)))
+        if wants_sizes && self.router().is_whole() {
+            return self.ask_with_sizes(request, merge);
+        }
+        self.ask_whole(
+            request,
+            (Kind::Count, Box::new(move |parts: &[&[u8]]| merge(parts, Vec::new()))),
+        )
+    }
+
+    /// Asks all masters, and each database with a tag for its size before.
+    fn ask_with_sizes(
+        &mut self,
+        request: Request<'_>,
+        merge: impl FnOnce(&[&[u8]], Vec<Size>) -> Vec<u8> + 'static,
+    ) -> Dispatch {
+        if self.waits_for_earlier() {
+            return Dispatch::NotYet;
+        }
+        let meta = RequestMeta { on_failure: OnFailure::Resend, ..self.meta_of_all(request) };
+        let seq = self.take_seq();
+        let asker = self.asker(seq, meta);
+        let lane = lane_of(request.command, request.args.len());
+        let (request, router) = (request.frame.into(), Rc::clone(&self.env.router));
+        let databases = Arc::clone(&self.env.databases);
+        self.errand = Some(Box::pin(async move {
+            // Where a part of the cluster cannot answer, all keys are told as database 0's.
+            let sizes = sizes(&router, &databases, &asker).await.unwrap_or_default();
+            let make = Box::new(move |parts: &[&[u8]]| merge(parts, sizes));
+            let (kind, merge) = (Kind::Count, Merge::WithErrors(make));
+            let fanout = Fanout { asker, request, kind, lane, with_replicas: false, merge };
+            router.fan_out(fanout).await;
+        }));
+        Dispatch::Done
     }
 
     /// CONFIG GET: what a single Redis would tell, passwords left out.

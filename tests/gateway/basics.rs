@@ -17,7 +17,7 @@ fn plain_commands() {
     assert_eq!(client.line("pInG"), Reply::Simple("PONG".to_owned()));
     assert_eq!(client.line("PING hello"), Reply::bulk("hello"));
     assert_eq!(client.line("SELECT 0"), Reply::ok());
-    assert_eq!(client.line("SELECT 1").error(), "ERR DB index is out of range");
+    assert_eq!(client.line("SELECT 16").error(), "ERR DB index is out of range");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod basics;
 mod bench;
 mod blocking;
 mod clients;
+mod databases;
 mod differential;
 mod door;
 mod isolation;

@@ -115,7 +115,7 @@ fn assert_refused(client: &mut Client) {
         "XREAD COUNT 1 STREAMS multi:x multi:y 0 0",
         "EVAL return 2 multi:x multi:y",
     ] {
-        assert_eq!(client.line(line).error(), CROSSSLOT, "{line}");
+        assert!(client.line(line).error().starts_with(CROSSSLOT), "{line}");
     }
     assert_eq!(client.line("EXISTS multi:x"), Reply::Int(0));
     assert_eq!(client.line("EXISTS multi:y"), Reply::Int(0));
@@ -136,7 +136,7 @@ fn splitting_may_be_switched_off() {
     let mut client = gateway.client();
     assert_refused(&mut client);
     for line in ["MGET a b", "MSET a 1 b 2", "DEL a b", "UNLINK a b", "EXISTS a b", "TOUCH a b"] {
-        assert_eq!(client.line(line).error(), CROSSSLOT, "{line}");
+        assert!(client.line(line).error().starts_with(CROSSSLOT), "{line}");
     }
     assert_eq!(client.line("MSET {multi:off}a 1 {multi:off}b 2"), Reply::ok());
     assert_eq!(client.line("DEL {multi:off}a {multi:off}b {multi:off}a"), Reply::Int(2));

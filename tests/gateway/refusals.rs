@@ -53,7 +53,7 @@ const REFUSED: [(&str, &str); 44] = [
     ("PFDEBUG ENCODING refusals:a", ""),
     ("MOVE refusals:a 1", ""),
     ("COPY {refusals}a {refusals}b DB 1", ""),
-    ("SELECT 1", ""),
+    ("SELECT 16", ""),
 ];
 
 /// As a Redis that is no cluster says it.

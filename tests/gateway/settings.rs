@@ -51,7 +51,7 @@ const OF_A_CONNECTION: [(&str, Comes); 34] = [
     ("CLIENT TRACKINGINFO", Asks),
     ("CLIENT REPLY ON", SoAnyhow),
     ("SELECT 0", SoAnyhow),
-    ("SELECT 1", Refused("out of range")),
+    ("SELECT 16", Refused("out of range")),
     ("READONLY", Refused("cluster support disabled")),
     ("READWRITE", Refused("cluster support disabled")),
     ("ASKING", Refused("cluster support disabled")),

@@ -59,11 +59,18 @@ fn info_and_config_get_say_the_same() {
     assert_eq!(config["bind"], "127.0.0.1");
     assert_eq!(config["cluster-enabled"], "no");
     // As many as SELECT knows.
-    assert_eq!(config["databases"], "1");
-    assert_eq!(client.line("SELECT 0"), Reply::ok());
-    assert!(client.line("SELECT 1").error().contains("out of range"));
+    assert_eq!(config["databases"], "16");
+    assert_eq!(client.line("SELECT 15"), Reply::ok());
+    assert!(client.line("SELECT 16").error().contains("out of range"));
+    // What is told as a sum is set in shares.
+    assert_eq!(client.line("CONFIG SET maxmemory 300mb"), Reply::ok());
+    for node in 0..3 {
+        let told = site.cluster.node(node).line("CONFIG GET maxmemory").texts();
+        assert_eq!(told[1], (100u64 << 20).to_string());
+    }
+    assert_eq!(client.line("CONFIG GET maxmemory").texts()[1], (300u64 << 20).to_string());
     // What is told of all together cannot be set at each.
-    for option in ["maxmemory 1", "maxclients 5", "timeout 9", "hz 10 repl-backlog-size 1"] {
+    for option in ["maxclients 5", "timeout 9", "hz 10 repl-backlog-size 1"] {
         let said = client.line(&format!("CONFIG SET {option}"));
         assert!(said.error().contains("is refused"), "{option}: {said:?}");
     }
@@ -97,7 +104,7 @@ fn assert_tells_all(client: &mut Client, unserved: &str, missing: &str) {
     assert_eq!(told["role"], "master");
     assert_eq!(told["gateway_cluster_slots_unserved"], unserved);
     assert_eq!(told["gateway_cluster_masters_missing"], missing);
-    assert_eq!(client.line("CONFIG GET databases").items()[1], Reply::bulk("1"));
+    assert_eq!(client.line("CONFIG GET databases").items()[1], Reply::bulk("16"));
 }
 
 #[test]

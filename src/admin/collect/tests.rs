@@ -30,6 +30,7 @@ fn gateway() -> Gateway {
         scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
         lease_limits: Arc::default(),
         census: Arc::default(),
+        databases: Arc::new(crate::database::Databases::new(16, "db")),
         event_classes: Arc::default(),
         monitors: Arc::default(),
     };

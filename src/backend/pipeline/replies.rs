@@ -14,7 +14,8 @@ use super::{Pipeline, State};
 use crate::backend::BackendError;
 use crate::backend::large::LARGE_MIN;
 use crate::metrics::{Bucket, Outcome};
-use crate::reply::{Answered, ReplyHandle, ReturnReason, returned};
+use crate::reply::returned::Unavailable;
+use crate::reply::{Answered, ReplyHandle, ReturnReason, returned, texts};
 use crate::resp::reply::LeftOut;
 use crate::resp::{ProtocolError, ReplyScanner};
 
@@ -203,6 +204,11 @@ impl Pipeline {
         let may_be_a_scripts = on_failure.is_script() && !on_failure.is_block();
         if may_be_a_scripts && !why.is_a_nodes_own(handle.slot) {
             return None;
+        }
+        if matches!(why, ReturnReason::Ask(_)) && on_failure.wants_whole_slot() {
+            // The node that the slot is on its way to has a part of it too.
+            let text = texts::SLOT_MOVING.to_owned();
+            why = ReturnReason::Unavailable(Unavailable::TryAgain, text);
         }
         why.said_by(self.upstream.node.address.ip());
         if let ReturnReason::Unavailable(not_now, _) = &why {

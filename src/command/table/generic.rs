@@ -1,7 +1,6 @@
 //! Keys of any type: rows of the command table, sorted by name. Data only.
 
-use crate::command::guarded::Way;
-use crate::command::handling::{Handling, Refusal, TimeoutAt};
+use crate::command::handling::{Handling, Keyspace, Refusal, TimeoutAt, Way};
 use crate::command::key_search::KeySearch;
 use crate::command::table::{Row, after, at, cmd, range, unknown};
 
@@ -20,7 +19,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("expireat", -3, "write fast", "keyspace").keys(&[at("RW update", 1)]),
     cmd("expiretime", 2, "readonly fast", "keyspace").keys(&[at("RO access", 1)]),
     cmd("keys", 2, "readonly", "keyspace dangerous")
-        .tips("request_policy:all_shards nondeterministic_output_order"),
+        .tips("request_policy:all_shards nondeterministic_output_order")
+        .handled(Handling::Keyspace(Keyspace::Keys)),
     cmd("migrate", -6, "write", "keyspace dangerous")
         .keys(&[at("RW access delete", 3), after("RW access delete incomplete", "KEYS", -2, -1, 0)])
         .search(KeySearch::Migrate)

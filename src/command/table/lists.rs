@@ -1,6 +1,6 @@
 //! Lists: rows of the command table, sorted by name. Data only.
 
-use crate::command::handling::{Handling, Refusal, TimeoutAt};
+use crate::command::handling::{Handling, Refusal, ReplyKeys, TimeoutAt};
 use crate::command::table::{Row, at, cmd, counted, range};
 
 pub(super) const ROWS: &[Row] = &[
@@ -12,13 +12,16 @@ pub(super) const ROWS: &[Row] = &[
         .refuse(Refusal::Blocking),
     cmd("blmpop", -5, "write blocking", "list")
         .keys(&[counted("RW access delete", 2, 1)])
-        .handled(Handling::Block(TimeoutAt::Seconds(1))),
+        .handled(Handling::Block(TimeoutAt::Seconds(1)))
+        .names(ReplyKeys::First),
     cmd("blpop", -3, "write blocking", "list")
         .keys(&[range("RW access delete", 1, -2, 1)])
-        .handled(Handling::Block(TimeoutAt::LastSeconds)),
+        .handled(Handling::Block(TimeoutAt::LastSeconds))
+        .names(ReplyKeys::First),
     cmd("brpop", -3, "write blocking", "list")
         .keys(&[range("RW access delete", 1, -2, 1)])
-        .handled(Handling::Block(TimeoutAt::LastSeconds)),
+        .handled(Handling::Block(TimeoutAt::LastSeconds))
+        .names(ReplyKeys::First),
     cmd("brpoplpush", 4, "write denyoom blocking", "list")
         .keys(&[at("RW access delete", 1), at("RW insert", 2)])
         .handled(Handling::Block(TimeoutAt::LastSeconds)),
@@ -28,7 +31,9 @@ pub(super) const ROWS: &[Row] = &[
     cmd("lmove", 5, "write denyoom", "list").keys(&[at("RW access delete", 1), at("RW insert", 2)]),
     cmd("lmovem", -5, "write denyoom", "list")
         .keys(&[at("RW access delete", 1), at("RW insert", 2)]),
-    cmd("lmpop", -4, "write", "list").keys(&[counted("RW access delete", 1, 1)]),
+    cmd("lmpop", -4, "write", "list")
+        .keys(&[counted("RW access delete", 1, 1)])
+        .names(ReplyKeys::First),
     cmd("lpop", -2, "write fast", "list").keys(&[at("RW access delete", 1)]),
     cmd("lpos", -3, "readonly", "list").keys(&[at("RO access", 1)]),
     cmd("lpush", -3, "write denyoom fast", "list").keys(&[at("RW insert", 1)]),

@@ -5,7 +5,7 @@
 //! subcommands behind their container. The columns of a row, in order: name,
 //! arity (the command's name counts; negative: at least so many), flags, categories of access
 //! control beyond those that follow from flags. After them, where there is something to say:
-//! key specs, tips, and who answers when the command is not simply sent on.
+//! key specs, tips, where replies name keys, and who answers when the command is not simply sent on.
 //!
 //! The rows say what the newest stable Redis and Valkey say. `tests/command_table.rs` compares
 //! them with a running server.
@@ -30,8 +30,7 @@ mod transactions;
 mod vector_sets;
 
 use super::columns::{Categories, Flags, Tips};
-use super::guarded::Way;
-use super::handling::{Handling, Local, Refusal};
+use super::handling::{Handling, Local, Refusal, ReplyKeys, Way};
 use super::key_search::KeySearch;
 use super::key_spec::{BeginSearch, FindKeys, KeyFlags, KeySpec, Keyword};
 
@@ -68,6 +67,7 @@ pub(super) struct Row {
     pub(super) search: Option<KeySearch>,
     pub(super) tips: Tips,
     pub(super) handling: Handling,
+    pub(super) reply_keys: ReplyKeys,
 }
 
 /// A row without keys that is sent on.
@@ -81,6 +81,7 @@ const fn cmd(name: &'static str, arity: i16, flags: &str, categories: &str) -> R
         search: None,
         tips: Tips::EMPTY,
         handling: Handling::Route,
+        reply_keys: ReplyKeys::None,
     }
 }
 
@@ -103,6 +104,12 @@ impl Row {
 
     const fn handled(mut self, handling: Handling) -> Row {
         self.handling = handling;
+        self
+    }
+
+    /// The reply names keys.
+    const fn names(mut self, keys: ReplyKeys) -> Row {
+        self.reply_keys = keys;
         self
     }
 

@@ -1,7 +1,6 @@
 //! The server itself: rows of the command table, sorted by name. Data only.
 
-use crate::command::guarded::Way;
-use crate::command::handling::{CommandSub, Handling, Local, Refusal};
+use crate::command::handling::{CommandSub, Handling, Keyspace, Local, Refusal, Way};
 use crate::command::table::{Row, at, cmd};
 
 pub(super) const ROWS: &[Row] = &[
@@ -73,13 +72,15 @@ pub(super) const ROWS: &[Row] = &[
         .tips("request_policy:all_nodes response_policy:all_succeeded")
         .handled(Handling::ConfigSet),
     cmd("dbsize", 1, "readonly fast", "keyspace")
-        .tips("request_policy:all_shards response_policy:agg_sum"),
+        .tips("request_policy:all_shards response_policy:agg_sum")
+        .handled(Handling::Keyspace(Keyspace::DbSize)),
     cmd("debug", -2, "admin noscript loading stale", "").guarded(Way::AllNodes),
     cmd("failover", -1, "admin noscript stale", "").refuse(Refusal::Replication),
     cmd("flushall", -1, "write", "keyspace dangerous")
         .tips("request_policy:all_shards response_policy:all_succeeded"),
     cmd("flushdb", -1, "write", "keyspace dangerous")
-        .tips("request_policy:all_shards response_policy:all_succeeded"),
+        .tips("request_policy:all_shards response_policy:all_succeeded")
+        .handled(Handling::Keyspace(Keyspace::FlushDb)),
     cmd("hotkeys", -2, "", "").refuse(Refusal::Container),
     cmd("hotkeys|get", 2, "admin noscript", "")
         .tips("nondeterministic_output request_policy:special response_policy:special")

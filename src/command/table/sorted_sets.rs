@@ -1,18 +1,21 @@
 //! Sorted sets: rows of the command table, sorted by name. Data only.
 
-use crate::command::handling::{Handling, TimeoutAt};
+use crate::command::handling::{Handling, ReplyKeys, TimeoutAt};
 use crate::command::table::{Row, at, cmd, counted, range};
 
 pub(super) const ROWS: &[Row] = &[
     cmd("bzmpop", -5, "write blocking", "sortedset")
         .keys(&[counted("RW access delete", 2, 1)])
-        .handled(Handling::Block(TimeoutAt::Seconds(1))),
+        .handled(Handling::Block(TimeoutAt::Seconds(1)))
+        .names(ReplyKeys::First),
     cmd("bzpopmax", -3, "write blocking fast", "sortedset")
         .keys(&[range("RW access delete", 1, -2, 1)])
-        .handled(Handling::Block(TimeoutAt::LastSeconds)),
+        .handled(Handling::Block(TimeoutAt::LastSeconds))
+        .names(ReplyKeys::First),
     cmd("bzpopmin", -3, "write blocking fast", "sortedset")
         .keys(&[range("RW access delete", 1, -2, 1)])
-        .handled(Handling::Block(TimeoutAt::LastSeconds)),
+        .handled(Handling::Block(TimeoutAt::LastSeconds))
+        .names(ReplyKeys::First),
     cmd("zadd", -4, "write denyoom fast", "sortedset").keys(&[at("RW update", 1)]),
     cmd("zcard", 2, "readonly fast", "sortedset").keys(&[at("RO", 1)]),
     cmd("zcount", 4, "readonly fast", "sortedset").keys(&[at("RO access", 1)]),
@@ -25,7 +28,9 @@ pub(super) const ROWS: &[Row] = &[
     cmd("zinterstore", -4, "write denyoom", "sortedset")
         .keys(&[at("OW update", 1), counted("RO access", 2, 1)]),
     cmd("zlexcount", 4, "readonly fast", "sortedset").keys(&[at("RO access", 1)]),
-    cmd("zmpop", -4, "write", "sortedset").keys(&[counted("RW access delete", 1, 1)]),
+    cmd("zmpop", -4, "write", "sortedset")
+        .keys(&[counted("RW access delete", 1, 1)])
+        .names(ReplyKeys::First),
     cmd("zmscore", -3, "readonly fast", "sortedset").keys(&[at("RO access", 1)]),
     cmd("zpopmax", -2, "write fast", "sortedset").keys(&[at("RW access delete", 1)]),
     cmd("zpopmin", -2, "write fast", "sortedset").keys(&[at("RW access delete", 1)]),

@@ -1,6 +1,6 @@
 //! Streams: rows of the command table, sorted by name. Data only.
 
-use crate::command::handling::{Handling, Refusal, TimeoutAt};
+use crate::command::handling::{Handling, Refusal, ReplyKeys, TimeoutAt};
 use crate::command::key_search::KeySearch;
 use crate::command::table::{Row, after, at, cmd};
 
@@ -43,11 +43,13 @@ pub(super) const ROWS: &[Row] = &[
     cmd("xread", -4, "readonly blocking", "stream")
         .keys(&[after("RO access", "STREAMS", 1, -1, 2)])
         .search(KeySearch::Streams)
-        .handled(Handling::Block(TimeoutAt::Option)),
+        .handled(Handling::Block(TimeoutAt::Option))
+        .names(ReplyKeys::OfItems),
     cmd("xreadgroup", -7, "write blocking", "stream")
         .keys(&[after("RO access", "STREAMS", 4, -1, 2)])
         .search(KeySearch::Streams)
-        .handled(Handling::Block(TimeoutAt::Option)),
+        .handled(Handling::Block(TimeoutAt::Option))
+        .names(ReplyKeys::OfItems),
     cmd("xrevrange", -4, "readonly", "stream").keys(&[at("RO access", 1)]),
     cmd("xsetid", -3, "write denyoom fast", "stream").keys(&[at("RW update", 1)]),
     cmd("xtrim", -4, "write", "stream").keys(&[at("RW delete", 1)]).tips("nondeterministic_output"),

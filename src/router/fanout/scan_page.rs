@@ -11,6 +11,7 @@ use super::proof::Role;
 use super::{Asker, Trying, WHAT_DO_YOU_OWN, declined, read};
 use crate::backend::{Asked, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
+use crate::reply::merge::{Holds, open_array, retain, split_frame};
 use crate::reply::texts;
 use crate::resp::{Args, write};
 use crate::topology::{ClusterMap, Partition, Trigger};
@@ -19,20 +20,34 @@ use crate::topology::{ClusterMap, Partition, Trigger};
 const FRESH_MAP: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// A request for a page.
-#[derive(Debug)]
 pub struct ScanPage {
     /// The client's cursor.
     cursor: Vec<u8>,
     /// The words behind it, as they are.
     options: Vec<Vec<u8>>,
     asker: Asker,
+    /// Which keys the client gets; none: all.
+    is_shown: Option<Holds>,
 }
 
 impl ScanPage {
     /// The page that this request asks for.
-    pub fn of(args: Args<'_>, asker: Asker) -> ScanPage {
+    pub fn of(args: Args<'_>, asker: Asker, is_shown: Option<Holds>) -> ScanPage {
         let options = args.iter().skip(2).map(<[u8]>::to_vec).collect();
-        ScanPage { cursor: args.get(1).to_vec(), options, asker }
+        ScanPage { cursor: args.get(1).to_vec(), options, asker, is_shown }
+    }
+
+    /// The page as the client gets it.
+    fn shown(&self, page: Vec<u8>) -> Vec<u8> {
+        let Some(is_shown) = &self.is_shown else { return page };
+        let of_page = || {
+            let (_, items) = open_array(&page)?;
+            let (_, keys) = split_frame(items)?;
+            let mut out = page[..page.len() - keys.len()].to_vec();
+            out.extend_from_slice(&retain(keys, &**is_shown)?);
+            Some(out)
+        };
+        of_page().unwrap_or(page)
     }
 
     fn request(&self, cursor: u64) -> Vec<u8> {
@@ -68,6 +83,7 @@ impl Router {
         let (writer, seq) = (Rc::clone(&page.asker.writer), page.asker.seq);
         match self.next_page(&page).await {
             Ok(reply) => {
+                let reply = page.shown(reply);
                 let is_error = reply.first() == Some(&b'-');
                 writer.deliver(seq, &reply, true);
                 let outcome = if is_error { Outcome::Error } else { Outcome::Ok };

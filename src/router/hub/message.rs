@@ -6,10 +6,6 @@ use crate::command::Topic;
 use crate::resp::number::{Line, integer_line};
 use crate::resp::{Protocol, write};
 
-/// What events of the keyspace are published on. Each node publishes its own, to its own subscribers
-/// only.
-const EVENT_CHANNELS: [&[u8]; 2] = [b"__keyspace@", b"__keyevent@"];
-
 /// A frame of a connection that is subscribed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
@@ -135,27 +131,6 @@ pub(super) fn words(topic: Topic) -> (&'static [u8], &'static [u8]) {
     }
 }
 
-/// Whether a channel carries events of one node's keyspace.
-pub fn is_event_channel(channel: &[u8]) -> bool {
-    EVENT_CHANNELS.iter().any(|begin| channel.starts_with(begin))
-}
-
-/// Whether a name may stand for channels with events of the keyspace: then every master is asked.
-pub(super) fn may_name_events(topic: Topic, name: &[u8]) -> bool {
-    match topic {
-        Topic::Channel => is_event_channel(name),
-        Topic::Pattern => {
-            let special = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'\\');
-            let literal = &name[..name.iter().position(special).unwrap_or(name.len())];
-            EVENT_CHANNELS.iter().any(|begin| {
-                let len = literal.len().min(begin.len());
-                literal[..len] == begin[..len] && (len < literal.len() || len < name.len())
-            })
-        }
-        Topic::Shard => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,27 +194,5 @@ mod tests {
         let mut out = Vec::new();
         write_confirmation(&mut out, Protocol::Resp2, (Topic::Shard, false), None, 0);
         assert_eq!(out, b"*3\r\n$12\r\nsunsubscribe\r\n$-1\r\n:0\r\n");
-    }
-
-    #[test]
-    fn names_that_may_mean_events() {
-        for (name, channel, pattern) in [
-            ("__keyspace@0__:a", true, false),
-            ("__keyevent@0__:set", true, false),
-            ("__keyspace@*", true, true),
-            ("*", false, true),
-            ("?*", false, true),
-            ("__key*", false, true),
-            ("__keyspace?0__:a", false, true),
-            ("[_]x", false, true),
-            ("news.*", false, false),
-            ("__kez*", false, false),
-            ("", false, false),
-            ("__key", false, false),
-        ] {
-            assert_eq!(may_name_events(Topic::Channel, name.as_bytes()), channel, "{name}");
-            let exact = pattern || channel;
-            assert_eq!(may_name_events(Topic::Pattern, name.as_bytes()), exact, "{name}");
-        }
     }
 }

@@ -10,6 +10,7 @@
 
 mod census;
 pub mod event_classes;
+pub mod events;
 mod feed;
 mod handover;
 pub mod message;
@@ -32,13 +33,16 @@ use tokio::time::Instant;
 use super::Router;
 use crate::backend::NodeAddress;
 use crate::command::Topic;
+use crate::database::Databases;
+use crate::glob::{self, Case};
 use crate::reply::{ReturnReason, returned, texts};
 use crate::resp::Protocol;
 use crate::slot::Slot;
 use crate::topology::Trigger;
+use events::is_event_channel;
 use feed::Feed;
 use handover::{Handover, Message};
-use message::{Frame, is_event_channel, may_name_events, write_confirmation, write_message};
+use message::{Frame, write_confirmation, write_message};
 
 /// A channel or a pattern.
 pub type Name = Rc<[u8]>;
@@ -56,18 +60,34 @@ struct Entry {
     handover: Option<Handover>,
     /// Where it has been asked for.
     at: Vec<NodeAddress>,
-    /// It may mean events of the keyspace, which come from every master.
-    has_events: bool,
+    /// It may mean messages, which come from one node.
+    has_messages: bool,
+    /// What brings the events of the keyspace that it means; asked of every master.
+    events: Option<Wanted>,
     /// Counted in the census as subscribed where its messages are published.
     is_counted: bool,
+}
+
+/// What is asked of nodes, or of the hub.
+type Wanted = (Topic, Name);
+
+/// What brings events, and who wants them.
+#[derive(Debug, Default)]
+struct EventSource {
+    /// Channels and patterns of clients.
+    names: Vec<Wanted>,
+    /// Where it has been asked for.
+    at: Vec<NodeAddress>,
 }
 
 /// The subscriptions of one worker.
 #[derive(Debug)]
 pub struct Hub {
     router: Rc<Router>,
+    databases: Arc<Databases>,
     census: Arc<Census>,
     entries: [RefCell<HashMap<Name, Entry>>; 3],
+    events: RefCell<HashMap<Wanted, EventSource>>,
     feeds: RefCell<HashMap<NodeAddress, Rc<Feed>>>,
     masters: RefCell<HashSet<NodeAddress>>,
     next_number: Cell<u64>,
@@ -84,11 +104,13 @@ pub struct Hub {
 
 impl Hub {
     /// Nobody is subscribed. [`Self::run`] must be spawned.
-    pub fn new(router: Rc<Router>, census: Arc<Census>) -> Hub {
+    pub fn new(router: Rc<Router>, census: Arc<Census>, databases: Arc<Databases>) -> Hub {
         Hub {
             router,
+            databases,
             census,
             entries: Default::default(),
+            events: RefCell::default(),
             feeds: RefCell::default(),
             masters: RefCell::default(),
             next_number: Cell::new(0),
@@ -146,7 +168,7 @@ impl Hub {
             Some((name, _)) => Rc::clone(name),
             None => {
                 let name: Name = name.into();
-                let mut entry = Entry::new(may_name_events(topic, &name));
+                let mut entry = self.new_entry(topic, &name);
                 self.place(topic, &name, &mut entry);
                 entries.insert(Rc::clone(&name), entry);
                 name
@@ -155,7 +177,7 @@ impl Hub {
         let Some(entry) = entries.get_mut(&name) else { return };
         entry.subscribers.insert(number, Rc::clone(&pending.subscriber));
         if !self.is_live(topic, &name, entry) {
-            pending.expect();
+            pending.await_one();
             entry.waiting.push(Rc::clone(pending));
         }
         drop(entries);
@@ -180,10 +202,9 @@ impl Hub {
         drop(entries);
         entry.waiting.drain(..).for_each(|pending| pending.came());
         self.count(topic, &name, &mut entry, false);
-        for node in &entry.at {
-            if let Some(feed) = self.feeds.borrow().get(node) {
-                feed.unwant(topic, &name);
-            }
+        self.unwant(&entry.at, topic, &name);
+        if let Some(source) = entry.events.take() {
+            self.leave_events(source, &(topic, name));
         }
         if self.entries.iter().all(|entries| entries.borrow().is_empty()) {
             self.is_stale.set(true);
@@ -204,9 +225,14 @@ impl Hub {
         let confirmed =
             |node: &NodeAddress| feeds.get(node).is_some_and(|feed| feed.is_confirmed(topic, name));
         let failing = |node: &NodeAddress| feeds.get(node).is_some_and(|feed| feed.is_failing());
-        entry.source.as_ref().is_some_and(confirmed)
-            && (!entry.has_events
-                || self.masters.borrow().iter().all(|node| confirmed(node) || failing(node)))
+        let brings = |(topic, name): &Wanted| {
+            let confirmed = |node: &NodeAddress| {
+                feeds.get(node).is_some_and(|feed| feed.is_confirmed(*topic, name))
+            };
+            self.masters.borrow().iter().all(|node| confirmed(node) || failing(node))
+        };
+        (!entry.has_messages || entry.source.as_ref().is_some_and(confirmed))
+            && entry.events.as_ref().is_none_or(brings)
     }
 
     /// Answers the commands that wait for this name, when the nodes send its messages.
@@ -253,15 +279,11 @@ impl Hub {
         topic: Topic,
         (name, channel, payload): (&[u8], Option<&[u8]>, &[u8]),
     ) -> usize {
+        if topic != Topic::Shard && is_event_channel(channel.unwrap_or(name)) {
+            return self.take_event(feed, topic, (name, channel, payload));
+        }
         let mut entries = self.entries[topic as usize].borrow_mut();
         let Some(entry) = entries.get_mut(name) else { return 0 };
-        if topic != Topic::Shard && is_event_channel(channel.unwrap_or(name)) {
-            // Every node tells of what happens to its own keys; a replica of the same keys does too.
-            if !self.masters.borrow().contains(&feed.node) {
-                return 0;
-            }
-            return self.deliver(topic, entry, (name, channel, payload));
-        }
         let message = || -> Message { (channel.map(Box::from), payload.into()) };
         if entry.source.as_ref() == Some(&feed.node) {
             if let Some(handover) = &mut entry.handover {
@@ -279,6 +301,35 @@ impl Hub {
             }
         }
         0
+    }
+
+    /// Gives an event to those whose channel or pattern means it.
+    fn take_event(
+        &self,
+        feed: &Feed,
+        topic: Topic,
+        (name, channel, payload): (&[u8], Option<&[u8]>, &[u8]),
+    ) -> usize {
+        // Every node tells of what happens to its own keys; a replica of the same keys does too.
+        if !self.masters.borrow().contains(&feed.node) {
+            return 0;
+        }
+        let (told, payload) = events::told(channel.unwrap_or(name), payload, &self.databases);
+        let sources = self.events.borrow();
+        let Some(source) = sources.get(&(topic, Rc::from(name))) else { return 0 };
+        let mut given = 0;
+        for (topic, name) in &source.names {
+            let is_meant = match topic {
+                Topic::Pattern => glob::matches(name, &told, Case::Matters),
+                _ => **name == *told,
+            };
+            let entries = self.entries[*topic as usize].borrow();
+            if let Some(entry) = entries.get(name).filter(|_| is_meant) {
+                let channel = (*topic == Topic::Pattern).then_some(&*told);
+                given += self.deliver(*topic, entry, (name, channel, payload));
+            }
+        }
+        given
     }
 
     /// Gives a message to everybody who wants it.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::feed::Feed;
 use super::handover::Handover;
-use super::{Entry, Hub, Name};
+use super::{Entry, Hub, Name, Wanted, events};
 use crate::backend::NodeAddress;
 use crate::command::Topic;
 use crate::slot::Slot;
@@ -28,21 +28,66 @@ pub fn home_slot() -> Slot {
     Slot::of(b"")
 }
 
-impl Entry {
-    pub(super) fn new(has_events: bool) -> Entry {
+impl Hub {
+    /// An entry that nobody wants yet.
+    pub(super) fn new_entry(&self, topic: Topic, name: &Name) -> Entry {
+        let source = events::source_of(topic, name, &self.databases);
+        let has_messages = source.as_ref().is_none_or(|source| !source.is_all);
+        let wanted = source.map(|source| (source.topic, Name::from(source.name)));
+        if let Some(wanted) = &wanted {
+            let mut events = self.events.borrow_mut();
+            let source = events.entry(wanted.clone()).or_default();
+            source.names.push((topic, Rc::clone(name)));
+        }
         Entry {
             subscribers: Default::default(),
             waiting: Vec::new(),
             source: None,
             handover: None,
             at: Vec::new(),
-            has_events,
+            has_messages,
+            events: wanted,
             is_counted: false,
         }
     }
-}
 
-impl Hub {
+    /// A name's events are wanted no more.
+    pub(super) fn leave_events(&self, wanted: Wanted, name: &Wanted) {
+        let mut events = self.events.borrow_mut();
+        let Some(source) = events.get_mut(&wanted) else { return };
+        source.names.retain(|known| known != name);
+        if source.names.is_empty() {
+            let at = std::mem::take(&mut source.at);
+            events.remove(&wanted);
+            drop(events);
+            self.unwant(&at, wanted.0, &wanted.1);
+        }
+    }
+
+    /// These nodes are asked for a name no more.
+    pub(super) fn unwant(&self, nodes: &[NodeAddress], topic: Topic, name: &Name) {
+        let feeds = self.feeds.borrow();
+        for feed in nodes.iter().filter_map(|node| feeds.get(node)) {
+            feed.unwant(topic, name);
+        }
+    }
+
+    /// Has every master bring these events, and no other node.
+    fn place_events(self: &Rc<Self>, wanted: &Wanted) {
+        let masters: Vec<NodeAddress> = self.masters.borrow().iter().cloned().collect();
+        let before = match self.events.borrow_mut().get_mut(wanted) {
+            Some(source) => std::mem::replace(&mut source.at, masters.clone()),
+            None => return,
+        };
+        let (topic, name) = wanted;
+        for node in masters.iter().filter(|node| !before.contains(node)) {
+            self.feed(node).want(*topic, name);
+        }
+        let gone: Vec<NodeAddress> =
+            before.into_iter().filter(|node| !masters.contains(node)).collect();
+        self.unwant(&gone, *topic, name);
+    }
+
     /// Follows the map and the nodes' connections, for ever.
     pub async fn run(self: Rc<Self>) {
         let mut changes = self.router.topology().changes();
@@ -129,12 +174,18 @@ impl Hub {
 
     /// Asks for a new name where it belongs.
     pub(super) fn place(self: &Rc<Self>, topic: Topic, name: &Name, entry: &mut Entry) {
+        if let Some(wanted) = &entry.events {
+            self.note_masters();
+            self.place_events(wanted);
+        }
         let home = if topic == Topic::Shard { None } else { self.home() };
         self.place_at(topic, name, entry, home.as_ref());
     }
 
     /// Looks where every name is asked for.
     fn place_all(self: &Rc<Self>) {
+        let wanted: Vec<Wanted> = self.events.borrow().keys().cloned().collect();
+        wanted.iter().for_each(|wanted| self.place_events(wanted));
         let home = self.home();
         for topic in Topic::ALL {
             let mut entries = self.entries[topic as usize].borrow_mut();
@@ -168,6 +219,9 @@ impl Hub {
         entry: &mut Entry,
         home: Option<&NodeAddress>,
     ) {
+        if !entry.has_messages {
+            return;
+        }
         let Some(desired) = self.desired(topic, name, home) else { return };
         let still_sends = entry.source.as_ref().is_some_and(|source| {
             self.feeds.borrow().get(source).is_some_and(|feed| feed.is_confirmed(topic, name))
@@ -195,9 +249,6 @@ impl Hub {
     fn ask_where_wanted(self: &Rc<Self>, topic: Topic, name: &Name, entry: &mut Entry) {
         let mut wanted: Vec<NodeAddress> = entry.source.iter().cloned().collect();
         wanted.extend(entry.handover.as_ref().map(|handover| handover.node.clone()));
-        if entry.has_events {
-            wanted.extend(self.masters.borrow().iter().cloned());
-        }
         for node in &wanted {
             if !entry.at.contains(node) {
                 self.feed(node).want(topic, name);
@@ -243,6 +294,7 @@ impl Hub {
 
     /// A node has confirmed a name, or has ended it by itself.
     pub(super) fn note_confirmed(&self, feed: &Feed, topic: Topic, name: &Name) {
+        self.resolve_events(&(topic, Rc::clone(name)));
         let mut entries = self.entries[topic as usize].borrow_mut();
         let Some(entry) = entries.get_mut(name) else { return };
         if !feed.is_confirmed(topic, name) {
@@ -251,6 +303,19 @@ impl Hub {
         self.begin_handover(topic, name, entry);
         self.recount(topic, name, entry);
         self.resolve(topic, name, entry);
+    }
+
+    /// A node brings events: those who wait for them may be answered.
+    fn resolve_events(&self, wanted: &Wanted) {
+        let names = match self.events.borrow().get(wanted) {
+            Some(source) => source.names.clone(),
+            None => return,
+        };
+        for (topic, name) in names {
+            if let Some(entry) = self.entries[topic as usize].borrow_mut().get_mut(&name) {
+                self.resolve(topic, &name, entry);
+            }
+        }
     }
 
     fn begin_handover(&self, topic: Topic, name: &Name, entry: &mut Entry) {

@@ -141,7 +141,7 @@ impl Pending {
         write(&mut self.frames.borrow_mut());
     }
 
-    pub(super) fn expect(&self) {
+    pub(super) fn await_one(&self) {
         self.missing.set(self.missing.get() + 1);
     }
 

@@ -97,10 +97,13 @@ fn client_list() {
     second.ask("CLIENT SETINFO LIB-VER 1.2");
     second.ask("HELLO 3");
     let line = |id: u64, name: &str, cmd: &str, resp: u8, lib: (&str, &str)| {
+        // The request that is being answered counts.
+        let request = if cmd == "hello" { 0 } else { 26 };
+        let memory = CLIENT_BYTES + request;
         format!(
             "id={id} addr=127.0.0.1:{} laddr=127.0.0.1:6379 fd=-1 name={name} age=0 idle=0 \
-             flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 \
-             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={CLIENT_BYTES} events=r cmd={cmd} user=default \
+             flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={request} qbuf-free=0 argv-mem=0 \
+             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={memory} events=r cmd={cmd} user=default \
              redir=-1 resp={resp} lib-name={} lib-ver={}\n",
             39_999 + id,
             lib.0,
@@ -109,12 +112,18 @@ fn client_list() {
     };
     let two = line(2, "two", "hello", 3, ("driver(x)", "1.2"));
     let both = format!("{}{two}", line(1, "", "client|list", 2, ("", "")));
+    let longer = both.replace("qbuf=26 ", "qbuf=48 ");
+    let longer = longer.replace(
+        &format!("tot-mem={} ", CLIENT_BYTES + 26),
+        &format!("tot-mem={} ", CLIENT_BYTES + 48),
+    );
     let bulk = |text: &str| format!("${}\r\n{text}", text.len());
     let info = line(1, "", "client|info", 2, ("", ""));
     first.check(&[
         ("CLIENT INFO", &bulk(&info)),
         ("CLIENT LIST", &bulk(&both)),
-        ("CLIENT LIST TYPE normal", &bulk(&both)),
+        // A longer request.
+        ("CLIENT LIST TYPE normal", &bulk(&longer)),
         ("CLIENT LIST TYPE master", "$0\r\n"),
         ("CLIENT LIST TYPE replica", "$0\r\n"),
         ("CLIENT LIST TYPE pubsub", "$0\r\n"),

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::command::Handling;
+use crate::command::{CommandTable, Handling};
+use crate::database::Databases;
 use crate::router::hub::Census;
 use crate::session::client_info::ClientInfo;
-use crate::session::clients::Registration;
+use crate::session::clients::{Clients, Registration};
+use crate::topology::Topology;
 
 /// A gateway's register, table and topology, without a network.
 pub(in crate::session) struct Gateway {
@@ -72,6 +74,8 @@ impl Asking<'_> {
                     password: self.gateway.password,
                     topology: &self.gateway.topology,
                     census: &Census::default(),
+                    databases: &Databases::new(16, "db"),
+                    database: 0,
                 };
                 facts.answer(local, args, &mut self.state, &mut out);
             }
@@ -109,7 +113,9 @@ fn short_answers() {
         ("PING a b", "-ERR wrong number of arguments for 'ping' command"),
         ("ECHO x", "$1\r\nx"),
         ("SELECT 0", "+OK"),
-        ("SELECT 1", "-ERR DB index is out of range"),
+        ("SELECT 15", "+OK"),
+        ("SELECT 16", "-ERR DB index is out of range"),
+        ("SELECT -1", "-ERR DB index is out of range"),
         ("SELECT -1", "-ERR DB index is out of range"),
         ("SELECT abc", "-ERR value is not an integer or out of range"),
         ("SELECT 99999999999999999999", "-ERR value is not an integer or out of range"),

@@ -6,8 +6,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::command::{TimeoutAt, block_option, positions};
-use crate::reply::texts;
+use crate::command::{ReplyKeys, TimeoutAt, block_option, positions};
 use crate::router::acknowledged::Acknowledged;
 use crate::router::blocked::{Blocked, WaitTime};
 use crate::session::Session;
@@ -21,6 +20,7 @@ impl Session {
         &mut self,
         request: Request<'_>,
         timeout_at: TimeoutAt,
+        names: ReplyKeys,
     ) -> Option<Dispatch> {
         let Request { id, command, args, .. } = request;
         let (at, in_ms, streams_at) = match timeout_at {
@@ -37,8 +37,7 @@ impl Session {
         let first = *self.keys.first()?;
         let slot = Slot::of(args.get(first as usize));
         if self.keys.iter().any(|&key| Slot::of(args.get(key as usize)) != slot) {
-            self.router().stats().cross_slot.add(1);
-            self.refuse(id, texts::CROSS_SLOT);
+            self.refuse(id, self.cross_slot());
             return Some(Dispatch::Done);
         }
         if self.waits_for_earlier() {
@@ -55,6 +54,7 @@ impl Session {
             wait: WaitTime::read(args.get(at), at, in_ms),
             streams_at,
             unblock: Box::new(move || info.unblock_wanted()),
+            rename: self.rename_of(names),
         };
         self.begin_wait(Rc::clone(&self.env.router).block(blocked));
         Some(Dispatch::Done)

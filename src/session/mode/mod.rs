@@ -4,6 +4,7 @@
 //! know sockets, nor nodes: what a mode needs of them it asks of the router.
 
 mod blocking;
+mod exec_reply;
 mod monitoring;
 mod queuing;
 mod subscribed;

@@ -111,7 +111,8 @@ impl Session {
         if !command.is_shown() {
             return;
         }
-        let shown = Shown::new(self.state.info.peer, command, args);
+        let who = (self.state.info.database(), self.state.info.peer);
+        let shown = Shown::new(who, command, args);
         if !self.mode.keep_shown(&shown) {
             self.env.monitors.show(&shown);
         }

@@ -7,18 +7,22 @@
 
 use std::rc::Rc;
 
+use super::exec_reply::{put_together, renamed};
 use crate::command::{
     Class, Client, Command, CommandId, CommandTable, Flags, Handling, Local, Script, Transaction,
 };
 use crate::config::CrossSlot;
 use crate::metrics::Outcome;
 use crate::reply::handle::{OnFailure, RequestMeta};
-use crate::reply::merge::{Make, Merge, open_array, split_frame};
+use crate::reply::merge::{Make, Merge};
 use crate::reply::{Gather, ReplyHandle, texts};
+use crate::resp::number::parse_integer;
 use crate::resp::request::RequestLimits;
 use crate::resp::{Args, RequestScanner, write};
 use crate::router::watched::{Watched, WatchedBlock};
 use crate::router::{self, Plan, Router, ScriptCache};
+use crate::session::database::Rename;
+use crate::session::database::tagged::Translation;
 use crate::session::dispatch::{Dispatch, Request};
 use crate::session::monitors::Shown;
 use crate::session::{Session, local};
@@ -29,7 +33,7 @@ const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
 /// A transaction that has not been executed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Queuing {
     /// MULTI and what follows for a node, ready to be sent.
     block: Vec<u8>,
@@ -47,6 +51,8 @@ pub(super) struct Queuing {
     has_scripts: bool,
     /// The requests as those who monitor are to see them when they are executed.
     shown: Vec<Shown>,
+    /// What is done with the replies to some of the node's requests, by their place among these.
+    renames: Vec<(usize, Rename)>,
 }
 
 /// What is to be done with a request in a transaction.
@@ -57,6 +63,12 @@ enum Fate {
     Gateway,
     /// It cannot be in a transaction.
     Object(String),
+}
+
+impl std::fmt::Debug for Queuing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Queuing({} requests, {} bytes)", self.len(), self.bytes())
+    }
 }
 
 impl Queuing {
@@ -177,12 +189,56 @@ impl Session {
             }
             _ => {}
         }
+        if too_large.is_none()
+            && let Some(translation) = self.translated(command, args)
+        {
+            self.add_translated(id, command, (args, frame), translation);
+            return Some(Dispatch::Done);
+        }
         let fate = match too_large {
             Some(text) => Fate::Object(text),
             None => self.fate(command, args),
         };
         self.add(id, command, fate, frame);
         Some(Dispatch::Done)
+    }
+
+    /// Queues a request of a client that is in a database with a tag.
+    fn add_translated(
+        &mut self,
+        id: CommandId,
+        command: &Command,
+        (args, frame): (Args<'_>, &[u8]),
+        translation: Translation,
+    ) {
+        let Translation::Tagged(tagged) = translation else {
+            let fate = match translation {
+                Translation::Refuse(text) => Fate::Object(text),
+                _ => self.fate(command, args),
+            };
+            return self.add(id, command, fate, frame);
+        };
+        let slot = self.state.database.as_ref().map(|database| database.slot);
+        let is_whole = tagged.on_failure.is_some();
+        let fate = match command.flags.contains(Flags::NO_MULTI) {
+            true => Fate::Object(texts::NO_MULTI.to_owned()),
+            false if matches!(command.handling, Handling::KeyScan) => {
+                Fate::Object(texts::refused(&command.name, texts::CURSOR_IN_MULTI))
+            }
+            false => Fate::Node(slot),
+        };
+        // Within EXEC's reply a node's word that it does not know a script comes too late.
+        let scripts = self.env.router.scripts();
+        let with_text = is_whole.then(|| with_text(scripts, &tagged.frame)).flatten();
+        self.add(id, command, fate, with_text.as_deref().unwrap_or(&tagged.frame));
+        if let Some(queuing) = &mut self.mode.queuing {
+            queuing.has_scripts |= is_whole;
+            if let Some(rename) = tagged.rename
+                && !queuing.is_aborted
+            {
+                queuing.renames.push((queuing.for_node - 1, rename));
+            }
+        }
     }
 
     /// What becomes of a command in a transaction.
@@ -200,6 +256,10 @@ impl Session {
             Handling::Local(Local::Hello | Local::Auth | Local::Client(Client::Reply)) => {
                 return refused(texts::OF_THE_CONNECTION);
             }
+            // What is queued behind it would be in another database, and has been sent on as of this one.
+            Handling::Local(Local::Select) if self.selects_another(args) => {
+                return refused(texts::SELECT_IN_MULTI);
+            }
             Handling::Local(_) => return Fate::Gateway,
             Handling::KeyScan => return refused(texts::CURSOR_IN_MULTI),
             Handling::Monitor => return Fate::Object(texts::MONITOR_IN_MULTI.to_owned()),
@@ -208,11 +268,16 @@ impl Session {
         }
         match router::plan(command, args, CrossSlot::Refuse, &mut self.keys) {
             Plan::Slot(slot) => {
+                if self.env.databases.has_slot(slot)
+                    && self.state.database.is_none()
+                    && let Some(text) = self.objects_to_keys(command, args)
+                {
+                    return Fate::Object(text);
+                }
                 let before = self.mode.queuing.as_ref().and_then(|queuing| queuing.slot);
                 let before = before.or_else(|| self.mode.watched_slot());
                 if before.is_some_and(|before| before != slot) {
-                    self.router().stats().cross_slot.add(1);
-                    return Fate::Object(texts::CROSS_SLOT.to_owned());
+                    return Fate::Object(self.cross_slot().to_owned());
                 }
                 Fate::Node(Some(slot))
             }
@@ -223,6 +288,11 @@ impl Session {
             Plan::Refuse(text) => Fate::Object(text),
             Plan::Split(_) | Plan::All(..) | Plan::OutOfBand(_) => refused(texts::NOT_ONE_NODES),
         }
+    }
+
+    fn selects_another(&self, args: Args<'_>) -> bool {
+        let number = parse_integer(args.get(1)).and_then(|number| usize::try_from(number).ok());
+        number.is_some_and(|number| number != self.state.info.database())
     }
 
     fn add(&mut self, id: CommandId, command: &Command, fate: Fate, frame: &[u8]) {
@@ -314,8 +384,8 @@ impl Session {
     }
 
     /// Sends the transaction over the connection that all clients share.
-    fn exec_shared(&mut self, queuing: Queuing, (seq, meta): (u64, RequestMeta)) {
-        let make = self.maker(&queuing);
+    fn exec_shared(&mut self, mut queuing: Queuing, (seq, meta): (u64, RequestMeta)) {
+        let make = self.maker(&mut queuing);
         let mut block = queuing.block;
         block.extend_from_slice(EXEC);
         let writer = Rc::clone(&self.writer);
@@ -333,11 +403,11 @@ impl Session {
     /// Sends the transaction over the connection where the client watches.
     fn exec_watched(
         &mut self,
-        queuing: Queuing,
+        mut queuing: Queuing,
         watched: Watched,
         (seq, meta): (u64, RequestMeta),
     ) {
-        let make = self.maker(&queuing);
+        let make = self.maker(&mut queuing);
         let has_scripts = queuing.has_scripts;
         let count = queuing.for_node + 2;
         let mut block = queuing.block;
@@ -349,13 +419,16 @@ impl Session {
     }
 
     /// Puts the gateway's own answers where they belong, if there are any.
-    fn maker(&mut self, queuing: &Queuing) -> Option<Make> {
-        if queuing.for_gateway.is_empty() {
+    fn maker(&mut self, queuing: &mut Queuing) -> Option<Make> {
+        if queuing.for_gateway.is_empty() && queuing.renames.is_empty() {
             return None;
         }
         let own = self.own_answers(queuing);
+        let renames = std::mem::take(&mut queuing.renames);
         Some(Box::new(move |parts: &[&[u8]]| {
             let reply = parts.first().copied().unwrap_or_default();
+            let renamed = renamed(reply, renames);
+            let reply = renamed.as_deref().unwrap_or(reply);
             put_together(reply, &own).unwrap_or_else(|| reply.to_vec())
         }))
     }
@@ -395,43 +468,9 @@ fn with_text(scripts: &ScriptCache, frame: &[u8]) -> Option<Vec<u8>> {
     scripts.with_text(scanner.args(frame))
 }
 
-/// A node's reply to EXEC with answers of the gateway in their places. `None`: it is no array, because
-/// nothing was run.
-fn put_together(reply: &[u8], own: &[(usize, Vec<u8>)]) -> Option<Vec<u8>> {
-    let (len, mut rest) = open_array(reply)?;
-    let total = len + own.len();
-    let mut out = Vec::with_capacity(reply.len() + own.iter().map(|(_, o)| o.len()).sum::<usize>());
-    write::array_len(&mut out, total);
-    let mut own = own.iter().peekable();
-    for place in 0..total {
-        if let Some((_, answer)) = own.next_if(|(at, _)| *at == place) {
-            out.extend_from_slice(answer);
-        } else {
-            let (frame, after) = split_frame(rest)?;
-            out.extend_from_slice(frame);
-            rest = after;
-        }
-    }
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn own_answers_are_put_where_they_belong() {
-        let own = [(0, b"+A\r\n".to_vec()), (3, b"+B\r\n".to_vec())];
-        let put = |reply: &[u8]| put_together(reply, &own);
-        assert_eq!(
-            put(b"*2\r\n:1\r\n*1\r\n:2\r\n"),
-            Some(b"*4\r\n+A\r\n:1\r\n*1\r\n:2\r\n+B\r\n".to_vec())
-        );
-        assert_eq!(put(b"*-1\r\n"), None);
-        assert_eq!(put(b"_\r\n"), None);
-        assert_eq!(put(b"-EXECABORT x\r\n"), None);
-        assert_eq!(put_together(b"*0\r\n", &own[..1]), Some(b"*1\r\n+A\r\n".to_vec()));
-    }
 
     #[test]
     fn what_is_objected_to_keeps_nothing() {

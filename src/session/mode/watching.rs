@@ -5,7 +5,6 @@
 use std::rc::Rc;
 
 use crate::command::positions;
-use crate::reply::texts;
 use crate::resp::write;
 use crate::router::watched::Watched;
 use crate::session::Session;
@@ -16,14 +15,16 @@ impl Session {
     /// WATCH: the keys' master watches them, on a connection that the client has for itself.
     pub(in crate::session) fn watch(&mut self, request: Request<'_>) -> Dispatch {
         let Request { id, command, args, frame } = request;
+        if let Some(dispatch) = self.refuses_keys(id, command, args) {
+            return dispatch;
+        }
         let found = positions(command, args, &mut self.keys);
         debug_assert!(found.is_ok(), "every argument is a key");
         let mut slots = self.keys.iter().map(|&key| Slot::of(args.get(key as usize)));
         let Some(slot) = slots.next() else { return Dispatch::Done };
         let is_one = slots.all(|other| other == slot);
         if !is_one || self.mode.watched_slot().is_some_and(|watched| watched != slot) {
-            self.router().stats().cross_slot.add(1);
-            self.refuse(id, texts::CROSS_SLOT);
+            self.refuse(id, self.cross_slot());
             return Dispatch::Done;
         }
         // A request of its own that is still under way might change what it watches.
