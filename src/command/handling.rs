@@ -134,6 +134,8 @@ pub enum Script {
     Exists,
     /// That there is none any more.
     Flush,
+    /// A function's name, and calls it.
+    Call,
 }
 
 /// The commands that make transactions.

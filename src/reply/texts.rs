@@ -238,9 +238,9 @@ pub fn key_of_another_database(tag: &str, number: usize) -> String {
     )
 }
 
-/// Why a function cannot be called in a database with a tag; a clause.
-pub const FUNCTION_IN_DATABASE: &str = "in databases other than 0 the gateway does not change what \
-    functions do with keys; a script (EVAL) does the same there";
+/// Why a function cannot be called in a transaction in a database with a tag; a clause.
+pub const FUNCTION_IN_MULTI: &str = "in a transaction in a database other than 0 its code cannot be \
+    asked for; a script (EVAL) does the same there";
 
 /// Why what acts on keys at nodes behind the gateway's back is not for databases with a tag; a clause.
 pub const NOT_IN_DATABASE: &str = "it is for database 0 only";

@@ -198,6 +198,38 @@ fn scripts_have_the_sha1_that_their_clients_know() {
 }
 
 #[test]
+fn functions_are_called_with_the_keys_of_the_database() {
+    let site = Site::start(3, &[]);
+    let library = "#!lua name=counting\nlocal function bump(keys, args)\n\
+        redis.call('incr', 'fn:all')\nreturn redis.call('incrby', keys[1], args[1] or 1) end\n\
+        redis.register_function('bump', bump)\n\
+        redis.register_function{function_name='all', callback=function() return redis.call('get','fn:all') end, flags={'no-writes'}}";
+    let mut client = site.gateway.client();
+    assert_eq!(client.ask(&["FUNCTION", "LOAD", library]), Reply::bulk("counting"));
+    for protocol in [2, 3] {
+        client.line(&format!("HELLO {protocol}"));
+        client.line("SELECT 3");
+        client.line("FLUSHDB");
+        assert_eq!(client.line("FCALL bump 1 fn:k").int(), 1);
+        assert_eq!(client.line("FCALL bump 1 fn:k 5").int(), 6);
+        assert_eq!(client.line("FCALL_RO all 0"), Reply::bulk("2"));
+        assert_eq!(client.line("GET fn:k"), Reply::bulk("6"));
+        client.line("SELECT 4");
+        assert_eq!(client.line("FCALL all 0"), Reply::Null);
+        assert_eq!(client.line("FCALL nosuch 0").error(), "ERR Function not found");
+        assert_eq!(client.line("FCALL bump x a").error(), "ERR Bad number of keys provided");
+        assert!(client.line("FCALL bump 2 a").error().contains("greater than number of args"));
+        client.line("SELECT 0");
+    }
+    let replaced = library.replace("or 1", "or 100");
+    client.ask(&["FUNCTION", "LOAD", "REPLACE", &replaced]);
+    client.line("SELECT 3");
+    assert_eq!(client.line("FCALL bump 1 fn:k").int(), 106);
+    client.line("MULTI");
+    assert!(client.line("FCALL bump 1 fn:k").error().contains("transaction"));
+}
+
+#[test]
 fn events_are_told_in_the_database_of_their_key() {
     let site = Site::start(3, &[]);
     let mut client = site.gateway.client();

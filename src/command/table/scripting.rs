@@ -17,9 +17,11 @@ pub(super) const ROWS: &[Row] = &[
         .keys(&[counted("RO access", 2, 1)])
         .handled(Handling::Script(Script::EvalSha)),
     cmd("fcall", -3, "noscript stale skip_monitor may_replicate no_mandatory_keys", "scripting")
-        .keys(&[counted("RW access update", 2, 1)]),
+        .keys(&[counted("RW access update", 2, 1)])
+        .handled(Handling::Script(Script::Call)),
     cmd("fcall_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
-        .keys(&[counted("RO access", 2, 1)]),
+        .keys(&[counted("RO access", 2, 1)])
+        .handled(Handling::Script(Script::Call)),
     cmd("function", -2, "", "").refuse(Refusal::Container),
     cmd("function|delete", 3, "write noscript", "scripting")
         .tips("request_policy:all_shards response_policy:all_succeeded"),

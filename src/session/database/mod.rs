@@ -3,6 +3,7 @@
 //! Owns what becomes of a client's request there, and what database 0 hides of the others. A request is
 //! translated ([`translation`]) and then goes the way of any other. Must not know nodes.
 
+mod function;
 pub(in crate::session) mod hidden;
 mod reply;
 pub mod script;
@@ -14,7 +15,7 @@ use std::rc::Rc;
 
 use super::Session;
 use super::dispatch::{Dispatch, Request};
-use crate::command::{Command, CommandId, Handling, ReplyKeys, Transaction, positions};
+use crate::command::{Command, CommandId, Handling, ReplyKeys, Script, Transaction, positions};
 use crate::reply::handle::RequestMeta;
 use crate::reply::merge::Merge;
 use crate::reply::{Gather, ReplyHandle, texts};
@@ -46,6 +47,9 @@ impl Session {
         request: Request<'_>,
     ) -> Option<Dispatch> {
         let Request { id, command, args, .. } = request;
+        if command.handling == Handling::Script(Script::Call) {
+            return self.call_function(request);
+        }
         let Tagged { frame, on_failure, rename } = match self.translated(command, args)? {
             Translation::AsItIs => return None,
             Translation::Refuse(text) => {

@@ -57,6 +57,7 @@ impl Scripts {
             let text = "ERR Number of keys can't be greater than number of args";
             return Translation::Refuse(text.to_owned());
         }
+        let words: Vec<&[u8]> = args.iter().collect();
         let (text, digest) = match by_digest {
             true => match cache.text(args.get(1)) {
                 None => return Translation::Refuse(NO_SCRIPT.to_owned()),
@@ -67,12 +68,45 @@ impl Scripts {
                 (args.get(1).into(), digest_of(args.get(1)))
             }
         };
+        self.run((database, node), (&text, digest), (&words, count), cache)
+    }
+
+    /// A call of the function that this script stands for: the words of FCALL.
+    pub(super) fn call(
+        &mut self,
+        place: (&Arc<Database>, &Arc<str>),
+        text: &[u8],
+        words: &[&[u8]],
+        cache: &ScriptCache,
+    ) -> Translation {
+        let count = match parse_integer(words.get(2).copied().unwrap_or_default()) {
+            None => return Translation::Refuse("ERR Bad number of keys provided".to_owned()),
+            Some(count) if count < 0 => {
+                return Translation::Refuse("ERR Number of keys can't be negative".to_owned());
+            }
+            Some(count) => count as usize,
+        };
+        if count > words.len() - 3 {
+            let text = "ERR Number of keys can't be greater than number of args";
+            return Translation::Refuse(text.to_owned());
+        }
+        self.run(place, (text, digest_of(text)), (words, count), cache)
+    }
+
+    /// Runs a script that clients know by this SHA1, with so many keys from the fourth word on.
+    fn run(
+        &mut self,
+        (database, node): (&Arc<Database>, &Arc<str>),
+        (text, digest): (&[u8], String),
+        (words, count): (&[&[u8]], usize),
+        cache: &ScriptCache,
+    ) -> Translation {
         let key = (database.number, digest, Arc::clone(node));
         let is_kept = self.known.get(&key).is_some_and(|sent| cache.knows(sent.as_bytes()));
         let (sent, with_text) = match self.known.get(&key).filter(|_| is_kept) {
             Some(sent) => (Rc::clone(sent), None),
             None => {
-                let behind = self.behind_prelude(database, &text);
+                let behind = self.behind_prelude(database, text);
                 let sent: Rc<str> = digest_of(&behind).into();
                 cache.learn(&behind);
                 if self.known.len() >= KNOWN_MAX {
@@ -83,9 +117,9 @@ impl Scripts {
             }
         };
         let (_, digest, _) = key;
-        let is_read_only = args.get(0).to_ascii_lowercase().ends_with(b"_ro");
+        let is_read_only = words[0].to_ascii_lowercase().ends_with(b"_ro");
         let mut frame = Vec::new();
-        write::array_len(&mut frame, args.len() + 1);
+        write::array_len(&mut frame, words.len() + 1);
         match &with_text {
             Some(text) => {
                 write::bulk(&mut frame, if is_read_only { b"EVAL_RO" } else { b"EVAL" });
@@ -98,7 +132,7 @@ impl Scripts {
         }
         write::bulk(&mut frame, (count + 1).to_string().as_bytes());
         write::bulk(&mut frame, &whole::sentinel(database));
-        for (at, word) in args.iter().enumerate().skip(3) {
+        for (at, word) in words.iter().enumerate().skip(3) {
             match at < 3 + count {
                 true => write::bulk(&mut frame, &database.key(word)),
                 false => write::bulk(&mut frame, word),

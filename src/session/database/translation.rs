@@ -8,9 +8,7 @@ use std::sync::Arc;
 use super::script::Scripts;
 use super::tagged::{Tagged, Translation};
 use super::{reply, whole};
-use crate::command::{
-    Class, Command, Handling, KeyError, Script, Transaction, key_patterns, positions,
-};
+use crate::command::{Command, Handling, KeyError, Script, Transaction, key_patterns, positions};
 use crate::database::Database;
 use crate::reply::texts;
 use crate::resp::{Args, write};
@@ -31,6 +29,10 @@ pub(super) fn translate(
         Handling::Script(Script::EvalSha) => {
             return scripts.eval((database, node), args, cache, true);
         }
+        Handling::Script(Script::Call) => {
+            // What is queued has to be known at once, and a function's code must be asked for.
+            return Translation::Refuse(texts::refused(&command.name, texts::FUNCTION_IN_MULTI));
+        }
         Handling::Script(_) => return Translation::AsItIs,
         Handling::Keyspace(what) => return whole::keyspace(what, database, args),
         Handling::Scan => return whole::scan(database, args),
@@ -46,9 +48,6 @@ pub(super) fn translate(
     }
     match positions(command, args, keys) {
         Ok(()) if keys.is_empty() => return Translation::AsItIs,
-        Ok(()) if command.class == Class::Script => {
-            return Translation::Refuse(texts::refused(&command.name, texts::FUNCTION_IN_DATABASE));
-        }
         Ok(()) => {}
         Err(KeyError::LetNodeAnswer | KeyError::UnevenGroups) => return Translation::AsItIs,
     }
