@@ -19,6 +19,7 @@ mod moving;
 mod multi_key;
 mod protocol;
 mod pubsub;
+mod pubsub_random;
 mod redirects;
 mod refusals;
 mod scripting;
