@@ -23,6 +23,7 @@ const AS_A_SERVER: &[&str] = &[
     "ZADD z 1 a|BZPOPMIN none z 0|BZPOPMAX none z 0.05|ZADD z 1 a|BZMPOP 0 2 none z MAX",
     "XADD x 1-1 f v|XADD y 1-1 f v|XREAD STREAMS x y 0 0|XREAD COUNT 1 BLOCK 50 STREAMS x none 0 $",
     "XADD x 1-1 f v|XGROUP CREATE x g 0|XREADGROUP GROUP g c STREAMS x >|XACK x g 1-1|XINFO GROUPS x",
+    "XADD x 1-1 f v|XREADGROUP GROUP g c STREAMS x >|XACK x g 1|XPENDING x g|XINFO STREAM none",
     "RPUSH l 3 1 2|SORT l|SORT l STORE m|LRANGE m 0 -1|SORT l DESC LIMIT 0 2",
     "GEOADD g 13.3 38.1 a|GEOSEARCHSTORE h g FROMMEMBER a BYRADIUS 1 km|ZCARD h",
     "GEORADIUS g 13 38 200 km STORE i|GEORADIUS_RO g 13 38 200 km",
@@ -211,7 +212,7 @@ fn functions_are_called_with_the_keys_of_the_database() {
         client.line("SELECT 3");
         client.line("FLUSHDB");
         assert_eq!(client.line("FCALL bump 1 fn:k").int(), 1);
-        assert_eq!(client.line("FCALL bump 1 fn:k 5").int(), 6);
+        assert_eq!(client.line("FCALL BUMP 1 fn:k 5").int(), 6);
         assert_eq!(client.line("FCALL_RO all 0"), Reply::bulk("2"));
         assert_eq!(client.line("GET fn:k"), Reply::bulk("6"));
         client.line("SELECT 4");

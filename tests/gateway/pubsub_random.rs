@@ -112,7 +112,7 @@ fn unsubscribe(random: &mut fastrand::Rng, pair: &mut Pair) {
     if names.is_empty() {
         set.clear();
     }
-    names.iter().for_each(|name| drop(set.remove(name)));
+    set.retain(|name| !names.contains(name));
     pair.ask(format!("{word} {}", names.join(" ")).trim(), frames);
 }
 

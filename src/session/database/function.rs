@@ -56,8 +56,8 @@ impl Session {
                 note(&router, id);
                 return asker.writer.deliver(seq, &listed, true);
             }
-            let Some(text) = library_with(&listed, &name).map(|code| as_script(&code, &name))
-            else {
+            let found = library_with(&listed, &name);
+            let Some(text) = found.map(|(code, name)| as_script(&code, &name)) else {
                 return fail(NOT_FOUND);
             };
             let node = router.id_of_master(database.slot);
@@ -92,17 +92,15 @@ fn note(router: &crate::router::Router, id: CommandId) {
     router.stats().command(id, Outcome::Error);
 }
 
-/// The code of the library that has this function, as FUNCTION LIST WITHCODE tells it.
-fn library_with(listed: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+/// The code of the library that has this function, as FUNCTION LIST WITHCODE tells it, and how the
+/// function is written there: its name may be said in any case.
+fn library_with(listed: &[u8], name: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (Value::Array(libraries), _) = Value::decode(listed).ok()?? else { return None };
     libraries.iter().find_map(|library| {
-        let functions = field(library, b"functions")?;
-        let Value::Array(functions) = functions else { return None };
-        let is_it = |function: &Value| {
-            field(function, b"name").and_then(bytes).is_some_and(|found| found == name)
-        };
-        let code = functions.iter().any(is_it).then(|| field(library, b"library_code"))??;
-        bytes(code).map(Vec::from)
+        let Value::Array(functions) = field(library, b"functions")? else { return None };
+        let mut names = functions.iter().filter_map(|function| bytes(field(function, b"name")?));
+        let found = names.find(|known| known.eq_ignore_ascii_case(name))?;
+        Some((bytes(field(library, b"library_code")?)?.to_vec(), found.to_vec()))
     })
 }
 
@@ -147,7 +145,8 @@ mod tests {
 
     #[test]
     fn the_library_of_a_function_is_found() {
-        assert_eq!(library_with(LISTED, b"bump").unwrap(), b"#!lua name=l\nx()\n ");
+        let found = (b"#!lua name=l\nx()\n ".to_vec(), b"bump".to_vec());
+        assert_eq!(library_with(LISTED, b"BUMP"), Some(found));
         assert_eq!(library_with(LISTED, b"other"), None);
         assert_eq!(library_with(b"*0\r\n", b"bump"), None);
         assert_eq!(library_with(b"+OK\r\n", b"bump"), None);

@@ -88,7 +88,7 @@ impl Session {
 
     /// What becomes of a reply that names keys there, in the client's database.
     pub(in crate::session) fn rename_of(&self, keys: ReplyKeys) -> Option<Rename> {
-        reply::rename(self.state.database.as_ref()?, keys)
+        reply::rename(self.state.database.as_ref()?, keys, true)
     }
 
     /// Sends a translated request to its slot's master.

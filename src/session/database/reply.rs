@@ -15,18 +15,31 @@ use crate::resp::write;
 /// What is done with a reply before the client gets it.
 pub(in crate::session) use crate::router::blocked::Rename;
 
-/// What becomes of a reply that names keys in these places.
-pub(super) fn rename(database: &Arc<Database>, keys: ReplyKeys) -> Option<Rename> {
-    let database = Arc::clone(database);
-    match keys {
-        ReplyKeys::None => None,
-        ReplyKeys::First => {
-            Some(Box::new(move |reply| first(&database, reply).unwrap_or_else(|| reply.to_vec())))
-        }
-        ReplyKeys::OfItems => Some(Box::new(move |reply| {
-            of_items(&database, reply).unwrap_or_else(|| reply.to_vec())
-        })),
+/// What becomes of the reply to a command that names keys: in these places, or in its errors.
+pub(super) fn rename(
+    database: &Arc<Database>,
+    keys: ReplyKeys,
+    names_in_errors: bool,
+) -> Option<Rename> {
+    if keys == ReplyKeys::None && !names_in_errors {
+        return None;
     }
+    let database = Arc::clone(database);
+    Some(Box::new(move |reply| {
+        let told = match keys {
+            ReplyKeys::None => None,
+            ReplyKeys::First => first(&database, reply),
+            ReplyKeys::OfItems => of_items(&database, reply),
+        };
+        told.or_else(|| error(&database, reply)).unwrap_or_else(|| reply.to_vec())
+    }))
+}
+
+/// An error that says a key.
+fn error(database: &Database, reply: &[u8]) -> Option<Vec<u8>> {
+    let text = reply.first().filter(|kind| **kind == b'-').and(std::str::from_utf8(reply).ok())?;
+    let tag = std::str::from_utf8(&database.tag).ok()?;
+    Some(text.replace(tag, "").into_bytes())
 }
 
 /// An array whose first item is a key.
@@ -125,7 +138,7 @@ mod tests {
         let database = database();
         let tag = String::from_utf8(database.tag.to_vec()).unwrap();
         let reply = reply.replace("12\r\n@", &format!("{}\r\n{tag}", tag.len() + 1));
-        let rename = rename(&database, keys).unwrap();
+        let rename = rename(&database, keys, true).unwrap();
         String::from_utf8(rename(reply.as_bytes())).unwrap()
     }
 
@@ -149,6 +162,18 @@ mod tests {
             assert_eq!(renamed(ReplyKeys::First, other), other);
             assert_eq!(renamed(ReplyKeys::OfItems, other), other);
         }
+    }
+
+    #[test]
+    fn errors_lose_it_too() {
+        let database = database();
+        let tag = String::from_utf8(database.tag.to_vec()).unwrap();
+        let said = format!("-NOGROUP No such key '{tag}k' or consumer group 'g'\r\n");
+        for keys in [ReplyKeys::None, ReplyKeys::OfItems] {
+            let told = rename(&database, keys, true).unwrap()(said.as_bytes());
+            assert_eq!(told, b"-NOGROUP No such key 'k' or consumer group 'g'\r\n");
+        }
+        assert!(rename(&database, ReplyKeys::None, false).is_none());
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::script::Scripts;
 use super::tagged::{Tagged, Translation};
 use super::{reply, whole};
-use crate::command::{Command, Handling, KeyError, Script, Transaction, key_patterns, positions};
+use crate::command::{
+    Categories, Command, Handling, KeyError, Script, Transaction, key_patterns, positions,
+};
 use crate::database::Database;
 use crate::reply::texts;
 use crate::resp::{Args, write};
@@ -53,7 +55,9 @@ pub(super) fn translate(
     }
     keys.extend(key_patterns(command, args));
     let frame = tagged(database, args, keys);
-    let rename = reply::rename(database, command.reply_keys);
+    // The errors of streams say which key has no such group.
+    let names_in_errors = command.categories.contains(Categories::STREAM);
+    let rename = reply::rename(database, command.reply_keys, names_in_errors);
     Translation::Tagged(Tagged { frame, on_failure: None, rename })
 }
 
