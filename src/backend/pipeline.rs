@@ -189,7 +189,7 @@ impl Pipeline {
             return make().returned(request.to_vec(), ReturnReason::Unsent);
         }
         if self.tracker.is_some() {
-            return self.send_tracked(&mut state, (request, weight), make());
+            return self.send_tracked(&mut state, (request, weight), make);
         }
         state.send_queue.append(request);
         self.enter(&mut state, (request.len(), weight), make);

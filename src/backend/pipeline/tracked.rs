@@ -23,12 +23,14 @@ const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 impl Pipeline {
     /// As [`Pipeline::send`], for a client that tracks.
     #[cold]
+    #[inline(never)]
     pub(super) fn send_tracked(
         &self,
         state: &mut State,
         (request, weight): (&[u8], u32),
-        handle: ReplyHandle,
+        make: impl FnOnce() -> ReplyHandle,
     ) {
+        let handle = make();
         self.precede(state, handle.seq);
         state.send_queue.append(request);
         self.enter(state, (request.len(), weight), || handle);
