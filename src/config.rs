@@ -143,6 +143,8 @@ pub struct Limits {
     pub pubsub_output_soft_bytes_max: usize,
     /// Channels and patterns that one client may subscribe to.
     pub subscriptions_max: usize,
+    /// Clients that may track keys (CLIENT TRACKING).
+    pub tracking_clients_max: usize,
     /// Requests of one client that are not answered yet.
     pub client_inflight_max: usize,
     /// Bytes waiting for one node on one worker before its clients are paused.
@@ -346,6 +348,7 @@ impl Default for Limits {
             pubsub_output_bytes_max: 32 * MB,
             pubsub_output_soft_bytes_max: 8 * MB,
             subscriptions_max: 200_000,
+            tracking_clients_max: 1000,
             client_inflight_max: 1024,
             node_queue_bytes_max: 64 * MB,
             node_send_buffer_bytes: 512 * KB,

@@ -470,6 +470,7 @@ fn session_limits(config: &Config) -> SessionLimits {
         transaction_bytes_max: limits.transaction_bytes_max,
         subscriptions_max: limits.subscriptions_max,
         monitor_bytes_max: limits.pubsub_output_bytes_max,
+        tracking_max: limits.tracking_clients_max,
     }
 }
 

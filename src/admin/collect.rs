@@ -169,6 +169,7 @@ fn set_commands(scrape: &mut Scrape<'_>, gateway: &Gateway, rows: &mut BTreeSet<
         ("blocked", modes.blocked),
         ("subscribed", modes.subscribed),
         ("monitor", modes.monitoring),
+        ("tracking", modes.tracking),
     ] {
         scrape.gauge(&names::CLIENT_MODES, &[mode], clients as f64);
     }
@@ -188,6 +189,7 @@ fn set_pubsub(scrape: &mut Scrape<'_>, gateway: &Gateway) {
     counter(&names::PUBSUB_DELIVERIES, |stats| &stats.deliveries);
     counter(&names::PUBSUB_GAPS, |stats| &stats.message_gaps);
     counter(&names::PUBSUB_HANDOVERS, |stats| &stats.handovers);
+    counter(&names::TRACKING_INVALIDATIONS, |stats| &stats.invalidations);
 }
 
 fn set_latencies(scrape: &mut Scrape<'_>, gateway: &Gateway) {

@@ -256,6 +256,11 @@ impl Connection {
         (self.stream, self.own)
     }
 
+    /// What has been read behind the last answer.
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
     /// The address this connection goes to.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.stream.peer_addr().ok()

@@ -12,6 +12,7 @@ pub mod own_addresses;
 pub mod pipeline;
 pub mod pipelines;
 pub mod send_queue;
+pub mod tracking;
 pub mod upstream;
 
 pub use connection::{Asked, Connection};
@@ -20,6 +21,7 @@ pub use lease::{Lane, Lease, LeaseError, LeaseLimits, LeasePool};
 pub use message_stream::MessageStream;
 pub use pipeline::{Pipeline, Shared};
 pub use pipelines::{NAMES_MAX, NodeStatsRegistry, Pipelines};
+pub use tracking::{Invalidation, Invalidations, Tracker, TrackingMode, TrackingOptions};
 pub use upstream::{Identity, Upstream};
 
 use std::fmt;

@@ -11,6 +11,7 @@ mod fence;
 mod life;
 mod line;
 mod replies;
+mod tracked;
 mod window;
 
 use std::cell::{Cell, RefCell};
@@ -24,7 +25,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::in_flight::{Entry, InFlight, Kind, Weight};
 use super::large::{LARGE_MIN, LargeValues};
+use super::message_stream::MessageStream;
 use super::send_queue::{ChunkPool, SendQueue};
+use super::tracking::Tracker;
 use super::{BackendError, LeaseLimits, NodeAddress, TurnedAway, Upstream};
 use crate::clock::Clock;
 use crate::memory::Ledger;
@@ -101,6 +104,12 @@ pub struct Pipeline {
     fault: Cell<bool>,
     /// Why the node turned the gateway away the last time, if it did.
     turned_away: Cell<Option<TurnedAway>>,
+    /// It is one client's, whose keys the node tracks.
+    tracker: Option<Rc<Tracker>>,
+    /// The number behind the latest request of that client that has been answered here.
+    answered: Cell<u64>,
+    /// Where the node says which keys have changed, when it cannot say so here.
+    messages: RefCell<Option<MessageStream>>,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +121,8 @@ struct State {
     /// Half a header line, until the rest comes.
     kept: Vec<u8>,
     fences: fence::Fences,
+    /// What has come of a message that nobody asked for.
+    push: Vec<u8>,
     /// Type byte of the reply under way.
     kind: u8,
     /// Pieces of the reply under way have gone to its reply handle.
@@ -135,7 +146,12 @@ enum Phase {
 
 impl Pipeline {
     /// A pipeline to this node; connects with its first request. [`Self::run`] must be spawned.
-    pub fn new(upstream: Upstream, stats: Arc<NodeStats>, shared: Rc<Shared>) -> Rc<Self> {
+    pub fn new(
+        upstream: Upstream,
+        stats: Arc<NodeStats>,
+        shared: Rc<Shared>,
+        tracker: Option<Rc<Tracker>>,
+    ) -> Rc<Self> {
         let send_queue = SendQueue::new(Rc::clone(&shared.chunk_pool));
         let window = Window::new(shared.owed_bytes_max);
         Rc::new(Pipeline {
@@ -151,6 +167,9 @@ impl Pipeline {
             deposed_us: Cell::new(None),
             fault: Cell::new(false),
             turned_away: Cell::new(None),
+            tracker,
+            answered: Cell::new(0),
+            messages: RefCell::default(),
         })
     }
 
@@ -169,6 +188,9 @@ impl Pipeline {
             drop(state);
             return make().returned(request.to_vec(), ReturnReason::Unsent);
         }
+        if self.tracker.is_some() {
+            return self.send_tracked(&mut state, (request, weight), make);
+        }
         state.send_queue.append(request);
         self.enter(&mut state, (request.len(), weight), make);
     }
@@ -186,12 +208,17 @@ impl Pipeline {
             self.shared.large.note(handle.slot, len);
         }
         let weight = if len < LARGE_MIN { self.shared.large.of(handle.slot) } else { 0 };
+        self.precede(&mut state, handle.seq);
         state.send_queue.append_owned(request);
         self.enter(&mut state, (len, weight), || handle);
     }
 
     /// Appends ASKING and the request, one right behind the other.
     pub fn send_asking(&self, handle: ReplyHandle, request: Vec<u8>) {
+        if let Some(tracker) = &self.tracker {
+            // Each of the two holds for the request right behind it.
+            tracker.forgo_prefix(handle.seq);
+        }
         let mut state = self.state.borrow_mut();
         if !self.is_down(&state) {
             state.send_queue.append(ASKING);
@@ -372,6 +399,7 @@ impl Pipeline {
         reader: &mut OwnedReadHalf,
         put_off: &mut bool,
     ) -> Result<(), BackendError> {
+        self.poll_messages(cx)?;
         let has_read = self.poll_read(cx, reader)?;
         *put_off = has_read && !*put_off && !self.state.borrow().send_queue.is_sent();
         if *put_off {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::lease::LeaseTimeouts;
 use super::pipeline::{Pipeline, Shared};
+use super::tracking::Tracker;
 use super::upstream::Identities;
 use super::{
     BackendError, Connection, Identity, Lane, Lease, LeaseError, LeasePool, MessageStream,
@@ -78,8 +79,10 @@ pub struct Pipelines {
     open: RefCell<HashMap<Upstream, Rc<Pipeline>>>,
     /// Retired ones that still wait for answers.
     leaving: RefCell<Vec<Rc<Pipeline>>>,
-    stats: RefCell<HashMap<Arc<str>, Arc<NodeStats>>>,
-    leases: LeasePool,
+    stats: Rc<RefCell<HashMap<Arc<str>, Arc<NodeStats>>>>,
+    leases: Rc<LeasePool>,
+    /// They are one client's, whose keys the nodes track.
+    tracker: Option<Rc<Tracker>>,
 }
 
 impl Pipelines {
@@ -89,10 +92,37 @@ impl Pipelines {
         identity: &Identity,
         registry: Arc<NodeStatsRegistry>,
     ) -> Pipelines {
-        let (open, leaving, stats) = (RefCell::default(), RefCell::default(), RefCell::default());
-        let leases = LeasePool::new(Arc::clone(&shared.lease_limits));
-        let identities = Identities::new(identity);
-        Pipelines { shared, identities, registry, open, leaving, stats, leases }
+        let leases = Rc::new(LeasePool::new(Arc::clone(&shared.lease_limits)));
+        Pipelines {
+            shared,
+            identities: Identities::new(identity),
+            registry,
+            open: RefCell::default(),
+            leaving: RefCell::default(),
+            stats: Rc::default(),
+            leases,
+            tracker: None,
+        }
+    }
+
+    /// Other pipelines to the same nodes, for one client whose keys the nodes track. They end with what
+    /// is returned. Leases and counters are shared.
+    pub fn apart(&self, tracker: Rc<Tracker>) -> Pipelines {
+        Pipelines {
+            shared: Rc::clone(&self.shared),
+            identities: self.identities.clone(),
+            registry: Arc::clone(&self.registry),
+            open: RefCell::default(),
+            leaving: RefCell::default(),
+            stats: Rc::clone(&self.stats),
+            leases: Rc::clone(&self.leases),
+            tracker: Some(tracker),
+        }
+    }
+
+    /// Whose keys the nodes track, when they are one client's.
+    pub fn tracker(&self) -> Option<&Rc<Tracker>> {
+        self.tracker.as_ref()
     }
 
     /// The pipeline to a node; it connects when it is first used.
@@ -103,7 +133,8 @@ impl Pipelines {
             return Rc::clone(known);
         }
         let shared = Rc::clone(&self.shared);
-        let pipeline = Pipeline::new(upstream.clone(), self.stats_of(node), shared);
+        let pipeline =
+            Pipeline::new(upstream.clone(), self.stats_of(node), shared, self.tracker.clone());
         tokio::task::spawn_local(Rc::clone(&pipeline).run());
         open.insert(upstream, Rc::clone(&pipeline));
         pipeline
@@ -181,9 +212,24 @@ impl Pipelines {
         all.filter(|pipeline| pipeline.check_silence(now_us)).count() > 0
     }
 
+    /// The number behind the latest request of a tracking client that has been answered.
+    pub fn answered(&self) -> u64 {
+        self.open.borrow().values().map(|pipeline| pipeline.answered()).max().unwrap_or(0)
+    }
+
     /// What the pipelines share.
     pub fn shared(&self) -> &Rc<Shared> {
         &self.shared
+    }
+}
+
+impl Drop for Pipelines {
+    fn drop(&mut self) {
+        let Some(tracker) = &self.tracker else { return };
+        tracker.end();
+        for pipeline in self.open.borrow().values().chain(self.leaving.borrow().iter()) {
+            pipeline.abandon();
+        }
     }
 }
 

@@ -189,6 +189,7 @@ impl Local {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is named as the subcommand")]
 pub enum Client {
+    Caching,
     Capa,
     GetName,
     GetRedir,
@@ -202,6 +203,7 @@ pub enum Client {
     Reply,
     SetInfo,
     SetName,
+    Tracking,
     TrackingInfo,
     Unblock,
 }
@@ -229,8 +231,6 @@ pub enum Refusal {
     Blocking,
     /// A command of a subscriber.
     Subscription,
-    /// CLIENT TRACKING and CACHING.
-    Tracking,
     /// Commands between a primary and its replicas.
     Replication,
     /// Commands that move slots.
@@ -252,7 +252,6 @@ impl Refusal {
             Refusal::Transaction => "the gateway does not know what it does to a transaction",
             Refusal::Blocking => "it waits, and the gateway does not know for how long",
             Refusal::Subscription => "the gateway does not know how it subscribes",
-            Refusal::Tracking => "client-side caching is not supported through the gateway",
             Refusal::Replication => "replication is between the cluster's own nodes",
             Refusal::ClusterAdmin => "the cluster's slots are managed at its nodes, not here",
             Refusal::ServerAdmin => "servers are managed at the nodes, not through the gateway",

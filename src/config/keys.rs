@@ -109,6 +109,8 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Bytes waiting for such a client; more end it after `pubsub_output_soft`"),
     key("limits", "subscriptions_max", Count(|c| &mut c.limits.subscriptions_max, ANY),
         "Channels and patterns that one client may subscribe to"),
+    key("limits", "tracking_clients_max", Count(|c| &mut c.limits.tracking_clients_max, 0..=usize::MAX),
+        "Clients that may track keys (`CLIENT TRACKING`) at once; each has a connection to every master for itself"),
     key("limits", "client_inflight_max", Count(|c| &mut c.limits.client_inflight_max, ANY),
         "Requests of one client that are not answered yet"),
     key("limits", "node_queue_bytes_max", Size(|c| &mut c.limits.node_queue_bytes_max, ANY),

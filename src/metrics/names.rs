@@ -94,7 +94,7 @@ metrics! {
     CLIENT_CONNECTIONS Gauge Number "slotway_client_connections" []
         "Clients connected.";
     CLIENT_MODES Gauge Number "slotway_client_modes" ["mode"]
-        "Clients that are in something: between MULTI and EXEC (transaction), with watched keys (watching), waiting at a node (blocked), with subscriptions (subscribed), seeing what others ask (monitor).";
+        "Clients that are in something: between MULTI and EXEC (transaction), with watched keys (watching), waiting at a node (blocked), with subscriptions (subscribed), seeing what others ask (monitor), with CLIENT TRACKING on (tracking).";
     CLIENT_CONNECTIONS_MAX Gauge Number "slotway_client_connections_max" []
         "Clients that may be connected at once.";
     CLIENT_CONNECTIONS_TOTAL Counter Number "slotway_client_connections_total" []
@@ -140,6 +140,9 @@ metrics! {
         "Times that messages may have been missed: a worker lost the connection on which a node sent them, or a sharded channel's slot left its node.";
     PUBSUB_HANDOVERS Counter Number "slotway_pubsub_handovers_total" []
         "Subscriptions that went from one node to another without a gap; one for each name and worker.";
+
+    TRACKING_INVALIDATIONS Counter Number "slotway_tracking_invalidations_total" []
+        "Messages for clients that track keys: which have changed, or that all may have.";
 
     // The nodes.
     UPSTREAM_REQUESTS Counter Number "slotway_upstream_requests_total" ["node"]

@@ -172,6 +172,8 @@ pub struct WorkerStats {
     pub message_gaps: Count,
     /// Subscriptions that have gone from one node to another without a gap.
     pub handovers: Count,
+    /// Messages for clients that track keys.
+    pub invalidations: Count,
     /// Bytes of requests held for a slot without a master.
     pub held_bytes: Count,
     /// Times a client was not read from because something of it was full.
@@ -235,6 +237,7 @@ impl WorkerStats {
             deliveries: Count::default(),
             message_gaps: Count::default(),
             handovers: Count::default(),
+            invalidations: Count::default(),
             held_bytes: Count::default(),
             pauses: Count::default(),
             memory_waits: Waits::default(),

@@ -192,6 +192,22 @@ impl ClientWriter {
     /// replies before `not_before`, never within a reply. A client that does not read such messages is
     /// cut off at limits of their own.
     pub fn push(self: &Rc<Self>, bytes: &[u8], not_before: u64, now_us: u64) {
+        let limits = self.flusher.push_limits();
+        let is_too_much = |held| limits.is_exceeded(held, &self.over_soft_since, now_us);
+        self.push_within(bytes, not_before, is_too_much);
+    }
+
+    /// As [`Self::push`], at the limits of replies: what it tells belongs to them.
+    pub fn push_beside_replies(self: &Rc<Self>, bytes: &[u8], not_before: u64) {
+        self.push_within(bytes, not_before, |held| held > self.output_bytes_max);
+    }
+
+    fn push_within(
+        self: &Rc<Self>,
+        bytes: &[u8],
+        not_before: u64,
+        is_too_much: impl FnOnce(usize) -> bool,
+    ) {
         if self.end.get().is_some() {
             return;
         }
@@ -201,8 +217,7 @@ impl ClientWriter {
         drop(queue);
         let held = buffered + self.gathered.get();
         self.output.set(held);
-        let limits = self.flusher.push_limits();
-        if limits.is_exceeded(held, &self.over_soft_since, now_us) {
+        if is_too_much(held) {
             return self.cut(CloseReason::OutputLimit);
         }
         if is_ready && !self.stuck.get() {

@@ -126,6 +126,22 @@ pub const MONITOR_IN_MULTI: &str = "ERR MONITOR isn't allowed for DENY BLOCKING 
 pub const TOO_MANY_SUBSCRIPTIONS: &str = "ERR gateway: the client has as many subscriptions as it \
     may (subscriptions_max in [limits] of the gateway)";
 
+/// Why CLIENT TRACKING cannot be queued; a clause.
+pub const TRACKING_IN_MULTI: &str =
+    "in a transaction it would change the connection that the transaction itself runs on";
+
+/// Why CLIENT CACHING cannot be queued by a client that watches; a clause.
+pub const CACHING_WHILE_WATCHING: &str =
+    "what is read where a client watches keys is not tracked, and must not be cached";
+
+/// A client that would track keys while as many do as may.
+pub const TOO_MANY_TRACKING: &str = "ERR gateway: as many clients track keys as may \
+    (tracking_clients_max in [limits] of the gateway)";
+
+/// More prefixes than a client may track.
+pub const TOO_MANY_PREFIXES: &str =
+    "ERR gateway: a client may name 256 prefixes, which may have 1 MiB together";
+
 /// A command that a client of RESP2 cannot send while it is subscribed. As Redis says it.
 pub fn not_while_subscribed(name: &str) -> String {
     format!(

@@ -4,6 +4,7 @@
 //! plans. What comes back unanswered is [`recovery`]'s. Must not know clients beyond their writers.
 
 pub mod acknowledged;
+mod apart;
 pub mod blocked;
 pub mod fanout;
 pub mod hold_budget;
@@ -31,7 +32,7 @@ pub use wide::Wide;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -119,6 +120,8 @@ pub struct Router {
     rules: Rules,
     /// When it was last looked which slots have large values no more.
     looked_us: Cell<u64>,
+    /// Those of clients that have connections for themselves.
+    apart: RefCell<Vec<Weak<Router>>>,
     /// Sessions that wait for the map to change, by the address of their client writer.
     waiting: RefCell<HashMap<usize, Waker>>,
 }
@@ -136,6 +139,7 @@ impl Router {
             pipelines,
             rules,
             looked_us: Cell::new(0),
+            apart: RefCell::default(),
             waiting: RefCell::default(),
             topology,
         };
@@ -159,6 +163,7 @@ impl Router {
             *self.table.borrow_mut() = Rc::new(Arc::clone(cache.load()));
             drop(cache);
             self.learn_classes();
+            self.have_others_catch_up();
         }
     }
 
@@ -170,7 +175,9 @@ impl Router {
         }
         self.tell_pipelines(&map);
         self.version.set(map.version);
-        *self.map.borrow_mut() = Rc::new(Arc::clone(&map));
+        let before = self.map.replace(Rc::new(map));
+        self.note_other_masters(&before);
+        self.have_others_catch_up();
         for (_, waker) in self.waiting.borrow_mut().drain() {
             waker.wake();
         }
@@ -195,7 +202,8 @@ impl Router {
     /// Looks after nodes that owe answers; called now and then.
     pub fn check_silence(&self) {
         self.forget_large_values();
-        if self.pipelines.check_silence() {
+        let is_silent = self.pipelines.check_silence();
+        if self.check_others() || is_silent {
             self.topology.want_refresh(Trigger::NodeTrouble);
         }
     }

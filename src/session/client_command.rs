@@ -1,7 +1,7 @@
 //! CLIENT …: what clients say and ask of connections, their own and others'.
 //!
 //! Owns the form of CLIENT LIST and the filters of CLIENT KILL. Must not know sockets: a client is
-//! killed by its entry in the register. Nothing is tracked.
+//! killed by its entry in the register.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -10,10 +10,11 @@ use std::net::SocketAddr;
 use super::answer::{Answer, LocalEnv, NOT_AN_INTEGER, SYNTAX, USER, help, shown};
 use super::client_info::{ClientInfo, shown_address};
 use super::state::{ReplyMode, State};
+use super::tracking;
 use crate::command::{Client, Refusal};
 use crate::reply::{ClientWriter, texts};
 use crate::resp::number::parse_integer;
-use crate::resp::{Args, Protocol, write};
+use crate::resp::{Args, write};
 use crate::router::blocked::Unblock;
 
 /// The longest name or library text that is kept of a client.
@@ -26,6 +27,8 @@ const NO_SUCH_CLIENT: &str = "ERR No such client";
 
 /// CLIENT HELP, in Redis's words, for what is answered here.
 const HELP: &[&str] = &[
+    "CACHING (YES|NO)",
+    "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
     "GETREDIR",
     "    Return the client ID we are redirecting to when tracking is enabled.",
     "GETNAME",
@@ -66,6 +69,9 @@ const HELP: &[&str] = &[
     "    * LIB-VER: the client lib version.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    Unblock the specified blocked client.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "         [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Control server assisted client side caching.",
     "TRACKINGINFO",
     "    Report tracking status for the current connection.",
     "NO-EVICT OFF",
@@ -114,8 +120,19 @@ pub(super) fn answer(
         }
         Client::NoEvict | Client::NoTouch => ok(out),
         Client::Reply => return reply(args.get(2), state, out),
-        Client::GetRedir => write::integer(out, -1),
-        Client::TrackingInfo => tracking_info(state.protocol, out),
+        Client::GetRedir => write::integer(out, redirect(&state.info)),
+        // The session carries it out, but in a transaction.
+        Client::Tracking => {
+            return Err(texts::refused("client|tracking", texts::TRACKING_IN_MULTI).into());
+        }
+        Client::Caching => {
+            tracking::caching(args.get(2), state.tracking.as_deref_mut())?;
+            ok(out);
+        }
+        Client::TrackingInfo => {
+            let is_broken = state.info.tracking().is_broken;
+            tracking::info(state.tracking.as_deref(), is_broken, state.protocol, out);
+        }
         Client::Unblock => return unblock(args, facts, out),
         Client::Capa => ok(out),
         Client::Help => help(out, "CLIENT", HELP),
@@ -145,15 +162,10 @@ fn reply(mode: &[u8], state: &mut State, out: &mut Vec<u8>) -> Answer {
     Ok(())
 }
 
-fn tracking_info(protocol: Protocol, out: &mut Vec<u8>) {
-    write::map_len(out, 3, protocol);
-    write::bulk(out, b"flags");
-    write::set_len(out, 1, protocol);
-    write::bulk(out, b"off");
-    write::bulk(out, b"redirect");
-    write::integer(out, -1);
-    write::bulk(out, b"prefixes");
-    write::array_len(out, 0);
+/// Where what a client is told of its keys goes: 0 to itself, -1 when it is told nothing.
+fn redirect(client: &ClientInfo) -> i64 {
+    let tracking = client.tracking();
+    if tracking.is_on { tracking.redirect as i64 } else { -1 }
 }
 
 /// CLIENT UNBLOCK id [TIMEOUT|ERROR].
@@ -234,7 +246,7 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, request: usize, text: &mu
         text,
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} \
          multi={} watch={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
-         omem={output} tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} \
+         omem={output} tot-mem={} events=r cmd={command} user=default redir={} resp={} lib-name={} \
          lib-ver={}",
         client.id,
         shown_address(client.peer),
@@ -250,6 +262,7 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, request: usize, text: &mu
         client.queued(),
         client.watched(),
         CLIENT_BYTES + input + output,
+        redirect(client),
         client.protocol(),
         texts.lib_name,
         texts.lib_ver,
@@ -265,11 +278,15 @@ fn sent_len(args: Args<'_>) -> usize {
 
 /// What CLIENT LIST says of a client in letters.
 fn flags(client: &ClientInfo) -> String {
+    let tracking = client.tracking();
     let all = [
         (client.monitors(), 'O'),
         (client.is_subscribed(), 'P'),
         (client.queued() >= 0, 'x'),
         (client.is_blocked(), 'b'),
+        (tracking.is_on, 't'),
+        (tracking.is_broken, 'R'),
+        (tracking.broadcasts, 'B'),
         (client.is_killed(), 'A'),
     ];
     let flags: String = all.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).collect();

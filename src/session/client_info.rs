@@ -11,6 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
+use super::mailbox::Mailbox;
+use crate::backend::Invalidation;
 use crate::command::Topic;
 use crate::reply::ClientWriter;
 use crate::resp::Protocol;
@@ -30,6 +32,9 @@ const NOT_BLOCKED: u8 = 0;
 const BLOCKED: u8 = 1;
 const UNBLOCK_TIMEOUT: u8 = 2;
 const UNBLOCK_ERROR: u8 = 3;
+const TRACKS: u8 = 1;
+const BROADCASTS: u8 = 2;
+const REDIRECT_BROKEN: u8 = 4;
 /// Later than any second there is: nobody has owed a password since then.
 const WELCOME: u64 = u64::MAX;
 
@@ -68,6 +73,12 @@ pub struct ClientInfo {
     monitors: AtomicBool,
     /// What it is subscribed to, by kind.
     subscribed: [AtomicUsize; 3],
+    /// Whether it tracks keys, as bits: [`TRACKS`] and others.
+    tracking: AtomicU8,
+    /// Which client gets what it is told of them; 0 for itself.
+    redirect: AtomicU64,
+    /// What clients that redirect to it have left.
+    pub mailbox: Mailbox,
     /// Bytes of its input and output, when they were last looked at.
     memory: [AtomicUsize; 2],
     texts: Mutex<Texts>,
@@ -88,6 +99,19 @@ pub struct Texts {
 /// An address in the form that clients compare it in.
 pub(super) fn shown_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// How a client tracks keys, as others may know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackingInfo {
+    /// It does.
+    pub is_on: bool,
+    /// Keys with some prefixes, whoever reads them.
+    pub broadcasts: bool,
+    /// Which client gets what it is told; 0 for itself.
+    pub redirect: u64,
+    /// That one has gone.
+    pub is_broken: bool,
 }
 
 impl ClientInfo {
@@ -111,6 +135,9 @@ impl ClientInfo {
             database: AtomicUsize::new(0),
             monitors: AtomicBool::new(false),
             subscribed: Default::default(),
+            tracking: AtomicU8::new(0),
+            redirect: AtomicU64::new(0),
+            mailbox: Mailbox::default(),
             memory: Default::default(),
             texts: Mutex::default(),
             waker: Mutex::new(None),
@@ -150,6 +177,43 @@ impl ClientInfo {
     /// Whether it is subscribed to anything.
     pub fn is_subscribed(&self) -> bool {
         self.subscribed() != [0; 3]
+    }
+
+    /// It tracks keys from now on.
+    pub fn note_tracking(&self, redirect: u64, broadcasts: bool) {
+        self.redirect.store(redirect, Ordering::Relaxed);
+        let bits = if broadcasts { TRACKS | BROADCASTS } else { TRACKS };
+        self.tracking.store(bits, Ordering::Relaxed);
+    }
+
+    /// The client that was to be told of its keys has gone.
+    pub fn note_redirect_broken(&self) {
+        self.tracking.fetch_or(REDIRECT_BROKEN, Ordering::Relaxed);
+    }
+
+    /// It tracks no keys any more.
+    pub fn forget_tracking(&self) {
+        self.tracking.store(0, Ordering::Relaxed);
+    }
+
+    /// How it tracks keys.
+    pub fn tracking(&self) -> TrackingInfo {
+        let bits = self.tracking.load(Ordering::Relaxed);
+        TrackingInfo {
+            is_on: bits & TRACKS != 0,
+            broadcasts: bits & BROADCASTS != 0,
+            redirect: self.redirect.load(Ordering::Relaxed),
+            is_broken: bits & REDIRECT_BROKEN != 0,
+        }
+    }
+
+    /// Tells it, from any worker, which keys have changed. Says whether it is still there.
+    pub fn send(&self, what: Invalidation<'_>) -> bool {
+        let is_here = self.mailbox.post(what);
+        if is_here {
+            self.wake();
+        }
+        is_here
     }
 
     /// Notes how much is kept for it: of its requests, and for it to read.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,18 @@ pub struct Clients {
     /// What the totals were when they were last reset.
     forgotten: [AtomicU64; 2],
     attempts: Attempts,
+    /// Clients that track keys.
+    tracking: AtomicUsize,
+}
+
+/// One of the places for clients that track keys; given back when it is dropped.
+#[derive(Debug)]
+pub struct TrackingPlace(Arc<Clients>);
+
+impl Drop for TrackingPlace {
+    fn drop(&mut self) {
+        self.0.tracking.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Why a client was turned away before it was one: an index into
@@ -55,6 +67,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.clients.open().remove(&self.info.id);
+        self.info.mailbox.close();
     }
 }
 
@@ -73,6 +86,8 @@ pub struct Modes {
     pub watching: usize,
     /// Keys that they watch.
     pub watched_keys: usize,
+    /// Clients that track keys.
+    pub tracking: usize,
 }
 
 impl Clients {
@@ -88,6 +103,7 @@ impl Clients {
             rejected: Default::default(),
             forgotten: Default::default(),
             attempts: Attempts::new(auth_delay),
+            tracking: AtomicUsize::new(0),
         }
     }
 
@@ -106,6 +122,14 @@ impl Clients {
         let info = Arc::new(ClientInfo::new(id, (peer, local), self.now_s()));
         open.insert(info.id, Arc::clone(&info));
         Some(Registration { clients: Arc::clone(self), info })
+    }
+
+    /// A place among at most so many clients that track keys.
+    pub fn begin_tracking(self: &Arc<Self>, most: usize) -> Option<TrackingPlace> {
+        let order = Ordering::Relaxed;
+        let more = |count| (count < most).then_some(count + 1);
+        let entered = self.tracking.fetch_update(order, order, more).is_ok();
+        entered.then(|| TrackingPlace(Arc::clone(self)))
     }
 
     /// The failed AUTHs of late.
@@ -162,6 +186,7 @@ impl Clients {
             modes.subscribed += usize::from(client.is_subscribed());
             modes.blocked += usize::from(client.is_blocked());
             modes.queuing += usize::from(client.queued() >= 0);
+            modes.tracking += usize::from(client.tracking().is_on);
             modes.watching += usize::from(client.watched() > 0);
             modes.watched_keys += client.watched();
         }

@@ -11,7 +11,7 @@ use crate::backend::large::LARGE_MIN;
 use crate::command::guarded::Denied;
 use crate::command::handling::Way;
 use crate::command::{
-    Class, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, ReplyKeys,
+    Class, Client, Command, CommandId, CommandTable, Flags, Handling, Local, LookupError, ReplyKeys,
 };
 use crate::metrics::Outcome;
 use crate::reply::handle::{OnFailure, RequestMeta};
@@ -19,7 +19,7 @@ use crate::reply::{CloseReason, ReplyHandle, texts};
 use crate::resp::{Args, ProtocolError, RequestFault, write};
 use crate::router::fanout::proof::Kind;
 use crate::router::wide::WORDS_MIN;
-use crate::router::{self, Client, Plan, Router};
+use crate::router::{self, Plan, Router};
 use crate::slot::Slot;
 
 /// A request that the command table knows.
@@ -144,13 +144,21 @@ impl Session {
             Handling::Local(what) if self.tries_too_soon(what, args) => {
                 return Some(Dispatch::NotYet);
             }
+            Handling::Local(Local::Client(Client::Tracking)) => return Some(self.track(request)),
+            Handling::Local(Local::Hello | Local::Reset) if self.leaves_tracked_requests() => {
+                return Some(Dispatch::NotYet);
+            }
             Handling::Local(what) => {
                 if what == Local::Reset {
                     self.forget_watched();
                     self.forget_subscriptions();
                     self.stop_monitoring();
+                    self.end_tracking();
                 }
                 self.answer(id, what, args);
+                if matches!(what, Local::Client(_)) {
+                    self.keep_caching();
+                }
             }
             Handling::Refuse(why) => {
                 self.refuse(id, &texts::refused(&command.name, why.text()));
@@ -244,6 +252,9 @@ impl Session {
             self.tell_subscriber_protocol();
         }
         self.deliver_own(&out);
+        if self.state.protocol != protocol {
+            self.change_tracked_protocol();
+        }
         if self.state.closing {
             self.finished = Some(CloseReason::Client);
         }
@@ -353,7 +364,7 @@ impl Session {
             return Dispatch::Done;
         }
         let meta = self.meta(id, command, slot);
-        let client = Client { writer: &self.writer, protocol: self.state.protocol, home };
+        let client = router::Client { writer: &self.writer, protocol: self.state.protocol, home };
         let full = match plan {
             Plan::Slot(_) | Plan::Any if own => {
                 return Dispatch::SendOwned(ReplyHandle::new(Rc::clone(&self.writer), seq, meta));

@@ -30,6 +30,7 @@ impl Session {
         }
         (self.errand, self.errand_bytes) = (None, 0);
         self.mode.end_wait();
+        self.end_untracked();
         if !self.mode.is_watching() {
             self.state.info.forget_watched();
         }

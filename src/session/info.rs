@@ -424,6 +424,7 @@ impl GatewayInfo {
             OwnField::BlockedClients => self.modes.blocked.to_string(),
             OwnField::WatchingClients => self.modes.watching.to_string(),
             OwnField::WatchedKeys => self.modes.watched_keys.to_string(),
+            OwnField::TrackingClients => self.modes.tracking.to_string(),
             OwnField::PubSubClients => self.modes.subscribed.to_string(),
             OwnField::PubSubChannels => self.subscribed[Topic::Channel as usize].to_string(),
             OwnField::PubSubPatterns => self.subscribed[Topic::Pattern as usize].to_string(),

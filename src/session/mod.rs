@@ -23,6 +23,7 @@ mod input;
 mod key_scan;
 mod keyless;
 pub mod local;
+pub mod mailbox;
 mod migration;
 mod mode;
 pub mod monitors;
@@ -32,6 +33,7 @@ mod script;
 pub mod settings;
 mod slowlog;
 pub mod state;
+pub mod tracking;
 mod trying;
 mod whole;
 mod wide_start;
@@ -53,7 +55,6 @@ use crate::resp::{Args, RequestScanner, inline};
 use crate::router::{Recovery, Router};
 use assigner::Assignment;
 use barrier::Barrier;
-use client_info::Overdue;
 use dispatch::Dispatch;
 use input::{Input, Read, SLACK_BYTES};
 pub use migration::ClientMigration;
@@ -82,6 +83,8 @@ pub struct SessionLimits {
     pub subscriptions_max: usize,
     /// Bytes of what others ask, on their way to a client that monitors.
     pub monitor_bytes_max: usize,
+    /// Clients that may track keys, of the whole gateway.
+    pub tracking_max: usize,
 }
 
 /// Something that is done for one client alone, and dropped with its session. It answers the client.
@@ -192,6 +195,7 @@ impl Session {
             if let Some(end) = self.cut_off() {
                 return Poll::Ready(Some(end));
             }
+            self.take_mail();
             let flushed = self.writer.poll_flush(cx).is_ready();
             if self.recover(cx).is_pending() {
                 // Nobody waits for what is held: it must not run later, behind the client's back.
@@ -245,25 +249,6 @@ impl Session {
         let mut others = std::pin::pin!(tokio::task::yield_now());
         let _ = others.as_mut().poll(cx);
         Poll::Pending
-    }
-
-    fn cut_off(&self) -> Option<CloseReason> {
-        if let Some(why) = self.writer.close_reason() {
-            return Some(why);
-        }
-        let info = &self.state.info;
-        if info.is_killed() {
-            return Some(CloseReason::Killed);
-        }
-        match info.overdue()? {
-            Overdue::Password if !self.state.authenticated => return Some(CloseReason::NoAuth),
-            Overdue::Idle if self.writer.unanswered() == 0 && !self.mode.is_restricted() => {
-                return Some(CloseReason::Idle);
-            }
-            // It has said it meanwhile; or it is the client who waits.
-            _ => info.spare(self.env.router.shared().clock.tick() / 1_000_000),
-        }
-        None
     }
 
     /// Goes on with what came back unanswered; ready when nothing is in trouble.
@@ -381,6 +366,7 @@ impl Session {
                             self.begin_wide(*start, rest[..len].to_vec(), scanner.take_ranges());
                         }
                         Dispatch::SendOwned(handle) => {
+                            self.end_caching();
                             whole = Some((handle, len));
                             break;
                         }
@@ -389,6 +375,7 @@ impl Session {
                             break;
                         }
                     }
+                    self.end_caching();
                     scanner.next();
                     at += len;
                 }
@@ -398,6 +385,7 @@ impl Session {
                         self.input.mark_unread();
                         break;
                     }
+                    self.end_caching();
                     at += len;
                 }
                 Ok(Scan::Nothing(len)) => at += len,
@@ -459,14 +447,18 @@ impl Session {
     /// Takes the next place in line, or a muted one when the client wants no reply.
     #[inline(always)]
     fn take_seq(&mut self) -> u64 {
-        match self.state.replies {
+        let seq = match self.state.replies {
             ReplyMode::On => self.writer.take_seq(),
             ReplyMode::Off => self.writer.take_muted_seq(),
             ReplyMode::SkipNext => {
                 self.state.replies = ReplyMode::On;
                 self.writer.take_muted_seq()
             }
+        };
+        if self.state.tracking.is_some() {
+            self.note_opted(seq);
         }
+        seq
     }
 
     /// The router of this session's worker.

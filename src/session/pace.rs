@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use super::client_info::Overdue;
 use super::{OWN_BYTES_MAX, Session};
 use crate::metrics::Wait;
 use crate::reply::{CloseReason, texts};
@@ -56,6 +57,26 @@ impl Slice {
 }
 
 impl Session {
+    /// Whether the client is to be served no longer, and why.
+    pub(super) fn cut_off(&self) -> Option<CloseReason> {
+        if let Some(why) = self.writer.close_reason() {
+            return Some(why);
+        }
+        let info = &self.state.info;
+        if info.is_killed() {
+            return Some(CloseReason::Killed);
+        }
+        match info.overdue()? {
+            Overdue::Password if !self.state.authenticated => return Some(CloseReason::NoAuth),
+            Overdue::Idle if self.writer.unanswered() == 0 && !self.mode.is_restricted() => {
+                return Some(CloseReason::Idle);
+            }
+            // It has said it meanwhile; or it is the client who waits.
+            _ => info.spare(self.env.router.shared().clock.tick() / 1_000_000),
+        }
+        None
+    }
+
     /// Why a large request is more than every node takes: one of them would end the connection, and
     /// with it the requests of others.
     #[cold]

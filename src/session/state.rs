@@ -14,6 +14,7 @@ use super::database::script::Scripts;
 use super::info::{self, GatewayInfo};
 use super::monitors::Monitors;
 use super::settings::Settings;
+use super::tracking::Tracking;
 use crate::command::guarded::Allowed;
 use crate::database::{Database, Databases};
 use crate::metrics::WorkerStats;
@@ -36,13 +37,23 @@ pub struct State {
     pub database: Option<Arc<Database>>,
     /// Its entry in the register.
     pub info: Arc<ClientInfo>,
+    /// While it tracks keys: what it has asked for.
+    pub tracking: Option<Box<Tracking>>,
 }
 
 impl State {
     /// Of a client that has said nothing yet.
     pub fn new(authenticated: bool, info: Arc<ClientInfo>) -> State {
         let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
-        State { protocol, authenticated, replies, closing: false, database: None, info }
+        State {
+            protocol,
+            authenticated,
+            replies,
+            closing: false,
+            database: None,
+            info,
+            tracking: None,
+        }
     }
 }
 
@@ -84,7 +95,7 @@ pub enum ReplyMode {
 }
 
 /// What a session needs to know of the rest of the gateway.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ListenerEnv {
     /// The worker's way to the nodes.
     pub router: Rc<Router>,
@@ -121,6 +132,11 @@ pub struct ListenerEnv {
 }
 
 impl ListenerEnv {
+    /// The same with another way to the nodes.
+    pub(super) fn with_router(&self, router: Rc<Router>) -> ListenerEnv {
+        ListenerEnv { router, ..self.clone() }
+    }
+
     /// The gateway's own figures, as INFO tells them.
     pub fn own_figures(&self) -> GatewayInfo {
         let map = self.router.map();

@@ -208,6 +208,13 @@ impl ClusterMap {
             && self.spares == other.spares
     }
 
+    /// Whether every slot has the same master in both.
+    pub fn has_masters_of(&self, other: &ClusterMap) -> bool {
+        self.shards.len() == other.shards.len()
+            && self.shard_of == other.shard_of
+            && self.shards.iter().zip(&other.shards).all(|(one, two)| one.master == two.master)
+    }
+
     /// Whether both know a node in common, so that they are maps of one cluster. Nodes without ids
     /// cannot be told apart, and a map of nobody is one of any cluster.
     pub fn is_kin_of(&self, other: &ClusterMap) -> bool {

@@ -126,7 +126,7 @@ fn under_load(connect: Connect<'_>, name: &str, fault: impl FnOnce(&Progress)) {
 }
 
 /// A node as its cluster sees it.
-struct Node {
+pub(crate) struct Node {
     id: String,
     index: usize,
 }
@@ -151,7 +151,7 @@ fn owns(node: &mut Client, slot: usize) -> bool {
 }
 
 /// Moves some keys of a slot, and with `finish` all of them and the slot.
-struct Move<'a> {
+pub(crate) struct Move<'a> {
     site: &'a Site,
     slot: usize,
     from: Node,
@@ -160,7 +160,7 @@ struct Move<'a> {
 
 impl<'a> Move<'a> {
     /// Prepares moving the slot from its owner to another master.
-    fn begin(site: &'a Site, slot: usize) -> Move<'a> {
+    pub(crate) fn begin(site: &'a Site, slot: usize) -> Move<'a> {
         let mut masters = masters(site);
         assert_eq!(masters.len(), 3);
         let at = masters.iter().position(|n| owns(&mut site.cluster.node(n.index), slot)).unwrap();
@@ -176,7 +176,7 @@ impl<'a> Move<'a> {
     }
 
     /// Moves up to so many keys; whether there was one.
-    fn keys(&self, count: usize) -> bool {
+    pub(crate) fn keys(&self, count: usize) -> bool {
         let mut source = self.site.cluster.node(self.from.index);
         let keys = source.line(&format!("CLUSTER GETKEYSINSLOT {} {count}", self.slot)).texts();
         let target = self.site.cluster.nodes[self.to.index];
@@ -187,7 +187,7 @@ impl<'a> Move<'a> {
         !keys.is_empty()
     }
 
-    fn finish(self) {
+    pub(crate) fn finish(self) {
         while self.keys(10) {}
         let node = format!("CLUSTER SETSLOT {} NODE {}", self.slot, self.to.id);
         // The new owner first, so that the slot always has one; the others hear of it by gossip.
@@ -250,7 +250,7 @@ fn keys_on_both_nodes(site: &Site) {
 
 /// Makes a replica the master. An attempt that comes to nothing is over after five seconds; it is
 /// told again then.
-fn take_over(replica: &mut Client) {
+pub(crate) fn take_over(replica: &mut Client) {
     let mut told: Option<Instant> = None;
     until("the replica leads", || {
         if told.is_none_or(|told| told.elapsed() > Duration::from_secs(6)) {

@@ -9,13 +9,11 @@ use crate::support::until;
 use testkit::server::RedisServer;
 
 /// Commands, and a word of the reason that is given.
-const REFUSED: [(&str, &str); 44] = [
+const REFUSED: [(&str, &str); 42] = [
     ("CONFIG SET requirepass x", "nodes"),
     ("config set RequirePass x", "nodes"),
     ("CONFIG SET hz 10 masterauth x", "nodes"),
     ("CONFIG SET tls-port 1", "nodes"),
-    ("CLIENT TRACKING ON", "caching"),
-    ("CLIENT CACHING YES", "caching"),
     ("CLIENT PAUSE 1000", ""),
     ("SHUTDOWN NOSAVE", "nodes"),
     ("DEBUG SLEEP 1000", "allow_commands"),

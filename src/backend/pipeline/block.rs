@@ -6,6 +6,7 @@
 //! can come between, because a connection's requests run in the order in which they were sent. Must
 //! not know what is in a transaction.
 
+use super::replies::PUSH;
 use super::{Kind, Pipeline, State};
 use crate::metrics::Outcome;
 use crate::reply::{Answered, ReturnReason, returned, texts};
@@ -126,6 +127,9 @@ impl Pipeline {
         let block = state.in_flight.blocks.front_mut().ok_or_else(odd)?;
         let mut at = 0;
         while !block.is_over() {
+            if self.tracker.is_some() && bytes.get(at) == Some(&PUSH) {
+                return Ok((at, true));
+            }
             let Some(line) = line(&bytes[at..])? else { return Ok((at, false)) };
             block.take(line).ok_or_else(odd)?;
             at += line.len();

@@ -22,14 +22,18 @@ impl Pipeline {
             }
             self.state.borrow_mut().phase = Phase::Connecting;
             let error = match self.connect_in_time().await {
-                Ok(connection) => {
+                Ok(mut connection) => {
                     self.opened();
+                    let early = connection.take_rest();
                     let (stream, _own) = connection.into_stream();
                     let (reader, writer) = stream.into_split();
                     // However it ends, also with the process.
                     connection::withdraw_when_closed(writer.as_ref(), true);
                     *self.writer.borrow_mut() = Some(writer);
-                    let error = self.serve(reader).await;
+                    let error = match self.take_early(&early) {
+                        Ok(()) => self.serve(reader).await,
+                        Err(error) => error,
+                    };
                     if let Some(writer) = self.writer.take()
                         && self.state.borrow().in_flight.is_empty()
                     {
@@ -75,7 +79,10 @@ impl Pipeline {
 
     async fn connect(&self) -> Result<Connection, BackendError> {
         let patience = self.shared.connect_patience;
-        let connection = Connection::to_node(&self.upstream, patience).await?;
+        let mut connection = Connection::to_node(&self.upstream, patience).await?;
+        if let Some(tracker) = self.tracker() {
+            self.begin_tracking(&tracker, &mut connection).await?;
+        }
         connection.limit_send_buffer(self.shared.send_buffer_bytes)?;
         Ok(connection)
     }
@@ -89,6 +96,10 @@ impl Pipeline {
         self.dirty.set(true);
         self.fault.set(false);
         self.turned_away.set(None);
+        drop(state);
+        if let Some(tracker) = &self.tracker {
+            tracker.note_opened(self.answered.get());
+        }
     }
 
     /// The connection is gone, or never came: every request goes back to its session.
@@ -114,8 +125,10 @@ impl Pipeline {
         let send_queue = std::mem::replace(&mut state.send_queue, send_queue);
         (state.scanner, state.kind) = (ReplyScanner::default(), 0);
         state.kept.clear();
+        state.push.clear();
         state.fences.forget();
         drop(state);
+        self.end_tracking(was_open);
         self.dirty.set(false);
         self.stats.inflight.sub(in_flight.len() as u64);
         let sent_to = if was_open { send_queue.sent_to() } else { 0 };

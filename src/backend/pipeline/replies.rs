@@ -90,11 +90,17 @@ impl Pipeline {
     }
 
     /// Hands every reply, and every piece of one, in `bytes` to its reply handle.
-    fn take_replies(&self, state: &mut State, bytes: &[u8]) -> Result<(), ProtocolError> {
+    pub(super) fn take_replies(
+        &self,
+        state: &mut State,
+        bytes: &[u8],
+    ) -> Result<(), ProtocolError> {
         let now_us = self.shared.clock.tick();
         let mut at = 0;
         while at < bytes.len() {
-            if state.in_flight.first_mut().is_some_and(|entry| entry.is_special()) {
+            if state.in_flight.first_mut().is_some_and(|entry| entry.is_special())
+                && !self.is_at_push(state, &bytes[at..])
+            {
                 let (used, goes_on) = self.take_special(state, &bytes[at..], now_us)?;
                 at += used;
                 if goes_on {
@@ -120,6 +126,8 @@ impl Pipeline {
                     }
                     self.pass_on(state, piece)?;
                 }
+            } else if self.tracker.is_some() {
+                self.take_push_piece(state, piece, progress.whole);
             }
             let stops = !progress.whole && progress.left_out != LeftOut::LineToEnd;
             if stops && at < bytes.len() {
@@ -181,6 +189,9 @@ impl Pipeline {
             {
                 give_back_first(state, why);
                 return Ok(());
+            }
+            if self.tracker.is_some() {
+                self.answered.set(self.answered.get().max(handle.seq + 1));
             }
             self.answer(handle, piece, is_error, now_us);
         }

@@ -7,7 +7,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("auth", -2, "noscript loading stale fast no_auth allow_busy", "connection")
         .local(Local::Auth),
     cmd("client", -2, "", "").refuse(Refusal::Container),
-    cmd("client|caching", 3, "noscript loading stale", "connection").refuse(Refusal::Tracking),
+    cmd("client|caching", 3, "noscript loading stale", "connection")
+        .local(Local::Client(Client::Caching)),
     cmd("client|capa", -3, "noscript loading stale", "connection")
         .local(Local::Client(Client::Capa)),
     cmd("client|getname", 2, "noscript loading stale", "connection")
@@ -40,7 +41,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("client|setname", 3, "noscript loading stale", "connection")
         .tips("request_policy:all_nodes response_policy:all_succeeded")
         .local(Local::Client(Client::SetName)),
-    cmd("client|tracking", -3, "noscript loading stale", "connection").refuse(Refusal::Tracking),
+    cmd("client|tracking", -3, "noscript loading stale", "connection")
+        .local(Local::Client(Client::Tracking)),
     cmd("client|trackinginfo", 2, "noscript loading stale", "connection")
         .local(Local::Client(Client::TrackingInfo)),
     cmd("client|unblock", -3, "admin noscript loading stale", "connection")

@@ -64,6 +64,7 @@ pub(super) enum OwnField {
     BlockedClients,
     WatchingClients,
     WatchedKeys,
+    TrackingClients,
     PubSubClients,
     PubSubChannels,
     PubSubPatterns,
@@ -119,6 +120,7 @@ const RULES: &[(Rule, &[&str])] = &[
     (Rule::Own(OwnField::BlockedClients), &["blocked_clients"]),
     (Rule::Own(OwnField::WatchingClients), &["watching_clients"]),
     (Rule::Own(OwnField::WatchedKeys), &["total_watched_keys"]),
+    (Rule::Own(OwnField::TrackingClients), &["tracking_clients"]),
     (Rule::Own(OwnField::PubSubClients), &["pubsub_clients"]),
     (Rule::Own(OwnField::PubSubChannels), &["pubsub_channels"]),
     (Rule::Own(OwnField::PubSubPatterns), &["pubsub_patterns"]),
@@ -129,11 +131,9 @@ const RULES: &[(Rule, &[&str])] = &[
     (Rule::Own(OwnField::LargestInput), &["client_recent_max_input_buffer"]),
     (Rule::Own(OwnField::LargestOutput), &["client_recent_max_output_buffer"]),
     (
-        // Nobody tracks through the gateway.
         Rule::Const("0"),
         &[
             "cluster_connections",
-            "tracking_clients",
             "clients_in_timeout_table",
             "total_blocking_keys",
             "total_blocking_keys_on_nokey",

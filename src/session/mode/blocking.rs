@@ -45,6 +45,9 @@ impl Session {
         }
         let meta = self.meta(id, command, slot);
         let seq = self.take_seq();
+        if command.flags.is_readonly() {
+            self.note_untracked(seq);
+        }
         self.errand_bytes = request.frame.len();
         let info = Arc::clone(&self.state.info);
         let blocked = Blocked {

@@ -1,4 +1,4 @@
-//! What a client is in: a transaction, a watch, a wait, subscriptions, MONITOR.
+//! What a client is in: a transaction, a watch, a wait, subscriptions, MONITOR, the tracking of keys.
 //!
 //! Owns the state that a client has at the gateway beyond one request, a file for each kind. Must not
 //! know sockets, nor nodes: what a mode needs of them it asks of the router.
@@ -8,6 +8,7 @@ mod exec_reply;
 mod monitoring;
 mod queuing;
 mod subscribed;
+mod tracking;
 mod watching;
 
 use std::rc::Rc;
@@ -17,6 +18,7 @@ use crate::session::monitors::Shown;
 use monitoring::Monitor;
 use queuing::Queuing;
 use subscribed::Subscribed;
+use tracking::TrackingClient;
 
 /// The modes of one client.
 #[derive(Debug, Default)]
@@ -31,6 +33,8 @@ pub(super) struct Mode {
     subscribed: Option<Subscribed>,
     /// While it sees what others ask.
     monitoring: Option<Monitor>,
+    /// While it tracks keys.
+    tracking: Option<Box<TrackingClient>>,
 }
 
 impl Mode {
@@ -74,7 +78,11 @@ impl Mode {
 
     /// Whether it must stay with this worker: what it has here cannot be taken along.
     pub(super) fn is_pinned(&self) -> bool {
-        self.is_queuing() || self.is_blocked || self.is_watching() || self.is_restricted()
+        self.is_queuing()
+            || self.is_blocked
+            || self.is_watching()
+            || self.is_restricted()
+            || self.tracking.is_some()
     }
 
     /// Bytes kept for it.

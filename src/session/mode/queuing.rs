@@ -53,6 +53,7 @@ pub(super) struct Queuing {
     shown: Vec<Shown>,
     /// What is done with the replies to some of the node's requests, by their place among these.
     renames: Vec<(usize, Rename)>,
+    reads: bool,
 }
 
 /// What is to be done with a request in a transaction.
@@ -107,6 +108,7 @@ impl Queuing {
         let is_script = command.class == Class::Script;
         self.has_scripts |= is_script;
         self.changes_data |= !command.flags.is_readonly();
+        self.reads |= is_script || (slot.is_some() && command.flags.is_readonly());
     }
 
     fn add_for_gateway(&mut self, frame: &[u8]) {
@@ -260,6 +262,16 @@ impl Session {
             Handling::Local(Local::Select) if self.selects_another(args) => {
                 return refused(texts::SELECT_IN_MULTI);
             }
+            Handling::Local(Local::Client(Client::Tracking)) => {
+                return refused(texts::TRACKING_IN_MULTI);
+            }
+            // The node that runs the transaction tracks the keys.
+            Handling::Local(Local::Client(Client::Caching)) => {
+                return match self.mode.is_watching() {
+                    true => refused(texts::CACHING_WHILE_WATCHING),
+                    false => Fate::Node(None),
+                };
+            }
             Handling::Local(_) => return Fate::Gateway,
             Handling::KeyScan => return refused(texts::CURSOR_IN_MULTI),
             Handling::Monitor => return Fate::Object(texts::MONITOR_IN_MULTI.to_owned()),
@@ -409,6 +421,9 @@ impl Session {
     ) {
         let make = self.maker(&mut queuing);
         let has_scripts = queuing.has_scripts;
+        if queuing.reads {
+            self.note_untracked(seq);
+        }
         let count = queuing.for_node + 2;
         let mut block = queuing.block;
         block.extend_from_slice(EXEC);
