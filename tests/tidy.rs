@@ -213,6 +213,7 @@ const COMPARED: &[(&str, &[&str], &str)] = &[
         "asks a node, and the words of its messages",
     ),
     ("router/monitor.rs", &["monitor"], "asks a node, like the files of `backend`"),
+    ("session/database/function.rs", &["function"], "asks a node, like the files of `backend`"),
     ("session/database/hidden.rs", &["eval"], "asks a node, like the files of `backend`"),
     ("session/database/whole.rs", &["eval", "type"], "asks a node; an option of SCAN"),
     ("session/client_command.rs", &["info", "pubsub", "type"], "words of CLIENT and of its HELP"),
