@@ -113,6 +113,12 @@ impl Command {
         }
     }
 
+    /// Whether it is just sent on. Compared as values it would take a call.
+    #[inline(always)]
+    pub fn is_routed(&self) -> bool {
+        matches!(self.handling, Handling::Route)
+    }
+
     /// Whether others may see that it ran, be it as a part of a transaction.
     pub fn may_matter_to_others(&self) -> bool {
         self.flags.may_change_data() || matches!(self.handling, Handling::Transaction(_))

@@ -3,7 +3,7 @@
 //! Owns the decision. Pure: no socket, no time, no map. Invariant: every part of a plan lies in
 //! one slot, so a node can never answer CROSSSLOT to it.
 
-use crate::command::{Command, Flags, Handling, RequestPolicy, ResponsePolicy, positions};
+use crate::command::{Command, Flags, RequestPolicy, ResponsePolicy, positions};
 use crate::config::CrossSlot;
 use crate::reply::{merge::Merge, texts};
 use crate::resp::{Args, write};
@@ -46,7 +46,7 @@ pub struct Split {
 #[inline(always)]
 pub fn plan(command: &Command, args: Args<'_>, cross_slot: CrossSlot, keys: &mut Vec<u32>) -> Plan {
     if let Some(index) = command.only_key()
-        && command.handling == Handling::Route
+        && command.is_routed()
     {
         return Plan::Slot(Slot::of(args.get(index as usize)));
     }

@@ -55,9 +55,11 @@ impl Session {
         frame: &[u8],
         own: bool,
     ) -> Dispatch {
-        if self.mode.is_queuing()
+        if self.is_special
+            && self.mode.is_queuing()
             && let Some(dispatch) = self.queue(table, args, frame)
         {
+            self.note_special();
             return dispatch;
         }
         let (id, command) = match table.lookup(args) {
@@ -81,39 +83,48 @@ impl Session {
             self.refuse(id, texts::NO_AUTH);
             return Dispatch::Done;
         }
-        if self.mode.is_restricted()
-            && let Some(dispatch) = self.objects_in_mode(id, command, args)
+        if self.is_special
+            && let Some(dispatch) = self.dispatch_specially(Request { id, command, args, frame })
         {
             return dispatch;
         }
-        if self.state.database.is_some()
-            && let Some(dispatch) = self.dispatch_in_database(Request { id, command, args, frame })
-        {
-            return dispatch;
-        }
-        if command.handling != Handling::Route
-            && let Some(dispatch) = self.handle(Request { id, command, args, frame })
-        {
-            return dispatch;
+        if !command.is_routed() {
+            let dispatch = self.handle(Request { id, command, args, frame });
+            self.note_special();
+            if let Some(dispatch) = dispatch {
+                return dispatch;
+            }
         }
         // The only call of it, or it would not be inlined: 64 instructions more of 1,530 per GET.
         self.route(id, command, args, frame, own)
     }
 
-    /// Says why a client must not send a request, in what it is in. `None`: it may.
-    #[cold]
-    fn objects_in_mode(
-        &mut self,
-        id: CommandId,
-        command: &Command,
-        args: Args<'_>,
-    ) -> Option<Dispatch> {
+    /// Deals with a request of a client that is in something: one that it must not send there, or one
+    /// that is another in its database. `None`: it is one like any other.
+    #[inline(never)]
+    fn dispatch_specially(&mut self, request: Request<'_>) -> Option<Dispatch> {
+        let Request { id, command, args, .. } = request;
         if self.mode.is_subscribed()
             && let Some(dispatch) = self.objects_as_subscribed(id, command, args)
         {
             return Some(dispatch);
         }
-        if self.mode.is_monitoring() { self.objects_as_monitor(id, command) } else { None }
+        if self.mode.is_monitoring()
+            && let Some(dispatch) = self.objects_as_monitor(id, command)
+        {
+            return Some(dispatch);
+        }
+        if self.state.database.is_some() { self.dispatch_in_database(request) } else { None }
+    }
+
+    /// Whether the next request is to be looked at more closely. Called behind whatever may have changed
+    /// what the client is in; most clients are in nothing, and pay for one look at one flag.
+    pub(super) fn note_special(&mut self) {
+        self.is_special = self.mode.is_queuing()
+            || self.mode.is_restricted()
+            || self.mode.is_tracking()
+            || self.state.database.is_some()
+            || self.state.tracking.is_some();
     }
 
     /// Deals with a request that is not just sent on. `None`: it is to be sent on after all.
@@ -306,9 +317,13 @@ impl Session {
         args: Args<'_>,
     ) -> Option<Dispatch> {
         let databases = &self.env.databases;
-        let may_be_anothers = match plan {
-            Plan::Slot(slot) => databases.has_slot(*slot),
-            Plan::Split(split) => (0..split.len()).any(|part| databases.has_slot(split.slot(part))),
+        let may_be_anothers = match (plan, command.only_key()) {
+            // Tags begin with a brace, and so do few keys.
+            (Plan::Slot(_), Some(key)) => args.get(key as usize).first() == Some(&b'{'),
+            (Plan::Slot(slot), None) => databases.has_slot(*slot),
+            (Plan::Split(split), _) => {
+                (0..split.len()).any(|part| databases.has_slot(split.slot(part)))
+            }
             _ => false,
         };
         if may_be_anothers { self.refuses_keys(id, command, args) } else { None }

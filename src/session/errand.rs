@@ -22,8 +22,13 @@ use crate::router::{self, Asker, Fanout, Router, ScanPage, Wide, plan};
 
 impl Session {
     /// Goes on with the errand; ready when there is none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll_errand(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.errand.is_none() { Poll::Ready(()) } else { self.go_on_with_errand(cx) }
+    }
+
+    #[inline(never)]
+    fn go_on_with_errand(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(errand) = &mut self.errand else { return Poll::Ready(()) };
         if errand.as_mut().poll(cx).is_pending() {
             return Poll::Pending;

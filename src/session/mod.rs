@@ -129,6 +129,8 @@ pub struct Session {
     mode: Mode,
     /// The last request was refused: those who monitor do not see it.
     was_refused: bool,
+    /// The client is in something, or in another database than 0: see `note_special`.
+    is_special: bool,
 }
 
 impl Session {
@@ -167,6 +169,8 @@ impl Session {
             trying: Trying::default(),
             mode: Mode::default(),
             was_refused: false,
+            // Looked at when the first request has come.
+            is_special: true,
         }
     }
 
@@ -320,6 +324,7 @@ impl Session {
         router.shared().ledger.let_go(Rc::as_ptr(&self.writer).addr());
         self.full = router.send_owned(handle, protocol, bytes);
         self.scanner.next();
+        self.end_caching();
         if !rest.is_empty() {
             self.input.give_back(rest, 0);
             self.input.mark_unread();
@@ -341,9 +346,10 @@ impl Session {
         let first = self.writer.next_seq();
         let mut scanner = std::mem::take(&mut self.scanner);
         let table = self.env.router.table();
+        let is_watched = self.env.monitors.is_any();
+        self.note_special();
         let most = self.inflight_max().saturating_sub(self.writer.unanswered()).min(TAKEN_MAX);
-        let (mut at, mut taken) = (0, 0);
-        let (mut whole, mut large) = (None, 0);
+        let (mut at, mut taken, mut large, mut whole) = (0, 0, 0, None);
         while at < bytes.len() && self.finished.is_none() {
             if taken >= most || self.is_held_up() {
                 self.input.mark_unread();
@@ -360,13 +366,12 @@ impl Session {
                         own = kept && at == 0 && bytes.len() - len <= SLACK_BYTES;
                     }
                     let args = scanner.args(&rest[..len]);
-                    match self.take(&table, args, &rest[..len], own) {
+                    match self.take(&table, args, &rest[..len], (own, is_watched)) {
                         Dispatch::Done => {}
                         Dispatch::Wide(start) => {
                             self.begin_wide(*start, rest[..len].to_vec(), scanner.take_ranges());
                         }
                         Dispatch::SendOwned(handle) => {
-                            self.end_caching();
                             whole = Some((handle, len));
                             break;
                         }
@@ -413,8 +418,14 @@ impl Session {
 
     /// Deals with one request, and shows it to those who monitor.
     #[inline(always)]
-    fn take(&mut self, table: &CommandTable, args: Args<'_>, frame: &[u8], own: bool) -> Dispatch {
-        if self.env.monitors.is_any() {
+    fn take(
+        &mut self,
+        table: &CommandTable,
+        args: Args<'_>,
+        frame: &[u8],
+        (own, is_watched): (bool, bool),
+    ) -> Dispatch {
+        if is_watched {
             return self.dispatch_and_show(table, args, frame, own);
         }
         self.dispatch(table, args, frame, own)
@@ -422,6 +433,7 @@ impl Session {
 
     /// An inline request becomes an ordinary one.
     fn take_inline(&mut self, table: &CommandTable, line: &[u8]) -> Dispatch {
+        let is_watched = self.env.monitors.is_any();
         let mut request = Vec::new();
         let mut scanner = RequestScanner::default();
         let limits = self.limits.request;
@@ -430,7 +442,7 @@ impl Session {
         match scan {
             Ok(Scan::Request(len)) => {
                 let args = scanner.args(&request[..len]);
-                match self.take(table, args, &request[..len], false) {
+                match self.take(table, args, &request[..len], (false, is_watched)) {
                     Dispatch::Wide(start) => {
                         let ranges = scanner.take_ranges();
                         self.begin_wide(*start, request, ranges);
@@ -455,7 +467,7 @@ impl Session {
                 self.writer.take_muted_seq()
             }
         };
-        if self.state.tracking.is_some() {
+        if self.is_special {
             self.note_opted(seq);
         }
         seq

@@ -140,6 +140,8 @@ impl Session {
     }
 
     /// The same, as the answer to a request.
+    #[cold]
+    #[inline(never)]
     pub(in crate::session) fn refuses_keys(
         &mut self,
         id: CommandId,

@@ -76,6 +76,11 @@ impl Mode {
         self.watched_slot().is_some()
     }
 
+    /// Whether nodes track what it reads.
+    pub(super) fn is_tracking(&self) -> bool {
+        self.tracking.is_some()
+    }
+
     /// Whether it must stay with this worker: what it has here cannot be taken along.
     pub(super) fn is_pinned(&self) -> bool {
         self.is_queuing()

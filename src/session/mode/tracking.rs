@@ -276,8 +276,11 @@ impl Session {
     }
 
     /// A command has been dealt with: CLIENT CACHING held for that one, or holds until EXEC.
-    #[inline]
+    #[inline(always)]
     pub(in crate::session) fn end_caching(&mut self) {
+        if !self.is_special {
+            return;
+        }
         if let Some(state) = &mut self.state.tracking {
             let holds = std::mem::take(&mut state.keeps_caching) || self.mode.is_queuing();
             state.caching &= holds;
