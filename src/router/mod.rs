@@ -14,6 +14,7 @@ mod living;
 pub mod monitor;
 mod out_of_band;
 pub mod plan;
+pub mod publishing;
 mod pursuit;
 mod reason;
 pub mod recovery;
@@ -120,6 +121,7 @@ pub struct Router {
     rules: Rules,
     /// When it was last looked which slots have large values no more.
     looked_us: Cell<u64>,
+    published: publishing::Published,
     /// Those of clients that have connections for themselves.
     apart: RefCell<Vec<Weak<Router>>>,
     /// Sessions that wait for the map to change, by the address of their client writer.
@@ -139,6 +141,7 @@ impl Router {
             pipelines,
             rules,
             looked_us: Cell::new(0),
+            published: publishing::Published::default(),
             apart: RefCell::default(),
             waiting: RefCell::default(),
             topology,

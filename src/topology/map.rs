@@ -58,6 +58,8 @@ pub struct ClusterMap {
     assigned: usize,
     /// Masters that serve no slot: slots may be on their way to them.
     spares: Vec<NodeAddress>,
+    /// See [`ClusterMap::home`].
+    home: Option<NodeAddress>,
     /// See [`ClusterMap::mark`].
     mark: u64,
 }
@@ -81,6 +83,7 @@ impl Default for ClusterMap {
             shards: Vec::new(),
             assigned: 0,
             spares: Vec::new(),
+            home: None,
             mark: 0,
         }
     }
@@ -150,6 +153,26 @@ impl ClusterMap {
     #[must_use]
     pub fn at_version(&self, version: u64) -> ClusterMap {
         ClusterMap { version, mark: self.find_mark(), ..self.clone() }
+    }
+
+    /// The node that has the messages of all channels and patterns. Any node would do: the cluster
+    /// brings each message to all of them. So it stays the same one for as long as it is here, also
+    /// as a replica, and messages keep their order in a planned failover.
+    pub fn home(&self) -> Option<&NodeAddress> {
+        self.home.as_ref().or_else(|| self.default_home())
+    }
+
+    fn default_home(&self) -> Option<&NodeAddress> {
+        let shard = self.shard_of(Slot::of(b""))?;
+        self.shards.get(shard).map(|shard| &shard.master)
+    }
+
+    /// The same map with the home of the one before, if that node is still here.
+    #[must_use]
+    pub fn with_home_of(mut self, before: &ClusterMap) -> ClusterMap {
+        let known = |home: &&NodeAddress| self.nodes().any(|(node, ..)| node == *home);
+        self.home = before.home().filter(known).or_else(|| self.default_home()).cloned();
+        self
     }
 
     /// Whether every slot has a shard.
@@ -322,6 +345,21 @@ mod tests {
 
     fn slot(n: u64) -> Slot {
         Slot::new(n).expect("a slot")
+    }
+
+    #[test]
+    fn the_home_stays_while_it_is_in_the_cluster() {
+        let map = |ranges: Vec<Range>| ClusterMap::from_ranges(ranges, 1);
+        let first = map(vec![range(0, 99, 1), range(100, 200, 2)]).with_home_of(&map(vec![]));
+        assert_eq!(first.home(), Some(&node(1)));
+        // A planned failover: it is a replica now.
+        let shard = Shard { master: node(101), replicas: vec![node(1)] };
+        let swapped = map(vec![Range { first: 0, last: 200, shard }]).with_home_of(&first);
+        assert_eq!(swapped.home(), Some(&node(1)));
+        let gone = map(vec![range(0, 99, 3), range(100, 200, 2)]).with_home_of(&swapped);
+        assert_eq!(gone.home(), Some(&node(3)));
+        // Nobody serves the slot that would say which one.
+        assert_eq!(map(vec![range(100, 200, 2)]).with_home_of(&gone).home(), None);
     }
 
     /// Borders at any place, single slots within the range of another shard, and slots of nobody.

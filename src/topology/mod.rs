@@ -200,7 +200,7 @@ impl Topology {
         let mut version = 0;
         self.map.rcu(|current| {
             version = current.version + 1;
-            map.at_version(version)
+            map.at_version(version).with_home_of(current)
         });
         let mut state = self.state();
         state.changes += 1;
@@ -233,7 +233,7 @@ impl Topology {
         self.map.rcu(|current| match current.with_slot_at(slot, node.clone()) {
             Some(map) => {
                 version = Some(current.version + 1);
-                Arc::new(map.at_version(current.version + 1))
+                Arc::new(map.at_version(current.version + 1).with_home_of(current))
             }
             None => {
                 version = None;

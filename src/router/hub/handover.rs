@@ -4,6 +4,9 @@
 //! node, sooner or later: from the moment at which the new node has taken note, every message comes by
 //! both. For a while the old node's are passed on and the new node's are kept; then what was kept and
 //! has not come from the old node is passed on too. Messages are told apart by what they say. Pure.
+//!
+//! A message that the old node had sent just before may reach the new one only after it has taken
+//! note. So the last ones from before are remembered too.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,6 +14,9 @@ use crate::backend::NodeAddress;
 
 /// Bytes that are kept of one name; with more, the handover is over at once.
 const KEPT_BYTES_MAX: usize = 4 << 20;
+/// Messages from before that are remembered, and their bytes; the last one always is.
+const EARLIER_MAX: usize = 1000;
+const EARLIER_BYTES_MAX: usize = 256 << 10;
 
 /// A message: its channel, where that is not the name, and what it says.
 pub(super) type Message = (Option<Box<[u8]>>, Box<[u8]>);
@@ -22,6 +28,9 @@ pub(super) struct Handover {
     pub(super) node: NodeAddress,
     /// The new node has taken note.
     has_begun: bool,
+    /// What the old node sent last before that.
+    earlier: VecDeque<Message>,
+    earlier_bytes: usize,
     /// What the old node has sent since then, and how often.
     seen: HashMap<Message, usize>,
     /// What the new node has sent.
@@ -31,7 +40,15 @@ pub(super) struct Handover {
 
 impl Handover {
     pub(super) fn to(node: NodeAddress) -> Handover {
-        Handover { node, has_begun: false, seen: HashMap::new(), kept: VecDeque::new(), bytes: 0 }
+        Handover {
+            node,
+            has_begun: false,
+            earlier: VecDeque::new(),
+            earlier_bytes: 0,
+            seen: HashMap::new(),
+            kept: VecDeque::new(),
+            bytes: 0,
+        }
     }
 
     /// The new node has taken note.
@@ -48,6 +65,15 @@ impl Handover {
         if self.has_begun {
             self.bytes += message.1.len();
             *self.seen.entry(message).or_default() += 1;
+            return;
+        }
+        self.earlier_bytes += message.1.len();
+        self.earlier.push_back(message);
+        while self.earlier.len() > EARLIER_MAX
+            || self.earlier_bytes > EARLIER_BYTES_MAX && self.earlier.len() > 1
+        {
+            let Some((_, oldest)) = self.earlier.pop_front() else { break };
+            self.earlier_bytes -= oldest.len();
         }
     }
 
@@ -63,15 +89,24 @@ impl Handover {
     }
 
     /// It is over: what only the new node has sent, in order.
-    pub(super) fn end(mut self) -> Vec<Message> {
-        let mut rest = Vec::new();
-        for message in self.kept {
-            match self.seen.get_mut(&message) {
-                Some(count) if *count > 0 => *count -= 1,
-                _ => rest.push(message),
-            }
+    ///
+    /// One of several that say the same cannot be told from the others. It is passed on twice rather
+    /// than never, so what came before counts only for a message that came once.
+    pub(super) fn end(self) -> Vec<Message> {
+        let Handover { earlier, mut seen, kept, .. } = self;
+        let mut before = HashMap::<Message, usize>::new();
+        for message in earlier {
+            *before.entry(message).or_default() += 1;
         }
-        rest
+        before.retain(|message, count| *count == 1 && !seen.contains_key(message));
+        let is_new = |message: &Message| match seen.get_mut(message) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => before.remove(message).is_none(),
+        };
+        kept.into_iter().filter(is_new).collect()
     }
 }
 
@@ -99,18 +134,45 @@ mod tests {
     #[test]
     fn each_message_is_passed_on_once() {
         let mut handover = handover();
-        // Before the new node knows: by the old one alone.
-        handover.see(message("c"));
-        handover.begin();
-        // On its way through the cluster when the new node took note.
+        // By the old one alone, and on its way to the new one when that took note.
+        handover.see(message("a"));
         handover.see(message("b"));
-        for text in ["c", "c", "d", "e"] {
+        handover.begin();
+        for text in ["b", "c", "c", "d", "e"] {
             handover.keep(message(text));
         }
         handover.see(message("c"));
         handover.see(message("d"));
         assert!(!handover.is_full());
         assert_eq!(ended(handover), ["c", "e"]);
+    }
+
+    #[test]
+    fn what_says_the_same_again_and_again_is_never_left_out() {
+        let mut handover = handover();
+        for _ in 0..3 {
+            handover.see(message("tick"));
+        }
+        handover.begin();
+        for _ in 0..3 {
+            handover.keep(message("tick"));
+        }
+        handover.see(message("tick"));
+        assert_eq!(ended(handover), ["tick", "tick"]);
+    }
+
+    #[test]
+    fn what_is_remembered_from_before_is_bounded() {
+        let mut handover = handover();
+        for n in 0..2 * EARLIER_MAX {
+            handover.see(message(&n.to_string()));
+        }
+        assert_eq!(handover.earlier.len(), EARLIER_MAX);
+        for _ in 0..2 {
+            handover.see((None, vec![0; EARLIER_BYTES_MAX].into()));
+        }
+        assert_eq!(handover.earlier.len(), 1);
+        assert_eq!(handover.earlier_bytes, EARLIER_BYTES_MAX);
     }
 
     #[test]

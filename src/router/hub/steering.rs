@@ -17,13 +17,13 @@ use crate::command::Topic;
 use crate::slot::Slot;
 
 /// How long a message may take from node to node.
-const LINGER: Duration = Duration::from_millis(100);
+const LINGER: Duration = Duration::from_millis(500);
 /// How often it is looked at what waits.
 const TICK: Duration = Duration::from_millis(20);
 /// Names of one leaving client that are left before others have their turn.
 const LEFT_PER_TURN: usize = 1000;
 
-/// The slot whose master is the home of all channels and patterns; PUBLISH goes there.
+/// The slot whose master is the home of all channels and patterns when there was none before.
 pub fn home_slot() -> Slot {
     Slot::of(b"")
 }
@@ -138,7 +138,7 @@ impl Hub {
 
     /// The home as the map has it.
     fn mapped_home(&self) -> Option<NodeAddress> {
-        self.router.master_node(home_slot())
+        self.router.map().home().cloned()
     }
 
     /// Where channels and patterns are asked for: at the home, or while it cannot be reached at
@@ -299,10 +299,20 @@ impl Hub {
         let Some(entry) = entries.get_mut(name) else { return };
         if !feed.is_confirmed(topic, name) {
             self.router.stats().message_gaps.add(1);
+            self.leave_source(feed, topic, name, entry);
         }
         self.begin_handover(topic, name, entry);
         self.recount(topic, name, entry);
         self.resolve(topic, name, entry);
+    }
+
+    /// A node has ended a name. It may be asked again and send later messages than another node, whose
+    /// earlier ones are kept: so these are passed on at once.
+    fn leave_source(&self, feed: &Feed, topic: Topic, name: &Name, entry: &mut Entry) {
+        let has_begun = entry.handover.as_ref().is_some_and(|handover| handover.has_begun());
+        if entry.source.as_ref() == Some(&feed.node) && has_begun {
+            self.end_handover(topic, name, entry);
+        }
     }
 
     /// A node brings events: those who wait for them may be answered.

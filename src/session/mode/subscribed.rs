@@ -7,13 +7,14 @@ use std::rc::Rc;
 
 use crate::command::{Command, CommandId, Handling, Local, Topic};
 use crate::metrics::Outcome;
-use crate::reply::handle::OnFailure;
+use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::Merge;
 use crate::reply::{Gather, ReplyHandle, texts};
 use crate::resp::{Args, Protocol, write};
 use crate::router::hub::events::is_event_channel;
 use crate::router::hub::message::write_confirmation;
-use crate::router::hub::{Hub, Subscriber, home_slot};
+use crate::router::hub::{Hub, Subscriber};
+use crate::router::publishing::Place;
 use crate::session::Session;
 use crate::session::dispatch::{Dispatch, Request};
 use crate::session::state::ReplyMode;
@@ -169,33 +170,63 @@ impl Session {
             self.refuse(id, &texts::refused(&command.name, texts::EVENTS_ARE_NODES));
             return Some(Dispatch::Done);
         }
-        let slot = if topic == Topic::Shard { Slot::of(channel) } else { home_slot() };
-        let master = self.router().master_of(slot, self.state.protocol);
-        if let Some(pipeline) = &master
+        let place = match topic {
+            Topic::Shard => Place::Slot(Slot::of(channel)),
+            Topic::Channel | Topic::Pattern => Place::Home,
+        };
+        let protocol = self.state.protocol;
+        let publisher = self.router().publisher(place, protocol);
+        if let Some(pipeline) = &publisher
             && pipeline.is_crowded()
             && let Some(dispatch) = self.waits_in_line(pipeline, 0)
         {
             return Some(dispatch);
         }
-        let mut meta = self.meta(id, command, slot);
+        let wait = self.router().wait_to_publish(place);
+        if wait.is_some() && self.waits_for_earlier() {
+            return Some(Dispatch::NotYet);
+        }
+        let mut meta = self.meta(id, command, place.slot());
         // A message must not come twice.
         meta.on_failure = OnFailure::ResendIfUnsent;
         let seq = self.take_seq();
+        let Some(wait) = wait else {
+            let make = || self.counted(topic, channel, (seq, meta));
+            self.env.router.send_by(publisher, (frame, 0), make);
+            return Some(Dispatch::Done);
+        };
+        let handle = self.counted(topic, channel, (seq, meta));
+        let (router, frame) = (Rc::clone(&self.env.router), frame.to_vec());
+        self.errand_bytes = frame.len();
+        self.errand = Some(Box::pin(async move {
+            tokio::time::sleep(wait).await;
+            while let Some(wait) = router.wait_to_publish(place) {
+                tokio::time::sleep(wait).await;
+            }
+            router.send_by(router.publisher(place, protocol), (&frame, 0), || handle);
+        }));
+        Some(Dispatch::Done)
+    }
+
+    /// Where the answer to PUBLISH comes, which is corrected where clients of the gateway are
+    /// subscribed.
+    fn counted(
+        &self,
+        topic: Topic,
+        channel: &[u8],
+        (seq, meta): (u64, RequestMeta),
+    ) -> ReplyHandle {
         let census = std::sync::Arc::clone(self.env.hub.census());
         let writer = Rc::clone(&self.writer);
-        let make = || {
-            if census.is_empty() {
-                return ReplyHandle::new(writer, seq, meta);
-            }
-            let channel: Box<[u8]> = channel.into();
-            let correct = move |parts: &[&[u8]]| {
-                census.corrected(topic, &channel, parts.first().copied().unwrap_or_default())
-            };
-            let gather = Rc::new(Gather::new(1, Merge::With(Box::new(correct))));
-            ReplyHandle::part(writer, seq, meta, gather, 0)
+        if census.is_empty() {
+            return ReplyHandle::new(writer, seq, meta);
+        }
+        let channel: Box<[u8]> = channel.into();
+        let correct = move |parts: &[&[u8]]| {
+            census.corrected(topic, &channel, parts.first().copied().unwrap_or_default())
         };
-        self.env.router.send_by(master, (frame, 0), make);
-        Some(Dispatch::Done)
+        let gather = Rc::new(Gather::new(1, Merge::With(Box::new(correct))));
+        ReplyHandle::part(writer, seq, meta, gather, 0)
     }
 
     /// The client is subscribed to nothing any more (RESET).
