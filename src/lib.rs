@@ -257,6 +257,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
         budget: Arc::new(Budget::new(memory_max(&config))),
         allowed: Arc::new(allowed),
         scripts: Arc::new(ScriptCache::new(config.limits.script_cache_bytes_max)),
+        shortage: Arc::default(),
         lease_limits: Arc::new(LeaseLimits::new(
             config.limits.watching_clients_max,
             config.limits.blocked_clients_max,

@@ -22,7 +22,9 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::backend::send_queue::ChunkPool;
-use crate::backend::{Identity, LargeValues, LeaseLimits, NodeStatsRegistry, Pipelines, Shared};
+use crate::backend::{
+    Identity, LargeValues, LeaseLimits, MemoryShortage, NodeStatsRegistry, Pipelines, Shared,
+};
 use crate::clock::Clock;
 use crate::command::guarded::Allowed;
 use crate::config::Config;
@@ -131,6 +133,8 @@ pub struct Parts {
     pub scripts: Arc<ScriptCache>,
     /// How many node connections clients keep for themselves.
     pub lease_limits: Arc<LeaseLimits>,
+    /// Whether nodes may be short of memory.
+    pub shortage: Arc<MemoryShortage>,
     /// Who is subscribed to what.
     pub census: Arc<Census>,
     /// The databases there are.
@@ -242,6 +246,7 @@ impl WorkerCore {
             chunk_pool: Rc::new(ChunkPool::new(Rc::clone(&ledger))),
             ledger: Rc::clone(&ledger),
             lease_limits: Arc::clone(&parts.lease_limits),
+            shortage: Arc::clone(&parts.shortage),
             large: LargeValues::default(),
             classes: RefCell::default(),
         });

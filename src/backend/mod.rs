@@ -12,6 +12,7 @@ pub mod own_addresses;
 pub mod pipeline;
 pub mod pipelines;
 pub mod send_queue;
+pub mod shortage;
 pub mod tracking;
 pub mod upstream;
 
@@ -21,6 +22,7 @@ pub use lease::{Lane, Lease, LeaseError, LeaseLimits, LeasePool};
 pub use message_stream::MessageStream;
 pub use pipeline::{Pipeline, Shared};
 pub use pipelines::{NAMES_MAX, NodeStatsRegistry, Pipelines};
+pub use shortage::MemoryShortage;
 pub use tracking::{Invalidation, Invalidations, Tracker, TrackingMode, TrackingOptions};
 pub use upstream::{Identity, Upstream};
 

@@ -28,7 +28,7 @@ use super::large::{LARGE_MIN, LargeValues};
 use super::message_stream::MessageStream;
 use super::send_queue::{ChunkPool, SendQueue};
 use super::tracking::Tracker;
-use super::{BackendError, LeaseLimits, NodeAddress, TurnedAway, Upstream};
+use super::{BackendError, LeaseLimits, MemoryShortage, NodeAddress, TurnedAway, Upstream};
 use crate::clock::Clock;
 use crate::memory::Ledger;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
@@ -74,6 +74,8 @@ pub struct Shared {
     pub ledger: Rc<Ledger>,
     /// How many connections clients may keep for themselves.
     pub lease_limits: Arc<LeaseLimits>,
+    /// Whether nodes may be short of memory.
+    pub shortage: Arc<MemoryShortage>,
     /// Slots whose replies are large.
     pub large: LargeValues,
     /// What the system may buffer on the way to a node; 0 lets it decide.

@@ -90,6 +90,10 @@ pub const WATCH_IN_MULTI: &str = "ERR WATCH inside MULTI is not allowed";
 /// A command that is never allowed within a transaction. As Redis says it.
 pub const NO_MULTI: &str = "ERR Command not allowed inside a transaction";
 
+/// CONFIG SET within EXEC's reply.
+pub const CONFIG_SET_IN_EXEC: &str =
+    "ERR CONFIG SET failed: it goes to all nodes, and a transaction is one node's";
+
 /// Why a command over all keys, or over all nodes, cannot be queued; a clause.
 pub const NOT_ONE_NODES: &str =
     "in a transaction a command must be one node's, and this one asks several";

@@ -16,6 +16,7 @@ mod out_of_band;
 pub mod plan;
 pub mod publishing;
 mod pursuit;
+pub mod queue_check;
 mod reason;
 pub mod recovery;
 pub mod scan;

@@ -203,7 +203,7 @@ impl Router {
         is_master && (place.asking || self.master_node(slot).as_ref() == Some(&place.node))
     }
 
-    async fn exec_at(
+    pub(super) async fn exec_at(
         &self,
         place: &mut Place,
         block: &[u8],

@@ -207,6 +207,7 @@ impl Session {
         if command.handling == Handling::ConfigSet
             && let Some(frame) = config_get::with_shares(args, masters)
         {
+            self.router().shared().shortage.suspect();
             return Some(self.tell_all(Request { frame: &frame, ..request }));
         }
         if command.handling == Handling::ConfigSet

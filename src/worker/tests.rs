@@ -23,6 +23,7 @@ fn parts(workers: usize) -> Parts {
         allowed: Arc::default(),
         scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
         lease_limits: Arc::default(),
+        shortage: Arc::default(),
         census: Arc::default(),
         databases: Arc::new(crate::database::Databases::new(16, "db")),
         event_classes: Arc::default(),

@@ -315,3 +315,36 @@ fn what_a_client_watched_that_has_left_is_forgotten() {
         assert_eq!(replies[3].0, Reply::Array(vec![Reply::ok()]), "{round}");
     }
 }
+
+/// Where nodes may have no memory, a node is asked before EXEC, and objects as a lone server does.
+#[test]
+fn a_write_without_memory_is_objected_to_when_it_is_queued() {
+    let site = alone();
+    let (mut client, mut other) = (site.gateway.client(), site.gateway.client());
+    client.line("SET tx:full x");
+    let queues =
+        |client: &mut Client, line: &str| client.line(line) == Reply::Simple("QUEUED".into());
+    assert_eq!(other.line("CONFIG SET maxmemory 1"), Reply::ok());
+    assert_eq!(client.line("MULTI"), Reply::ok());
+    assert!(queues(&mut client, "GET tx:full"));
+    let error = client.line("SET tx:full y");
+    assert!(error.error().starts_with("OOM "), "{error:?}");
+    assert!(queues(&mut client, "GET tx:full"));
+    assert_eq!(other.line("CONFIG SET maxmemory 0"), Reply::ok());
+    assert!(client.line("EXEC").error().starts_with("EXECABORT "));
+    assert_eq!(client.line("GET tx:full"), Reply::bulk("x"));
+    // Nothing stands in the way any more, and nothing is left behind at the node.
+    let script = "MULTI|SET tx:full z|SET tx:full y|EXEC|GET tx:full";
+    let replies = client.exchange(&bytes_of(script), 5);
+    assert_eq!(replies[3].0, Reply::Array(vec![Reply::ok(), Reply::ok()]));
+    assert_eq!(replies[4].0, Reply::bulk("y"));
+}
+
+#[test]
+fn config_set_fails_within_the_reply() {
+    let mut client = client();
+    let replies = client.exchange(&bytes_of("MULTI|SET tx:c 1|CONFIG SET maxmemory x|EXEC"), 4);
+    let Reply::Array(items) = &replies[3].0 else { panic!("{replies:?}") };
+    assert_eq!(items[0], Reply::ok());
+    assert!(items[1].error().starts_with("ERR CONFIG SET failed"), "{items:?}");
+}

@@ -29,6 +29,7 @@ fn gateway() -> Gateway {
         allowed: Arc::default(),
         scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
         lease_limits: Arc::default(),
+        shortage: Arc::default(),
         census: Arc::default(),
         databases: Arc::new(crate::database::Databases::new(16, "db")),
         event_classes: Arc::default(),

@@ -13,6 +13,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use super::{Pipeline, State};
 use crate::backend::BackendError;
 use crate::backend::large::LARGE_MIN;
+use crate::backend::shortage::is_out_of_memory;
 use crate::metrics::{Bucket, Outcome};
 use crate::reply::returned::Unavailable;
 use crate::reply::{Answered, ReplyHandle, ReturnReason, returned, texts};
@@ -202,6 +203,9 @@ impl Pipeline {
     /// Whether this error reply is a matter of the cluster, and not the answer.
     #[cold]
     fn reason_in(&self, handle: &ReplyHandle, reply: &[u8]) -> Option<ReturnReason> {
+        if is_out_of_memory(reply) {
+            self.shared.shortage.suspect();
+        }
         let on_failure = handle.on_failure;
         let mut why = match on_failure.is_block() {
             true => returned::classify_exec(reply)?,

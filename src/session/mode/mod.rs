@@ -6,6 +6,7 @@
 mod blocking;
 mod exec_reply;
 mod monitoring;
+mod own_answers;
 mod queuing;
 mod subscribed;
 mod tracking;

@@ -5,6 +5,7 @@
 //! Commands that the gateway answers itself are answered at EXEC, and put where they belong in the
 //! node's reply.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::exec_reply::{put_together, renamed};
@@ -21,16 +22,16 @@ use crate::resp::request::RequestLimits;
 use crate::resp::{Args, RequestScanner, write};
 use crate::router::watched::{Watched, WatchedBlock};
 use crate::router::{self, Plan, Router, ScriptCache};
+use crate::session::Session;
 use crate::session::database::Rename;
 use crate::session::database::tagged::Translation;
 use crate::session::dispatch::{Dispatch, Request};
 use crate::session::monitors::Shown;
-use crate::session::{Session, local};
 use crate::slot::Slot;
 
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
-const QUEUED: &[u8] = b"+QUEUED\r\n";
+pub(super) const QUEUED: &[u8] = b"+QUEUED\r\n";
 
 /// A transaction that has not been executed.
 #[derive(Default)]
@@ -40,13 +41,15 @@ pub(super) struct Queuing {
     /// Requests in it behind MULTI.
     for_node: usize,
     /// Requests that the gateway answers, by their place in the transaction.
-    for_gateway: Vec<(usize, Vec<u8>)>,
+    pub(super) for_gateway: Vec<(usize, Vec<u8>)>,
     /// Bytes of these.
     gateway_bytes: usize,
     /// The slot of all keys so far.
     slot: Option<Slot>,
     /// Something was objected to: EXEC will say so.
     is_aborted: bool,
+    /// A node has objected to something.
+    is_declined: Rc<Cell<bool>>,
     changes_data: bool,
     has_scripts: bool,
     /// The requests as those who monitor are to see them when they are executed.
@@ -272,7 +275,8 @@ impl Session {
                     false => Fate::Node(None),
                 };
             }
-            Handling::Local(_) => return Fate::Gateway,
+            // An error of CONFIG SET is one of its own, within EXEC's reply, as in Redis.
+            Handling::Local(_) | Handling::ConfigSet => return Fate::Gateway,
             Handling::KeyScan => return refused(texts::CURSOR_IN_MULTI),
             Handling::Monitor => return Fate::Object(texts::MONITOR_IN_MULTI.to_owned()),
             Handling::Refuse(why) => return refused(why.text()),
@@ -334,8 +338,14 @@ impl Session {
             Fate::Gateway => queuing.add_for_gateway(frame),
         }
         let queued = queuing.len();
+        let is_declined = Rc::clone(&queuing.is_declined);
         self.state.info.note_queued(Some(queued));
-        self.deliver_own(QUEUED);
+        match fate {
+            Fate::Node(Some(slot)) if self.is_worth_asking(command) => {
+                self.ask_whether_queued((slot, id), frame, is_declined);
+            }
+            _ => self.deliver_own(QUEUED),
+        }
     }
 
     fn abort_transaction(&mut self) {
@@ -354,7 +364,7 @@ impl Session {
     /// EXEC.
     fn exec(&mut self, id: CommandId) -> Dispatch {
         let Some(queuing) = self.mode.queuing.take() else { return Dispatch::Done };
-        if queuing.is_aborted {
+        if queuing.is_aborted || queuing.is_declined.get() {
             self.leave_transaction();
             self.refuse(id, texts::EXEC_ABORT);
             return Dispatch::Done;
@@ -446,33 +456,6 @@ impl Session {
             let reply = renamed.as_deref().unwrap_or(reply);
             put_together(reply, &own).unwrap_or_else(|| reply.to_vec())
         }))
-    }
-
-    fn with_own_answers(&mut self, queuing: &Queuing, reply: &[u8]) -> Vec<u8> {
-        let own = self.own_answers(queuing);
-        put_together(reply, &own).unwrap_or_else(|| reply.to_vec())
-    }
-
-    /// The answers of the gateway to those commands that are its own, each with its place.
-    fn own_answers(&mut self, queuing: &Queuing) -> Vec<(usize, Vec<u8>)> {
-        let table = self.router().table();
-        let mut answers = Vec::with_capacity(queuing.for_gateway.len());
-        for (place, frame) in &queuing.for_gateway {
-            let mut scanner = RequestScanner::default();
-            let mut out = Vec::new();
-            if scanner.scan(frame, &RequestLimits::NONE, true).is_ok() {
-                let args = scanner.args(frame);
-                match table.lookup(args).map(|(_, command)| command.handling) {
-                    Ok(Handling::Local(what)) => {
-                        local::answer(what, args, &mut self.state, &self.env, &mut out);
-                    }
-                    // UNWATCH: EXEC does it in any case.
-                    _ => out.extend_from_slice(write::OK),
-                }
-            }
-            answers.push((*place, out));
-        }
-        answers
     }
 }
 
