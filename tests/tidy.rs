@@ -215,6 +215,7 @@ const COMPARED: &[(&str, &[&str], &str)] = &[
     ("router/monitor.rs", &["monitor"], "asks a node, like the files of `backend`"),
     ("session/database/function.rs", &["function"], "asks a node, like the files of `backend`"),
     ("session/database/hidden.rs", &["eval"], "asks a node, like the files of `backend`"),
+    ("session/database/sort.rs", &["eval", "get"], "asks a node; an option of SORT"),
     ("session/database/whole.rs", &["eval", "type"], "asks a node; an option of SCAN"),
     ("session/client_command.rs", &["info", "pubsub", "type"], "words of CLIENT and of its HELP"),
     ("session/command_command.rs", &["module"], "a word of COMMAND LIST"),

@@ -139,6 +139,16 @@ impl Tracker {
         self.options.mode == TrackingMode::Broadcast
     }
 
+    /// Whether it has been made of these.
+    pub fn is_for(&self, options: &TrackingOptions, how: (Protocol, bool)) -> bool {
+        self.options == *options && (self.protocol, self.redirects) == how
+    }
+
+    /// Whether the nodes can say to anybody what has changed.
+    pub fn can_tell(&self) -> bool {
+        self.redirects || self.protocol == Protocol::Resp3
+    }
+
     /// All masters have answered, or one has refused.
     pub fn set_standing(&self, is_standing: bool) {
         self.is_standing.set(is_standing);

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{CommandTable, Handling, Local, Refusal};
 use crate::resp::Args;
+use crate::resp::number::parse_integer;
 
 /// The commands that can be allowed, in lower case. The first word is a guarded row of the table,
 /// or the first two are.
@@ -38,7 +39,8 @@ pub const OPTIONS: [OptionKind; 6] = [
         "max-new-tls-connections-per-cycle", "maxclients", "maxmemory-clients",
         "proto-max-bulk-len", "socket-mark-id", "tcp-backlog", "tcp-keepalive", "timeout",
     ] },
-    OptionKind { what: "when a node answers, and when it says that it cannot", names: &[
+    OptionKind { what: "when a node answers, and when it says that it cannot; \
+                        `busy-reply-threshold` and `lua-time-limit` of 1 to 5000 are not denied", names: &[
         "busy-reply-threshold", "key-load-delay", "lua-time-limit", "rdb-key-save-delay",
         "watchdog-period",
     ] },
@@ -93,6 +95,10 @@ pub const NEVER: [&str; 14] = [
 pub const NEVER_FAMILIES: [&str; 4] =
     ["cluster-announce-", "replica-announce-", "slave-announce-", "tls-"];
 
+/// Options that may be set to any time up to the server's own value: a node then says that a script
+/// keeps it busy as soon as the gateway expects it, or sooner. Milliseconds.
+pub const SOONER: [(&str, u64); 2] = [("busy-reply-threshold", 5000), ("lua-time-limit", 5000)];
+
 /// Why an option of [`NEVER`] is not changed.
 pub const OWN_OPTION: &str = "it says how each node is reached, which is set at the nodes";
 /// Why what could be allowed is not carried out.
@@ -143,10 +149,11 @@ impl Allowed {
 
     /// The first option of this CONFIG SET that is not changed, and why not.
     pub fn denies_config_set(&self, args: Args<'_>) -> Option<Denied> {
-        let options = args.iter().skip(2).step_by(2);
-        let mut options =
-            options.map(|option| String::from_utf8_lossy(option).to_ascii_lowercase());
-        options.find_map(|option| {
+        (2..args.len()).step_by(2).find_map(|at| {
+            let option = String::from_utf8_lossy(args.get(at)).to_ascii_lowercase();
+            if at + 1 < args.len() && is_sooner(&option, args.get(at + 1)) {
+                return None;
+            }
             let name = format!("config set {option}");
             if is_never(&option) {
                 return Some(Denied { name, why: OWN_OPTION.to_owned() });
@@ -178,6 +185,14 @@ pub fn is_option(name: &str) -> bool {
 
 fn is_never(option: &str) -> bool {
     NEVER.contains(&option) || in_families(option, &NEVER_FAMILIES)
+}
+
+fn is_sooner(option: &str, value: &[u8]) -> bool {
+    let value = parse_integer(value).and_then(|value| u64::try_from(value).ok());
+    let is = |&(name, most): &(&str, u64)| {
+        name == option && value.is_some_and(|value| (1..=most).contains(&value))
+    };
+    SOONER.iter().any(is)
 }
 
 fn is_guarded(option: &str) -> bool {
@@ -270,6 +285,10 @@ mod tests {
             ("CONFIG SET dir / requirepass x", Some("config set requirepass")),
             ("CONFIG SET Replica-Announce-IP x", Some("config set replica-announce-ip")),
             ("CONFIG SET cluster-something-new 1", Some("config set cluster-something-new")),
+            ("CONFIG SET lua-time-limit 5000 busy-reply-threshold 1", None),
+            ("CONFIG SET lua-time-limit 5001", Some("config set lua-time-limit")),
+            ("CONFIG SET busy-reply-threshold 0", Some("config set busy-reply-threshold")),
+            ("CONFIG SET busy-reply-threshold x", Some("config set busy-reply-threshold")),
             ("CONFIG SET tls-port 1", Some("config set tls-port")),
         ] {
             let denied = with_args(line, |args| some.denies_config_set(args));

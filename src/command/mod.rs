@@ -113,6 +113,11 @@ impl Command {
         }
     }
 
+    /// Whether it has the options of SORT.
+    pub fn sorts(&self) -> bool {
+        matches!(self.search, Some(KeySearch::Sort | KeySearch::SortReadOnly))
+    }
+
     /// Whether it is just sent on. Compared as values it would take a call.
     #[inline(always)]
     pub fn is_routed(&self) -> bool {

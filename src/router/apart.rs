@@ -73,12 +73,14 @@ impl Router {
         masters.chain(map.spares()).for_each(open);
     }
 
-    /// Answers request `seq` when every master is connected, and so sends word of what changes.
+    /// Answers request `seq` when every master is connected, and so sends word of what changes; then
+    /// `done` is called.
     pub fn broadcast(
         &self,
         tracker: &Rc<Tracker>,
         writer: &Rc<ClientWriter>,
         (seq, meta): (u64, RequestMeta),
+        done: Box<dyn FnOnce()>,
     ) {
         let map = self.map();
         let count = map.shards().len();
@@ -90,6 +92,7 @@ impl Router {
         let answer = move |parts: &[&[u8]]| {
             let refused = parts.iter().find(|part| part.starts_with(b"-"));
             begun.set_standing(refused.is_none());
+            done();
             refused.map_or_else(|| write::OK.to_vec(), |part| part.to_vec())
         };
         let gather = Rc::new(Gather::new(count, Merge::WithErrors(Box::new(answer))));

@@ -265,7 +265,7 @@ impl Session {
         }
         self.deliver_own(&out);
         if self.state.protocol != protocol {
-            self.change_tracked_protocol();
+            self.change_tracked_protocol(id);
         }
         if self.state.closing {
             self.finished = Some(CloseReason::Client);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::support::client::{Client, put};
 use crate::support::reply::Reply;
-use crate::support::site::alone;
+use crate::support::site::{Site, alone};
+use crate::support::until;
 
 const KEYS: usize = 20_000;
 
@@ -205,4 +206,19 @@ fn expired_keys_are_gone_everywhere() {
     }
     crate::support::until("they expire", || client.line("DBSIZE") == Reply::Int(0));
     assert_eq!(client.line("KEYS *"), Reply::Array(Vec::new()));
+}
+
+/// Every master saves what it has, and the oldest snapshot says since when all is saved.
+#[test]
+fn all_masters_save() {
+    let site = Site::start(3, &[]);
+    let mut client = site.gateway.client();
+    let last = |n: usize| site.cluster.node(n).line("LASTSAVE").int();
+    assert_eq!(client.line("LASTSAVE").int(), (0..3).map(last).min().unwrap());
+    let saves = |n: usize| {
+        let info = site.cluster.node(n).line("INFO persistence").text();
+        info.contains("rdb_saves:1") || info.contains("rdb_bgsave_in_progress:1")
+    };
+    assert_eq!(client.line("BGSAVE"), Reply::Simple("Background saving started".into()));
+    until("every master saves", || (0..3).all(saves));
 }

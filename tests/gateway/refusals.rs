@@ -9,7 +9,7 @@ use crate::support::until;
 use testkit::server::RedisServer;
 
 /// Commands, and a word of the reason that is given.
-const REFUSED: [(&str, &str); 42] = [
+const REFUSED: [(&str, &str); 40] = [
     ("CONFIG SET requirepass x", "nodes"),
     ("config set RequirePass x", "nodes"),
     ("CONFIG SET hz 10 masterauth x", "nodes"),
@@ -32,8 +32,6 @@ const REFUSED: [(&str, &str); 42] = [
     ("CONFIG SET cluster-announce-port 1", "nodes"),
     ("PFSELFTEST", "nodes"),
     ("SAVE", "nodes"),
-    ("BGSAVE", "nodes"),
-    ("BGREWRITEAOF", "nodes"),
     ("SWAPDB 0 1", "nodes"),
     ("ACL SETUSER x on", "nodes"),
     ("ACL DELUSER x", "nodes"),

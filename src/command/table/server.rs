@@ -33,8 +33,10 @@ pub(super) const ROWS: &[Row] = &[
     cmd("backup|seal", 2, "admin noscript", "").refuse(Refusal::ServerAdmin),
     cmd("backup|start", 2, "admin noscript", "").refuse(Refusal::ServerAdmin),
     cmd("backup|status", 2, "admin stale", "").refuse(Refusal::ServerAdmin),
-    cmd("bgrewriteaof", 1, "admin noscript no_async_loading", "").refuse(Refusal::ServerAdmin),
-    cmd("bgsave", -1, "admin noscript no_async_loading", "").refuse(Refusal::ServerAdmin),
+    cmd("bgrewriteaof", 1, "admin noscript no_async_loading", "")
+        .tips("request_policy:all_shards response_policy:all_succeeded"),
+    cmd("bgsave", -1, "admin noscript no_async_loading", "")
+        .tips("request_policy:all_shards response_policy:all_succeeded"),
     cmd("command", -1, "loading stale", "connection")
         .tips("nondeterministic_output_order")
         .local(Local::Command(CommandSub::All)),
@@ -98,7 +100,8 @@ pub(super) const ROWS: &[Row] = &[
     cmd("info", -1, "loading stale", "dangerous")
         .tips("nondeterministic_output request_policy:all_shards response_policy:special")
         .handled(Handling::Info),
-    cmd("lastsave", 1, "loading stale fast", "admin dangerous").tips("nondeterministic_output"),
+    cmd("lastsave", 1, "loading stale fast", "admin dangerous")
+        .tips("nondeterministic_output request_policy:all_shards response_policy:agg_min"),
     cmd("latency", -2, "", "").refuse(Refusal::Container),
     cmd("latency|doctor", 2, "admin noscript loading stale", "")
         .tips("nondeterministic_output request_policy:all_nodes response_policy:special"),

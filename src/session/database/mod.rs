@@ -7,6 +7,7 @@ mod function;
 pub(in crate::session) mod hidden;
 mod reply;
 pub mod script;
+mod sort;
 pub(in crate::session) mod tagged;
 mod translation;
 mod whole;

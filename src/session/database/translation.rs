@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::script::Scripts;
 use super::tagged::{Tagged, Translation};
-use super::{reply, whole};
+use super::{reply, sort, whole};
 use crate::command::{
     Categories, Command, Handling, KeyError, Script, Transaction, key_patterns, positions,
 };
@@ -47,6 +47,9 @@ pub(super) fn translate(
             return Translation::Refuse(texts::refused(&command.name, texts::NOT_IN_DATABASE));
         }
         _ => return Translation::AsItIs,
+    }
+    if let Some(sorted) = sort::sort(database, command, args) {
+        return sorted;
     }
     match positions(command, args, keys) {
         Ok(()) if keys.is_empty() => return Translation::AsItIs,

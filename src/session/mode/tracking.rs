@@ -9,8 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::backend::{Invalidation, Invalidations, Tracker, TrackingMode};
+use crate::command::CommandId;
 use crate::database::Databases;
 use crate::metrics::{Outcome, WorkerStats};
+use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::{ClientWriter, texts};
 use crate::resp::{Protocol, write};
 use crate::router::Router;
@@ -22,6 +24,8 @@ use crate::session::mailbox::Letter;
 use crate::session::state::ListenerEnv;
 use crate::session::tracking::{self, Wanted};
 
+/// Connections of one client from before a change that are kept, for each node.
+const PREVIOUS_MAX: usize = 3;
 /// The channel on which RESP2 has the messages.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
 
@@ -34,8 +38,14 @@ pub(super) struct TrackingClient {
     outlet: Rc<Outlet>,
     /// A request reads what no node tracks: the client must not keep it.
     untracked: bool,
+    /// The connections from before the options or the protocol changed, the latest last: the nodes still
+    /// track there what had been read.
+    previous: Vec<Connections>,
     _place: TrackingPlace,
 }
+
+/// The connections of a client that tracks: the way there, and what the nodes have been told.
+type Connections = (Rc<ListenerEnv>, Rc<Tracker>);
 
 /// Where the nodes' words go.
 #[derive(Debug)]
@@ -175,55 +185,77 @@ impl Session {
             self.refuse(id, texts::TOO_MANY_TRACKING);
             return Dispatch::Done;
         }
-        let tracker = self.mode.tracking.as_ref().map(|mode| Rc::clone(&mode.tracker));
-        if let Some(tracker) = tracker.filter(|_| broadcasts && !is_same) {
-            self.barrier.raise();
+        if broadcasts && !is_same {
             let home = Router::home_of(self.state.info.id);
             let meta = self.meta(id, command, home);
             let seq = self.take_seq();
             self.keep_caching();
-            self.router().broadcast(&tracker, &self.writer, (seq, meta));
+            self.await_broadcast((seq, meta));
         } else {
             self.router().stats().command(id, Outcome::Ok);
             self.deliver_own(write::OK);
         }
-        if before.is_some() && !is_same {
-            self.flush_tracked();
-        }
         Dispatch::Done
     }
 
-    /// Gives the client connections of its own, by what its state says. `false`: too many have some.
+    /// Gives the client connections of its own, by what its state says. Those that it has had are kept
+    /// for what has been read there; where they cannot say what changes, or there are too many of them,
+    /// all may have changed. `false`: too many clients have some.
     fn open_tracking(&mut self, target: Option<Arc<ClientInfo>>) -> bool {
         let Some(wanted) = &self.state.tracking else { return false };
-        let (shared, place) = match self.mode.tracking.take() {
+        let (mut is_unknown, mut previous) = (false, Vec::new());
+        let (shared, place, outlet) = match self.mode.tracking.take() {
             Some(before) => {
-                let TrackingClient { shared, _place: place, .. } = *before;
-                (shared, place)
+                let TrackingClient { shared, tracker, outlet, _place: place, .. } = *before;
+                *outlet.target.borrow_mut() = target;
+                previous = before.previous;
+                let has_read = self.env.router.pipelines().answered() > 0;
+                is_unknown = has_read && !tracker.can_tell();
+                previous.push((Rc::clone(&self.env), tracker));
+                (shared, place, outlet)
             }
             None => match Clients::begin_tracking(&self.env.clients, self.limits.tracking_max) {
-                Some(place) => (Rc::clone(&self.env), place),
+                Some(place) => (Rc::clone(&self.env), place, self.new_outlet(target)),
                 None => return false,
             },
         };
-        let outlet = Rc::new(Outlet {
-            writer: Rc::clone(&self.writer),
-            info: Arc::clone(&self.state.info),
-            stats: Arc::clone(shared.router.stats()),
-            broadcasts: wanted.options.mode == TrackingMode::Broadcast,
-            databases: Arc::clone(&shared.databases),
-            target: RefCell::new(target),
-            flushed_at: Cell::new(None),
-        });
-        let sink: Rc<dyn Invalidations> = Rc::clone(&outlet) as _;
         let how = (self.state.protocol, wanted.redirect != 0);
         let options = tracking::for_nodes(&wanted.options, &shared.databases);
-        let tracker = Rc::new(Tracker::new(options, how, sink));
-        let router = shared.router.apart(Rc::clone(&tracker));
-        self.env = Rc::new(shared.with_router(router));
-        let client = TrackingClient { shared, tracker, outlet, untracked: false, _place: place };
+        let same = previous.iter().position(|(_, tracker)| tracker.is_for(&options, how));
+        let (env, tracker) = match same {
+            Some(at) => previous.remove(at),
+            None => {
+                let sink: Rc<dyn Invalidations> = Rc::clone(&outlet) as _;
+                let tracker = Rc::new(Tracker::new(options, how, sink));
+                let router = shared.router.apart(Rc::clone(&tracker));
+                (Rc::new(shared.with_router(router)), tracker)
+            }
+        };
+        self.env = env;
+        if previous.len() > PREVIOUS_MAX {
+            previous.remove(0);
+            is_unknown = true;
+        }
+        let (untracked, _place) = (false, place);
+        let client = TrackingClient { shared, tracker, outlet, untracked, previous, _place };
         self.mode.tracking = Some(Box::new(client));
+        if is_unknown {
+            self.flush_tracked();
+        }
         true
+    }
+
+    fn new_outlet(&self, target: Option<Arc<ClientInfo>>) -> Rc<Outlet> {
+        let options = self.state.tracking.as_ref().map(|wanted| wanted.options.mode);
+        Rc::new(Outlet {
+            writer: Rc::clone(&self.writer),
+            info: Arc::clone(&self.state.info),
+            stats: Arc::clone(self.env.router.stats()),
+            broadcasts: options == Some(TrackingMode::Broadcast),
+            databases: Arc::clone(&self.env.databases),
+            target: RefCell::new(target),
+            flushed_at: Cell::new(None),
+        })
     }
 
     /// The client tracks nothing any more.
@@ -236,15 +268,32 @@ impl Session {
     }
 
     /// The client speaks another protocol from now on, and so do its connections.
-    pub(in crate::session) fn change_tracked_protocol(&mut self) {
+    pub(in crate::session) fn change_tracked_protocol(&mut self, id: CommandId) {
         let Some(mode) = &self.mode.tracking else { return };
         let target = mode.outlet.target.borrow().clone();
-        if self.open_tracking(target)
-            && let Some(mode) = &self.mode.tracking
-        {
-            mode.tracker.set_standing(true);
-            self.flush_tracked();
+        if !self.open_tracking(target) || !self.broadcasts() {
+            return;
         }
+        let home = Router::home_of(self.state.info.id);
+        let begun_us = self.router().shared().clock.now_us();
+        let on_failure = OnFailure::Resend;
+        let meta = RequestMeta { slot: home, command: id, on_failure, begun_us };
+        let seq = self.writer.take_muted_seq();
+        self.await_broadcast((seq, meta));
+    }
+
+    fn broadcasts(&self) -> bool {
+        self.mode.tracking.as_ref().is_some_and(|mode| mode.tracker.broadcasts())
+    }
+
+    /// Answers when all masters broadcast what is wanted now. Until then the connections from before tell
+    /// what was, and the client's requests wait.
+    fn await_broadcast(&mut self, (seq, meta): (u64, RequestMeta)) {
+        let Some(mode) = self.mode.tracking.as_mut() else { return };
+        let (tracker, previous) = (Rc::clone(&mode.tracker), std::mem::take(&mut mode.previous));
+        self.barrier.raise();
+        let done = Box::new(move || drop(previous));
+        self.router().broadcast(&tracker, &self.writer, (seq, meta), done);
     }
 
     /// Whether requests are under way on connections that the client is about to lose.
