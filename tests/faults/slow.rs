@@ -9,7 +9,7 @@ use crate::nodes::until;
 use crate::site::Site;
 
 /// Many large values: they fill what a node's sockets take while it does not read.
-const MIX: Mix = Mix([8, 2, 2, 2, 24, 4, 2, 2]);
+const MIX: Mix = Mix([8, 2, 2, 2, 24, 4, 2, 2, 2, 0]);
 const LARGE: usize = 64 << 20;
 const BUSY: &str = "local begin = redis.call('TIME') repeat local now = redis.call('TIME') \
     until now[1] - begin[1] >= 9 return redis.call('INCR', KEYS[1])";

@@ -4,6 +4,7 @@
 //! data. Must not know which fault is under way.
 
 pub(crate) mod ledger;
+pub(crate) mod queue;
 pub(crate) mod report;
 mod stream;
 
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use slotway::resp::Value;
 
 use crate::nodes::until;
 pub(crate) use report::{Allowed, Report};
@@ -36,10 +39,14 @@ pub(crate) enum Kind {
     Transaction,
     /// `WATCH` and `GET`, then `MULTI`, `SET`, `EXEC`.
     Watch,
+    /// `LPUSH`, while another connection waits in `BLMOVE`.
+    Queue,
+    /// `XADD`, while another connection waits in `XREADGROUP`; then `XACK`.
+    Group,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 8] = [
+    pub(crate) const ALL: [Kind; 10] = [
         Kind::Counter,
         Kind::Pipeline,
         Kind::Split,
@@ -48,22 +55,28 @@ impl Kind {
         Kind::Reader,
         Kind::Transaction,
         Kind::Watch,
+        Kind::Queue,
+        Kind::Group,
     ];
 
     /// How many requests of it are under way at once.
     pub(crate) fn depth(self) -> usize {
-        if self == Kind::Pipeline { stream::DEPTH } else { 1 }
+        match self {
+            Kind::Pipeline => stream::DEPTH,
+            Kind::Queue | Kind::Group => 2,
+            _ => 1,
+        }
     }
 }
 
 /// How many streams of each kind, in the order of [`Kind::ALL`].
 #[derive(Clone, Copy)]
-pub(crate) struct Mix(pub(crate) [usize; 8]);
+pub(crate) struct Mix(pub(crate) [usize; 10]);
 
 impl Mix {
-    pub(crate) const ALL: Mix = Mix([12, 2, 3, 3, 2, 6, 6, 4]);
+    pub(crate) const ALL: Mix = Mix([12, 2, 3, 3, 2, 6, 6, 4, 6, 4]);
     /// Without the large ones, for clusters that are busy otherwise.
-    pub(crate) const SMALL: Mix = Mix([10, 2, 2, 2, 0, 4, 4, 2]);
+    pub(crate) const SMALL: Mix = Mix([10, 2, 2, 2, 0, 4, 4, 2, 4, 0]);
 }
 
 /// Running streams; they end with it.
@@ -109,12 +122,12 @@ impl Load {
         self.streams.iter().map(|(_, acked, _)| acked.load(Ordering::Relaxed)).sum()
     }
 
-    /// Ends the streams; `value` is what the cluster itself holds for a key.
-    pub(crate) fn stop(mut self, mut value: impl FnMut(&str) -> Option<String>) -> Report {
+    /// Ends the streams; `ask` is answered by whoever serves the key.
+    pub(crate) fn stop(mut self, mut ask: impl FnMut(&[&str]) -> Value) -> Report {
         self.ending.store(true, Ordering::Relaxed);
         let streams = self.streams.drain(..).map(|(.., stream)| stream.join().unwrap());
         let mut streams: Vec<Stream> = streams.collect();
-        streams.iter_mut().for_each(|stream| stream.look_back(&mut value));
+        streams.iter_mut().for_each(|stream| stream.look_back(&mut ask));
         Report { streams: streams.into_iter().map(|stream| stream.tally).collect() }
     }
 }

@@ -10,6 +10,7 @@ use slotway::resp::Value;
 
 use super::Kind;
 use super::ledger::{Counter, Register};
+use super::queue::Handed;
 use super::report::Tally;
 use crate::link::Link;
 
@@ -22,22 +23,24 @@ const STAMP: usize = 16;
 
 /// A stream.
 pub(super) struct Stream {
-    kind: Kind,
-    keys: Vec<String>,
+    pub(super) kind: Kind,
+    pub(super) keys: Vec<String>,
     counter: Counter,
     /// Of the second key of transactions.
     second: Counter,
     registers: Vec<Register>,
+    /// Of streams that hand work on.
+    pub(super) handed: Handed,
     /// The number written last.
     number: u64,
-    gateway: SocketAddr,
+    pub(super) gateway: SocketAddr,
     link: Option<Link>,
     acked: Arc<AtomicU64>,
     pub(super) tally: Tally,
 }
 
 /// What became of a request.
-enum Outcome {
+pub(super) enum Outcome {
     Done(Value),
     /// It may have run.
     Unknown,
@@ -54,7 +57,10 @@ impl Stream {
     ) -> Stream {
         let name = format!("{kind:?}-{number}");
         let keys: Vec<String> = match kind {
-            Kind::Counter | Kind::Pipeline | Kind::Large | Kind::Watch => vec![name],
+            Kind::Counter | Kind::Pipeline | Kind::Large | Kind::Watch | Kind::Group => {
+                vec![name]
+            }
+            Kind::Queue => ["waiting", "done"].map(|end| format!("{{{name}}}-{end}")).to_vec(),
             Kind::Transaction => (0..2).map(|n| format!("{{{name}}}-{n}")).collect(),
             Kind::Split | Kind::Reader => (0..6).map(|n| format!("{name}-{n}")).collect(),
             Kind::Tagged => (0..4).map(|n| format!("{{{name}}}-{n}")).collect(),
@@ -66,6 +72,7 @@ impl Stream {
             counter: Counter::default(),
             second: Counter::default(),
             registers,
+            handed: Handed::default(),
             number: 0,
             gateway,
             link: None,
@@ -82,6 +89,8 @@ impl Stream {
                 Kind::Reader => self.read_only(),
                 Kind::Transaction => self.transact(),
                 Kind::Watch => self.watch(),
+                Kind::Queue => self.hand_on(),
+                Kind::Group => self.hand_to_group(),
                 _ => self.write_and_read(),
             }
             std::thread::sleep(self.pace());
@@ -233,7 +242,7 @@ impl Stream {
     }
 
     /// Sends requests in one write; an outcome for each of them, in order.
-    fn ask(&mut self, requests: &[Vec<&str>]) -> Vec<Outcome> {
+    pub(super) fn ask(&mut self, requests: &[Vec<&str>]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(requests.len());
         if let Err(error) = self.try_ask(requests, &mut outcomes) {
             self.link = None;
@@ -273,7 +282,11 @@ impl Stream {
     }
 
     /// Holds the cluster's own data against what was answered.
-    pub(super) fn look_back(&mut self, value: &mut impl FnMut(&str) -> Option<String>) {
+    pub(super) fn look_back(&mut self, ask: &mut impl FnMut(&[&str]) -> Value) {
+        if matches!(self.kind, Kind::Queue | Kind::Group) {
+            return self.look_at_handed(ask);
+        }
+        let mut value = |key: &str| text(&ask(&["GET", key]));
         for (at, key) in self.keys.clone().iter().enumerate() {
             let value = value(key);
             if self.kind == Kind::Transaction {

@@ -16,6 +16,7 @@ use super::Site;
 use crate::link::Link;
 use crate::load::Report;
 use crate::load::ledger::Missing;
+use crate::load::queue;
 use crate::nodes::{Process, guarded, until};
 
 /// The data of a node as it was when it went away.
@@ -77,9 +78,27 @@ impl Evidence {
         });
         let mut link = Link::connect(address).unwrap();
         let mut number = |missing: &&Missing| {
-            let value = link.call(&["GET", &missing.key]).unwrap();
-            let text = value.as_str().unwrap_or_default();
-            text.get(..16).unwrap_or(text).parse().unwrap_or(0)
+            let key = missing.key.as_str();
+            match link.call(&["TYPE", key]).unwrap().as_str() {
+                Some("stream") => {
+                    let entries = queue::entries(&link.call(&["XRANGE", key, "-", "+"]).unwrap());
+                    if entries.contains(&missing.had) { missing.had } else { 0 }
+                }
+                Some("list" | "none") if key.ends_with("-waiting") => {
+                    let number = missing.had.to_string();
+                    let mut is_in = |key: &str| {
+                        let at = link.call(&["LPOS", key, &number]).unwrap();
+                        at.as_int().is_some()
+                    };
+                    let done = key.replace("-waiting", "-done");
+                    if is_in(key) || is_in(&done) { missing.had } else { 0 }
+                }
+                _ => {
+                    let value = link.call(&["GET", key]).unwrap();
+                    let text = value.as_str().unwrap_or_default();
+                    text.get(..16).unwrap_or(text).parse().unwrap_or(0)
+                }
+            }
         };
         missing.iter().map(&mut number).collect()
     }

@@ -177,7 +177,7 @@ impl Site {
     pub(crate) fn finish(&mut self, fault: &str, load: Load, allowed: Allowed) -> Report {
         self.wait_until_whole();
         let mut links = HashMap::new();
-        let report = load.stop(|key| self.value(&mut links, key));
+        let report = load.stop(|words| self.answer(&mut links, words));
         eprint!("{fault}: longest gap {:.2} s\n{report}", report.gap().as_secs_f64());
         report.assert(allowed);
         self.account_for(fault, &report);
@@ -190,20 +190,20 @@ impl Site {
         report
     }
 
-    /// What the cluster itself holds for a key.
-    fn value(&self, links: &mut HashMap<usize, Link>, key: &str) -> Option<String> {
+    /// What whoever serves the key of a request says.
+    fn answer(&self, links: &mut HashMap<usize, Link>, words: &[&str]) -> Value {
         let start = Instant::now();
         loop {
             for at in self.up() {
                 let address = self.fleet.nodes[at].address;
                 let link = links.entry(at).or_insert_with(|| Link::connect(address).unwrap());
-                match link.call(&["GET", key]) {
+                match link.call(words) {
                     Ok(Value::Error(_)) => {}
-                    Ok(value) => return value.as_str().map(str::to_owned),
+                    Ok(value) => return value,
                     Err(_) => drop(links.remove(&at)),
                 }
             }
-            assert!(start.elapsed() < PATIENCE, "nobody holds {key}");
+            assert!(start.elapsed() < PATIENCE, "nobody answers {words:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
