@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::DATABASES_MAX;
+use crate::config::{DATABASE_PREFIX, DATABASES_MAX, Routing};
 use crate::slot::{SLOTS, Slot};
 
 /// One database with a tag.
@@ -46,6 +46,12 @@ pub struct Databases {
 }
 
 impl Databases {
+    /// Those of a configuration.
+    pub fn of(routing: &Routing) -> Databases {
+        let prefix = routing.database_prefix.as_deref().unwrap_or(DATABASE_PREFIX);
+        Databases::new(routing.databases, prefix)
+    }
+
     /// So many databases, 0 among them; the tags of the others begin with this.
     pub fn new(count: usize, prefix: &str) -> Databases {
         let numbers = 1..count.clamp(1, DATABASES_MAX);

@@ -75,7 +75,7 @@ use router::{HoldBudget, ScriptCache};
 use server::{Gateway, Stop};
 use session::assigner::Assigner;
 use session::clients::Clients;
-use topology::{Refresher, Topology};
+use topology::{DatabaseWatch, Refresher, Topology};
 use worker::Parts;
 
 /// File descriptors that are not clients: listeners, node connections, logs.
@@ -152,6 +152,12 @@ pub async fn run(
         config.timeouts.connect,
     );
     tasks.spawn(refresher.run());
+    let watch = DatabaseWatch::new(
+        Arc::new(Databases::of(&config.routing)),
+        worker::identity(config),
+        config.timeouts.connect,
+    );
+    tasks.spawn(watch.run(Arc::clone(&gateway.topology)));
     started(&gateway);
     // An error means that nobody can ask for a stop any more, which is one.
     let _ = stop.wait_for(|stop| *stop != Stop::No).await;
@@ -263,10 +269,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
             config.limits.blocked_clients_max,
         )),
         census: Arc::default(),
-        databases: Arc::new(Databases::new(
-            config.routing.databases,
-            config.routing.database_prefix.as_deref().unwrap_or(config::DATABASE_PREFIX),
-        )),
+        databases: Arc::new(Databases::of(&config.routing)),
         event_classes: Arc::default(),
         monitors: Arc::default(),
     };

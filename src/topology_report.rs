@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::topology::{ClusterReport, Refresher, Topology, Trigger};
+use crate::database::Databases;
+use crate::topology::{ClusterReport, DatabaseWatch, Refresher, Topology, Trigger};
 use crate::worker::identity;
 
 /// For everything: names, connections and answers.
@@ -32,6 +33,13 @@ pub async fn ask(config: &Config) -> Result<ClusterReport, NoMap> {
     };
     let reached = timeout(DEADLINE, Box::pin(asked)).await.is_ok();
     let map = topology.map().load_full();
+    let databases = Arc::new(Databases::of(&config.routing));
+    if !databases.is_one() {
+        let mut watch = DatabaseWatch::new(databases, identity(config), patience);
+        if let Ok(sizes) = timeout(DEADLINE, watch.measure(&map)).await {
+            topology.state().databases = sizes;
+        }
+    }
     let state = topology.state().clone();
     if map.version > 0 {
         return Ok(ClusterReport::new(&map, &state, Instant::now()));

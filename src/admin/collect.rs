@@ -55,6 +55,7 @@ impl Collector {
         set_roles(&mut scrape, &map);
         set_up(&mut scrape, &known, &map, &state);
         set_topology(&mut scrape, gateway, &map, &state, now);
+        set_databases(&mut scrape, &state);
         set_workers(&mut scrape, gateway);
         set_memory(&mut scrape, gateway);
         set_process(&mut scrape);
@@ -315,6 +316,14 @@ fn set_up(scrape: &mut Scrape<'_>, known: &BTreeSet<Arc<str>>, map: &ClusterMap,
         if let Some(up) = up {
             scrape.gauge(&names::NODE_UP, &[name], flag(up));
         }
+    }
+}
+
+fn set_databases(scrape: &mut Scrape<'_>, state: &State) {
+    for size in &state.databases {
+        let number = size.database.to_string();
+        scrape.gauge(&names::DATABASE_KEYS, &[&number], size.keys as f64);
+        scrape.gauge(&names::DATABASE_MEMORY, &[&number], size.memory_bytes as f64);
     }
 }
 

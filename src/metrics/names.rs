@@ -185,6 +185,10 @@ metrics! {
         "Hash slots that have a master; 16384 is all.";
     CLUSTER_OK Gauge Number "slotway_cluster_ok" []
         "1 when the cluster calls itself ok.";
+    DATABASE_KEYS Gauge Number "slotway_database_keys" ["database"]
+        "Keys of a database other than 0; an estimate where it has more than a thousand. Looked at every 15 s.";
+    DATABASE_MEMORY Gauge Bytes "slotway_database_memory_bytes" ["database"]
+        "Memory that these keys take at their master, estimated from fifty of them.";
     SHARD_MASTERS Gauge Number "slotway_shard_masters" []
         "Masters that serve slots.";
     SHARD_REPLICAS Gauge Number "slotway_shard_replicas" []

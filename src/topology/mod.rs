@@ -4,6 +4,7 @@
 //! never lock. Must not know requests in flight.
 
 pub mod cluster;
+pub mod database_sizes;
 pub mod map;
 pub mod names;
 pub mod node_limits;
@@ -13,6 +14,7 @@ pub mod report;
 pub mod slots_reply;
 mod troubles;
 
+pub use database_sizes::{DatabaseSize, DatabaseWatch};
 pub use map::{ClusterMap, Shard};
 pub use ownership::{Ownership, Partition};
 pub use refresh::Refresher;
@@ -104,6 +106,8 @@ pub struct State {
     pub commands_read: bool,
     /// What the nodes say they are: `redis_version`.
     pub server_version: Option<String>,
+    /// The databases other than 0, as they were a moment ago.
+    pub databases: Vec<DatabaseSize>,
 }
 
 impl State {

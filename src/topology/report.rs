@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{ClusterMap, State, TRIGGERS};
+use super::{ClusterMap, DatabaseSize, State, TRIGGERS};
 use crate::backend::NodeAddress;
 use crate::resp::shown;
 use crate::slot::{SLOTS, Slot};
@@ -24,6 +24,8 @@ pub struct ClusterReport {
     pub topology: TopologyReport,
     /// Its shards, in the order of their first slots; those without slots come last.
     pub shards: Vec<ShardReport>,
+    /// The databases other than 0, in order; none before they have been looked at.
+    pub databases: Vec<DatabaseSize>,
 }
 
 /// The map as a whole, and how it is kept.
@@ -109,7 +111,8 @@ impl ClusterReport {
         });
         let mut shards: Vec<ShardReport> = shards.collect();
         shards.sort_by_key(|shard| shard.slots.ranges.first().map_or(u16::MAX, |range| range[0]));
-        ClusterReport { shards, topology: TopologyReport::new(map, state, now) }
+        let databases = state.databases.clone();
+        ClusterReport { shards, databases, topology: TopologyReport::new(map, state, now) }
     }
 }
 
@@ -165,18 +168,63 @@ impl fmt::Display for ClusterReport {
         let head = ["SHARD", "SLOTS", "RANGES", "MASTER", "ID", "REPLICAS"].map(str::to_owned);
         let rows = self.shards.iter().enumerate().map(|(index, shard)| shard.row(index));
         let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-        let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or(0));
-        for row in &rows {
-            let [shard, slots, ranges, master, id, replicas] = row;
-            let [a, b, c, d, e, _] = widths;
-            writeln!(
-                f,
-                "{shard:>a$}  {slots:>b$}  {ranges:<c$}  {master:<d$}  {id:<e$}  {replicas}"
-            )?;
-        }
-        Ok(())
+        write_table(f, &rows, [true, true, false, false, false, false])?;
+        self.write_databases(f)
     }
+}
+
+impl ClusterReport {
+    /// Those that have keys.
+    fn write_databases(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = self.databases.iter().filter(|one| one.keys > 0).map(|one| {
+            let about = if one.is_estimate { "about " } else { "" };
+            [
+                one.database.to_string(),
+                one.slot.to_string(),
+                format!("{about}{}", one.keys),
+                memory(one.memory_bytes),
+                shown(&one.master),
+                one.tag.clone(),
+            ]
+        });
+        let used: Vec<[String; 6]> = used.collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        writeln!(f)?;
+        let head = ["DATABASE", "SLOT", "KEYS", "MEMORY", "MASTER", "TAG"].map(str::to_owned);
+        let rows: Vec<[String; 6]> = std::iter::once(head).chain(used).collect();
+        write_table(f, &rows, [true, true, true, true, false, false])
+    }
+}
+
+fn memory(bytes: u64) -> String {
+    let unit = |shift: u32| bytes as f64 / f64::from(1 << shift);
+    match bytes {
+        0..0x10_0000 => format!("{:.1} KiB", unit(10)),
+        _ => format!("{:.1} MiB", unit(20)),
+    }
+}
+
+/// Columns below each other; `to_right` says which are aligned there.
+fn write_table<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    rows: &[[String; N]],
+    to_right: [bool; N],
+) -> fmt::Result {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    for row in rows {
+        let mut line = String::new();
+        for (column, word) in row.iter().enumerate() {
+            let space = " ".repeat(widths[column].saturating_sub(word.chars().count()));
+            let gap = if column == 0 { "" } else { "  " };
+            line += gap;
+            line += &if to_right[column] { space + word } else { format!("{word}{space}") };
+        }
+        writeln!(f, "{}", line.trim_end())?;
+    }
+    Ok(())
 }
 
 impl ShardReport {
@@ -241,6 +289,16 @@ mod tests {
         ranges.extend((0..6).map(|n| range(n * 10, n * 10, &b, vec![])));
         let map = ClusterMap::from_ranges(ranges, 7);
         let mut state = State { cluster_ok: true, ..State::default() };
+        let size = |database, keys| DatabaseSize {
+            database,
+            tag: "{db2.160}".into(),
+            slot: 5461,
+            master: "evil\u{1b}[2J:2".into(),
+            keys,
+            memory_bytes: 3 << 19,
+            is_estimate: keys > 1000,
+        };
+        state.databases = vec![size(1, 0), size(2, 70), size(3, 5000)];
         state.nodes_up.insert("127.0.0.1:3".into(), false);
         ClusterReport::new(&map, &state, Instant::now())
     }
@@ -254,6 +312,10 @@ the cluster calls itself ok
 SHARD  SLOTS  RANGES                         MASTER                       ID      REPLICAS
     0      6  0 10 20 30 and 2 more          evil?[2J:2 (127.0.0.1:2)  000002  none
     1  15995  1-9 11-19 21-29 31-39 and 2 more  127.0.0.1:1               000001  127.0.0.1:3 down
+
+DATABASE  SLOT        KEYS   MEMORY  MASTER      TAG
+       2  5461          70  1.5 MiB  evil?[2J:2  {db2.160}
+       3  5461  about 5000  1.5 MiB  evil?[2J:2  {db2.160}
 ";
         let squeezed = |text: &str| {
             let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -261,7 +323,8 @@ SHARD  SLOTS  RANGES                         MASTER                       ID    
         };
         let table = report().to_string();
         assert_eq!(squeezed(&table), squeezed(expected), "{table}");
-        let masters: Vec<_> = table.lines().skip(3).map(|line| line.find("  0000")).collect();
+        let masters: Vec<_> =
+            table.lines().skip(3).take(3).map(|line| line.find("  0000")).collect();
         assert_eq!(masters[1], masters[2], "{table}");
     }
 
@@ -272,6 +335,8 @@ SHARD  SLOTS  RANGES                         MASTER                       ID    
         assert_eq!(json["topology"]["age_s"], serde_json::Value::Null);
         assert_eq!(json["topology"]["refreshes"][1]["trigger"], "moved");
         assert_eq!(json["shards"][0]["slots"]["count"], 6);
+        assert_eq!(json["databases"][1]["memory_bytes"], 3 << 19);
+        assert_eq!(json["databases"][2]["is_estimate"], true);
         assert_eq!(json["shards"][1]["slots"]["ranges"][1], serde_json::json!([11, 19]));
         assert_eq!(json["shards"][1]["master"]["address"], "127.0.0.1:1");
         assert_eq!(json["shards"][1]["master"]["up"], serde_json::Value::Null);

@@ -1,10 +1,13 @@
-//! What changed after Redis 7.0: differences that the comparison expects.
+//! What changed after Redis 7.0, and what means every master here: differences that the comparison expects.
 
-/// Where the table, which follows the newest servers, differs from Redis 7.0: name, column, why.
+/// Where the table, which follows the newest servers and sends to a whole cluster, differs from Redis 7.0:
+/// name, column, why.
 pub(crate) const NEWER: &[(&str, &str, &str)] = &[
     ("acl|deluser", "tips", NODES),
     ("acl|save", "tips", NODES),
     ("acl|setuser", "tips", NODES),
+    ("bgrewriteaof", "tips", EVERY_MASTER),
+    ("bgsave", "tips", EVERY_MASTER),
     ("blmove", "flags", IN_SCRIPTS),
     ("blpop", "flags", IN_SCRIPTS),
     ("brpop", "flags", IN_SCRIPTS),
@@ -26,6 +29,7 @@ pub(crate) const NEWER: &[(&str, &str, &str)] = &[
     ("command|getkeysandflags", "arity", ONE_WORD),
     ("config|resetstat", "tips", NODES),
     ("config|rewrite", "tips", NODES),
+    ("lastsave", "tips", EVERY_MASTER),
     ("latency|reset", "tips", COUNTS),
     ("msetnx", "tips", NOT_SPLIT),
     ("psubscribe", "flags", OUT_OF_MEMORY),
@@ -41,6 +45,7 @@ pub(crate) const NEWER: &[(&str, &str, &str)] = &[
 ];
 
 const NODES: &str = "7.0 gave no policy to commands that concern every node";
+const EVERY_MASTER: &str = "one server saves its own data; here it is the data of every master";
 const IN_SCRIPTS: &str = "later servers let scripts call it: it then does not wait";
 const WHILE_LOADING: &str = "later nodes answer it while they load their data";
 const OUT_OF_MEMORY: &str = "later servers refuse new subscriptions when memory is out";

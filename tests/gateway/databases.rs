@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::support::client::{Client, put, request};
 use crate::support::reply::Reply;
-use crate::support::site::{Site, alone, shared};
+use crate::support::site::{SLOTWAY, Site, alone, shared};
 use crate::support::until;
 use testkit::server::RedisServer;
 
@@ -344,4 +344,38 @@ fn a_database_that_moves_is_whole_or_waits() {
     assert_eq!(client.reply(), Reply::bulk("v"));
     assert_eq!(client.reply().items().len(), 200);
     until("and afterwards too", || client.line("DBSIZE").int() == 200);
+}
+
+#[test]
+fn topology_says_where_a_database_is_and_how_large() {
+    let site = Site::start(3, &[]);
+    let mut client = site.gateway.client();
+    client.line("SELECT 5");
+    let mut bytes = Vec::new();
+    for n in 0..3000 {
+        put(&mut bytes, &["SET", &format!("k:{n}"), "v"]);
+    }
+    client.exchange(&bytes, 3000);
+    client.line("SELECT 6");
+    client.line("SET k v");
+    let seed = site.cluster.nodes[0].to_string();
+    let asked = std::process::Command::new(SLOTWAY)
+        .args(["topology", "--json", "--seed", &seed])
+        .output()
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let of = |number: usize| told["databases"][number - 1].clone();
+    assert_eq!(of(5)["database"], 5);
+    assert_eq!(of(5)["tag"], "{db5.607}");
+    // All keys of the slot are the database's, so the sample is of nothing else.
+    assert_eq!((of(5)["keys"].as_u64(), of(5)["is_estimate"].as_bool()), (Some(3000), Some(true)));
+    let bytes = of(5)["memory_bytes"].as_u64().unwrap();
+    assert!((90_000..600_000).contains(&bytes), "{bytes}");
+    assert_eq!((of(6)["keys"].as_u64(), of(6)["is_estimate"].as_bool()), (Some(1), Some(false)));
+    assert_eq!(of(1)["keys"], 0);
+    let key = format!("{}k:0", of(5)["tag"].as_str().unwrap());
+    let masters = (0..3)
+        .filter(|&node| site.cluster.node(node).line(&format!("EXISTS {key}")) == Reply::Int(1));
+    let names: Vec<String> = masters.map(|node| site.cluster.nodes[node].to_string()).collect();
+    assert_eq!(names, [of(5)["master"].as_str().unwrap()]);
 }
