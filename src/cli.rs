@@ -10,14 +10,15 @@ mod tests;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::command::guarded::Allowed;
-use crate::config::{Config, ConfigError, Given, Loaded, Purpose, load};
+use crate::config::{Config, ConfigError, Given, Loaded, Purpose, Secret, load};
 use crate::local::LocalOptions;
 use flags::{
-    CheckFlags, Cli, Command, DocsFlags, HealthFlags, KeeperFlags, LocalFlags, RunFlags,
+    CheckFlags, Cli, Command, DocsFlags, HealthFlags, KeeperFlags, LocalFlags, RunFlags, TopFlags,
     TopologyFlags, one,
 };
 
@@ -45,6 +46,15 @@ pub enum Invocation {
         admin: SocketAddr,
         /// Ask whether it should get clients, not only whether it lives.
         ready: bool,
+    },
+    /// Show what a running gateway does.
+    Top {
+        /// Its admin port.
+        admin: SocketAddr,
+        /// Of the page.
+        password: Option<Secret>,
+        /// Between two looks; `None` to look once.
+        interval: Option<Duration>,
     },
     /// Print the generated parts of the documentation, or write them into the pages of a folder.
     Docs {
@@ -114,6 +124,14 @@ pub fn parse(
             let loaded = read(config, flags, Purpose::Inspect)
                 .map_err(|error| CliError::Unaskable(error.to_string()))?;
             Ok(Invocation::Healthcheck { admin: reachable(&loaded.config)?, ready })
+        }
+        Command::Top(TopFlags { admin, admin_password_file, interval, once, config }) => {
+            let password = one("--admin-password-file", "admin.password_file", admin_password_file);
+            let flags = [one("--admin", "admin.bind", admin), password].concat();
+            let config = read(config, flags, Purpose::Inspect)?.config;
+            let interval = (!once).then(|| Duration::from_secs(interval));
+            let admin = reachable(&config)?;
+            Ok(Invocation::Top { admin, password: config.admin.password, interval })
         }
         Command::Docs(DocsFlags { write }) => Ok(Invocation::Docs { write }),
     }

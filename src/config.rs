@@ -120,6 +120,8 @@ impl ListenerConfig {
 pub struct AdminConfig {
     /// The address and port of the HTTP server; without it there is none.
     pub bind: Option<SocketAddr>,
+    /// What people must give to look at the page; without it everybody may.
+    pub password: Option<Secret>,
 }
 
 /// `[limits]`: every bound, in bytes or in pieces.
@@ -331,7 +333,7 @@ impl Default for ListenerConfig {
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        AdminConfig { bind: Some(local(7020)) }
+        AdminConfig { bind: Some(local(7020)), password: None }
     }
 }
 

@@ -1,14 +1,12 @@
-//! Asking a running gateway how it is: one HTTP request to its admin port.
+//! Asking a running gateway how it is.
 //!
-//! Owns that question and its bounds. Knows nothing of the configuration and prints nothing.
+//! Owns what its answers mean. Knows nothing of the configuration and prints nothing.
 
 use std::fmt;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
-/// Platforms ask every few seconds and count a slow answer as none.
-const DEADLINE: Duration = Duration::from_secs(3);
+use crate::admin_port::{self, Question};
+
 /// Enough for the first line of any answer, and for the reason that follows it.
 const ANSWER_BYTES_MAX: usize = 4096;
 
@@ -26,37 +24,12 @@ pub enum HealthError {
 /// Asks the gateway at `admin`; with `ready`, whether it should get clients.
 pub fn ask(admin: SocketAddr, ready: bool) -> Result<(), HealthError> {
     let path = if ready { "/readyz" } else { "/livez" };
-    let answer = get(admin, path).map_err(|error| HealthError::Unreachable(admin, error))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
-    match status {
-        Some(200) => Ok(()),
-        Some(status) => Err(HealthError::Unwell(status, body.trim().to_owned())),
+    let question = Question { admin, path, password: None, bytes_max: ANSWER_BYTES_MAX };
+    match admin_port::ask(question).map_err(|error| HealthError::Unreachable(admin, error))? {
+        Some((200, _)) => Ok(()),
+        Some((status, body)) => Err(HealthError::Unwell(status, body.trim().to_owned())),
         None => Err(HealthError::NotHttp(admin)),
     }
-}
-
-fn get(admin: SocketAddr, path: &str) -> std::io::Result<String> {
-    let deadline = Instant::now() + DEADLINE;
-    let left = || match deadline.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(std::io::Error::from(std::io::ErrorKind::TimedOut)),
-        left => Ok(left),
-    };
-    let mut stream = TcpStream::connect_timeout(&admin, DEADLINE)?;
-    stream.set_write_timeout(Some(left()?))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 1024];
-    // A server that sends a byte now and then must not hold us: the deadline is for the whole.
-    while answer.len() < ANSWER_BYTES_MAX {
-        stream.set_read_timeout(Some(left()?))?;
-        match stream.read(&mut chunk)? {
-            0 => break,
-            count => answer.extend_from_slice(chunk.get(..count).unwrap_or_default()),
-        }
-    }
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 impl fmt::Display for HealthError {
@@ -76,6 +49,7 @@ impl std::error::Error for HealthError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     /// A server that answers one request with `answer`; gives back what it was asked.

@@ -8,9 +8,10 @@
 //! ```text
 //! 7  main, cli          the command line           lib.rs       run(), keep(): all put together
 //!    topology_report    `slotway topology`         docs         `slotway docs`
-//!    healthcheck        `slotway healthcheck`
+//!    healthcheck        `slotway healthcheck`      top          `slotway top`
 //! 6  server             accept, place, drain       worker       one core: its clients, its connections
-//!    admin              metrics, health            keeper       forms and heals    local   one on this machine
+//!    admin              the page, metrics, health  keeper       forms and heals    local   one on this machine
+//!    admin_port         asking another's admin port
 //! 5  session            one client: read -> classify -> dispatch -> write
 //! 4  router             request + map -> plan; a plan carried out; the one redirect and retry loop
 //! 3  topology           slots -> shards -> nodes, and how that is kept true
@@ -32,6 +33,7 @@
 //! connection goes through [`router::Recovery`].
 
 pub mod admin;
+pub mod admin_port;
 pub mod backend;
 pub mod cli;
 pub mod clock;
@@ -51,6 +53,7 @@ pub mod router;
 pub mod server;
 pub mod session;
 pub mod slot;
+pub mod top;
 pub mod topology;
 pub mod topology_report;
 pub mod version;
@@ -75,7 +78,7 @@ use router::{HoldBudget, ScriptCache};
 use server::{Gateway, Stop};
 use session::assigner::Assigner;
 use session::clients::Clients;
-use topology::{DatabaseWatch, Refresher, Topology};
+use topology::{DatabaseWatch, NodeInfoWatch, Refresher, Topology};
 use worker::Parts;
 
 /// File descriptors that are not clients: listeners, node connections, logs.
@@ -135,6 +138,8 @@ pub async fn run(
     }
     if let Some((address, socket)) = sockets.admin {
         tasks.spawn(admin::serve(Arc::clone(&gateway), socket));
+        let watch = NodeInfoWatch::new(worker::identity(config), config.timeouts.connect);
+        tasks.spawn(watch.run(Arc::clone(&gateway.topology)));
         tracing::info!(%address, "metrics and health are served");
     }
     tasks.spawn(Arc::clone(&gateway).end_overdue());

@@ -4,13 +4,15 @@
 //! Knows nothing of Redis.
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use slotway::cli::{self, CliError, Invocation};
-use slotway::config::{Config, Level, LogConfig, LogFormat};
+use slotway::config::{Config, Level, LogConfig, LogFormat, Secret};
 use slotway::server::Stop;
-use slotway::{docs, healthcheck, local, topology_report};
+use slotway::{docs, healthcheck, local, top, topology_report};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -88,6 +90,9 @@ fn carry_out(invocation: Invocation) -> Result<()> {
         Invocation::Topology { config, json } => block_on(show_topology(config, json)),
         Invocation::CheckConfig(page) => print(&page),
         Invocation::Healthcheck { admin, ready } => Ok(healthcheck::ask(admin, ready)?),
+        Invocation::Top { admin, password, interval } => {
+            block_on(show_top(admin, password, interval))
+        }
         Invocation::Docs { write: None } => print(&docs::all()),
         Invocation::Docs { write: Some(folder) } => {
             let changed = docs::write(&folder)?;
@@ -103,6 +108,42 @@ async fn show_topology(config: Config, json: bool) -> Result<()> {
     let page =
         if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
     print(&page)
+}
+
+/// A screen of its own, so that what was there before is there again afterwards.
+const SCREEN: (&str, &str) = ("\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l");
+/// Columns where a terminal does not tell, and lines are not to be cut.
+const WIDTH_UNKNOWN: usize = 1000;
+
+/// Shows what a gateway does, until a signal.
+async fn show_top(
+    admin: SocketAddr,
+    password: Option<Secret>,
+    interval: Option<Duration>,
+) -> Result<()> {
+    let first = top::ask(admin, password.as_ref())?;
+    let Some(interval) = interval.filter(|_| std::io::stdout().is_terminal()) else {
+        return print(&top::page(&first, WIDTH_UNKNOWN));
+    };
+    print(SCREEN.0)?;
+    let looking = async {
+        loop {
+            let size = rustix::termios::tcgetwinsize(std::io::stdout());
+            let width = size.map_or(WIDTH_UNKNOWN, |size| usize::from(size.ws_col));
+            let page = match top::ask(admin, password.as_ref()) {
+                Ok(overview) => top::page(&overview, width),
+                Err(error) => format!("{error}\n"),
+            };
+            print(&format!("\x1b[H{}\x1b[J", page.replace('\n', "\x1b[K\r\n")))?;
+            tokio::time::sleep(interval).await;
+        }
+    };
+    let ended: Result<()> = tokio::select! {
+        ended = looking => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    print(SCREEN.1)?;
+    ended
 }
 
 /// Serves until `shutdown` is cancelled, and all is finished then.

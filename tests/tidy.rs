@@ -19,9 +19,9 @@ const LAYERS: &[&[&str]] = &[
     &["router"],
     &["session"],
     &["worker"],
-    &["server", "keeper"],
+    &["server", "keeper", "admin_port"],
     &["admin", "docs", "local", "healthcheck", "topology_report"],
-    &["cli"],
+    &["cli", "top"],
     &["lib", "main"],
 ];
 const LINES_MAX: usize = 500;
@@ -212,6 +212,7 @@ const COMPARED: &[(&str, &[&str], &str)] = &[
         &["psubscribe", "punsubscribe", "subscribe", "unsubscribe"],
         "asks a node, and the words of its messages",
     ),
+    ("admin/page/csv.rs", &["auth", "type"], "a kind of failure and a column, in lists"),
     ("router/monitor.rs", &["monitor"], "asks a node, like the files of `backend`"),
     ("session/database/function.rs", &["function"], "asks a node, like the files of `backend`"),
     ("session/database/hidden.rs", &["eval"], "asks a node, like the files of `backend`"),

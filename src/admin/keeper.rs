@@ -12,7 +12,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::collect::{flag, set_build, set_process};
-use super::routes::{everywhere, exposed, verdict};
+use super::routes::{everywhere, exposed, list, verdict};
 use crate::keeper::{Board, NodeNews, STATES, acts};
 use crate::metrics::{Exposition, names};
 use crate::version;
@@ -49,6 +49,7 @@ impl Keeper {
 /// The endpoints as a service.
 pub(super) fn router(keeper: Arc<Keeper>) -> axum::Router {
     let own = axum::Router::new()
+        .route("/", get(|| async { list(&ENDPOINTS) }))
         .route("/metrics", get(metrics))
         .route("/livez", get(live))
         .route("/healthz", get(live))

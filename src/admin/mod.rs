@@ -5,17 +5,23 @@
 //! client of this port, slow or hostile, keeps another one from being answered: a connection gets
 //! one request and [`connections::CONNECTION_MAX`], and a new one takes the place of the oldest.
 //!
-//! `connections.rs` has the bounds; `routes.rs` has the endpoints of the gateway, `collect.rs` the figures of a scrape, `status.rs`
-//! the JSON; `keeper.rs` has all three of the keeper.
+//! `connections.rs` has the bounds, `door.rs` the password; `routes.rs` has the endpoints of the gateway, `collect.rs` the
+//! figures of a scrape, `status.rs` the JSON for programs; `sampler.rs` keeps the last hour, `overview.rs` is all that people
+//! look at and `page/` how it is shown; `keeper.rs` has the endpoints of the keeper.
 
 mod collect;
 mod connections;
+mod door;
 mod keeper;
+pub mod overview;
+mod page;
 mod routes;
-mod status;
+pub mod sampler;
+pub mod status;
+pub mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -24,10 +30,11 @@ use crate::keeper::Board;
 use crate::server::Gateway;
 use collect::Collector;
 use connections::Connections;
+use sampler::Sampler;
 
 /// Pause when no connection can be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How often the recorder is looked after.
+/// How often the recorder is looked after, and a sample taken.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// What the endpoints answer from.
@@ -35,11 +42,22 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 struct Admin {
     gateway: Arc<Gateway>,
     collector: Mutex<Collector>,
+    sampler: Mutex<Sampler>,
 }
 
 impl Admin {
     fn new(gateway: Arc<Gateway>) -> Admin {
-        Admin { gateway, collector: Mutex::default() }
+        let sampler = Mutex::new(Sampler::new(&gateway, Instant::now()));
+        Admin { gateway, collector: Mutex::default(), sampler }
+    }
+
+    fn sampler(&self) -> MutexGuard<'_, Sampler> {
+        self.sampler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn upkeep(&self) {
+        self.collector().upkeep();
+        self.sampler().sample(&self.gateway, Instant::now());
     }
 
     fn collector(&self) -> MutexGuard<'_, Collector> {
@@ -51,7 +69,7 @@ impl Admin {
 pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
     let admin = Arc::new(Admin::new(gateway));
     let router = routes::router(Arc::clone(&admin));
-    accept(listener, router, || admin.collector().upkeep()).await;
+    accept(listener, router, || admin.upkeep()).await;
 }
 
 /// Answers the operators of a keeper, for ever.

@@ -9,18 +9,23 @@ use std::time::Instant;
 
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use serde::Serialize;
 
-use super::Admin;
+use super::overview::Overview;
 use super::status::Status;
+use super::{Admin, door, page};
 use crate::metrics::exposition::CONTENT_TYPE;
 use crate::version;
 
-/// Every path, and what is there: the page at `/`.
-pub(super) const ENDPOINTS: [(&str, &str); 7] = [
-    ("/", "this list"),
+/// Every path, and what is there.
+pub(super) const ENDPOINTS: [(&str, &str); 10] = [
+    ("/", "the page for people; /stats is the same"),
+    ("/stats;csv", "its figures in the columns of HAProxy"),
+    ("/api/status.json", "its figures as JSON"),
+    ("/endpoints", "this list"),
     ("/metrics", "figures for Prometheus"),
     ("/livez", "200 while the process and all its workers run"),
     ("/healthz", "the same as /livez"),
@@ -37,8 +42,21 @@ pub(super) fn router(admin: Arc<Admin>) -> axum::Router {
         .route("/healthz", get(live))
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(status))
+        .merge(people(Arc::clone(&admin)))
         .with_state(admin);
     everywhere(own, &ENDPOINTS)
+}
+
+/// What people look at, behind the password where there is one.
+fn people(admin: Arc<Admin>) -> axum::Router<Arc<Admin>> {
+    axum::Router::new()
+        .route("/", get(shown))
+        .route("/stats", get(shown))
+        .route("/stats;csv", get(csv))
+        .route("/api/status.json", get(overview))
+        .route("/page.css", get(|| async { asset("text/css; charset=utf-8", page::STYLE) }))
+        .route("/page.js", get(|| async { asset("text/javascript; charset=utf-8", page::SCRIPT) }))
+        .route_layer(middleware::from_fn_with_state(admin, door::check))
 }
 
 /// Adds what every admin port answers: the list of its endpoints, what runs, that there is no more.
@@ -47,7 +65,7 @@ pub(super) fn everywhere(
     endpoints: &'static [(&'static str, &'static str)],
 ) -> axum::Router {
     router
-        .route("/", get(move || async move { list(endpoints) }))
+        .route("/endpoints", get(move || async move { list(endpoints) }))
         .route("/version", get(versions))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
@@ -70,11 +88,12 @@ fn text(status: StatusCode, text: impl Into<String>) -> Response {
     (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text.into()).into_response()
 }
 
-fn list(endpoints: &[(&str, &str)]) -> Response {
+/// What there is.
+pub(super) fn list(endpoints: &[(&str, &str)]) -> Response {
     let mut page = format!("slotway {}\n\n", version::VERSION);
     for (path, what) in endpoints {
         // Writing to a string cannot fail.
-        let _ = writeln!(page, "{path:<16}{what}");
+        let _ = writeln!(page, "{path:<20}{what}");
     }
     text(StatusCode::OK, page)
 }
@@ -125,8 +144,44 @@ async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
     Json(Status::of(&admin.gateway, Instant::now()))
 }
 
+fn look(admin: &Admin) -> Overview {
+    Overview::of(&admin.gateway, &admin.sampler(), Instant::now())
+}
+
+async fn shown(State(admin): State<Arc<Admin>>) -> Response {
+    match page::html(&look(&admin)) {
+        Ok(html) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+                (header::CONTENT_SECURITY_POLICY, page::POLICY),
+                (header::CACHE_CONTROL, "no-store"),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (header::REFERRER_POLICY, "no-referrer"),
+            ];
+            (headers, html).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the page cannot be made");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be made; see the log\n")
+        }
+    }
+}
+
+async fn csv(State(admin): State<Arc<Admin>>) -> Response {
+    text(StatusCode::OK, page::csv::table(&look(&admin)))
+}
+
+async fn overview(State(admin): State<Arc<Admin>>) -> Json<Overview> {
+    Json(look(&admin))
+}
+
+fn asset(kind: &'static str, body: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], body)
+        .into_response()
+}
+
 async fn not_found() -> Response {
-    text(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is\n")
+    text(StatusCode::NOT_FOUND, "there is nothing here; /endpoints lists what there is\n")
 }
 
 async fn not_allowed() -> Response {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::metrics::NodeStats;
 use crate::metrics::exposition::seconds_of;
@@ -28,43 +28,54 @@ pub(super) struct Status {
     nodes: BTreeMap<String, NodeStatus>,
 }
 
-#[derive(Debug, Serialize)]
-struct GatewayStatus {
-    version: &'static str,
-    uptime_s: u64,
+/// The process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct GatewayStatus {
+    /// Of the program.
+    pub version: String,
+    /// Seconds since its start.
+    pub uptime_s: u64,
     /// How many worker threads there are.
-    workers: usize,
+    pub workers: usize,
     /// How many of them clients belong to.
-    workers_in_use: usize,
+    pub workers_in_use: usize,
     /// Clients connected.
-    clients: usize,
+    pub clients: usize,
     /// Clients that may be.
-    clients_max: usize,
+    pub clients_max: usize,
     /// Clients accepted since the start.
-    accepted: u64,
+    pub accepted: u64,
     /// Clients refused since the start.
-    rejected: u64,
+    pub rejected: u64,
     /// Whether clients should be sent here.
-    ready: bool,
+    pub ready: bool,
     /// Why not; null when they should.
-    reason: Option<String>,
-    draining: bool,
+    pub reason: Option<String>,
+    /// Whether it is about to stop.
+    pub draining: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct WorkerStatus {
-    alive: bool,
-    clients: u64,
+/// One worker thread.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WorkerStatus {
+    /// Whether it has not ended.
+    pub alive: bool,
+    /// Its clients.
+    pub clients: u64,
     /// Time in which it was not waiting for events.
-    busy_s: f64,
+    pub busy_s: f64,
+    /// What it used of its core of late, in percent; more when that went into large replies.
+    pub load_percent: u64,
     /// Since its last sign of life; it gives one every second.
-    silence_s: f64,
+    pub silence_s: f64,
     /// The latest that a timer fired within the last half minute.
-    loop_lag_s: f64,
+    pub loop_lag_s: f64,
     /// Commands read and not answered yet.
-    inflight: u64,
+    pub inflight: u64,
     /// Bytes of replies that clients have not read.
-    buffered_bytes: u64,
+    pub buffered_bytes: u64,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -100,11 +111,11 @@ impl Status {
 }
 
 impl GatewayStatus {
-    fn of(gateway: &Gateway, now: Instant) -> GatewayStatus {
+    pub(super) fn of(gateway: &Gateway, now: Instant) -> GatewayStatus {
         let reason = gateway.not_ready();
         let (accepted, rejected) = gateway.clients.totals();
         GatewayStatus {
-            version: version::VERSION,
+            version: version::VERSION.to_owned(),
             uptime_s: now.saturating_duration_since(gateway.started).as_secs(),
             workers: gateway.workers.len(),
             workers_in_use: gateway.assigner.in_use(),
@@ -120,12 +131,13 @@ impl GatewayStatus {
 }
 
 impl WorkerStatus {
-    fn of(worker: &crate::worker::Worker) -> WorkerStatus {
+    pub(super) fn of(worker: &crate::worker::Worker) -> WorkerStatus {
         let stats = &worker.stats;
         WorkerStatus {
             alive: worker.is_alive(),
             clients: stats.connections.get(),
             busy_s: seconds_of(stats.busy_us.get()),
+            load_percent: stats.load_percent.get(),
             silence_s: stats.pulse.silence().as_secs_f64(),
             loop_lag_s: seconds_of(stats.loop_lag_us.get()),
             inflight: stats.inflight.get(),

@@ -49,6 +49,8 @@ pub(super) enum Command {
     CheckConfig(CheckFlags),
     /// Ask a running gateway or keeper how it is; exit code 0 when it is well
     Healthcheck(HealthFlags),
+    /// Show what a running gateway does, again and again; as a page it is on its admin port
+    Top(TopFlags),
     /// Print the tables of all settings, metrics and commands, as the pages in docs/ have them
     Docs(DocsFlags),
 }
@@ -173,6 +175,25 @@ pub(super) struct HealthFlags {
     /// lives (/livez)
     #[arg(long)]
     pub(super) ready: bool,
+    /// The configuration file of the gateway
+    #[arg(long, value_name = "FILE", env = "SLOTWAY_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct TopFlags {
+    /// The admin port of the gateway [env: SLOTWAY_ADMIN_BIND]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) admin: Option<String>,
+    /// File that holds the password of the page [env: SLOTWAY_ADMIN_PASSWORD_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(super) admin_password_file: Option<String>,
+    /// Seconds between two looks
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(super) interval: u64,
+    /// Print it once, and end; so it is without a terminal, too
+    #[arg(long)]
+    pub(super) once: bool,
     /// The configuration file of the gateway
     #[arg(long, value_name = "FILE", env = "SLOTWAY_CONFIG")]
     pub(super) config: Option<PathBuf>,

@@ -89,7 +89,11 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "How often the map of slots is read again when nothing happens"),
 
     key("admin", "bind", BindOrOff(|c| &mut c.admin.bind),
-        "Address of metrics and health; \"off\" for none"),
+        "Address of metrics, health and the operator's page; \"off\" for none"),
+    key("admin", "password", Password(|c| &mut c.admin.password),
+        "Password of the operator's page and its figures, for any user; metrics and health need none"),
+    key("admin", "password_file", PasswordFile(|c| &mut c.admin.password),
+        "File that holds this password"),
 
     key("limits", "clients_max", Count(|c| &mut c.limits.clients_max, ANY),
         "Clients connected at once"),

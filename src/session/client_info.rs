@@ -53,6 +53,8 @@ pub struct ClientInfo {
     last_active_s: AtomicU64,
     /// Row of its last command; `u16::MAX` before the first.
     pub last_command: AtomicU16,
+    /// Commands that it has sent. Only its own worker adds to it.
+    requests: AtomicU64,
     protocol: AtomicU8,
     killed: AtomicBool,
     /// An [`Overdue`], or [`NOT_OVERDUE`].
@@ -124,6 +126,7 @@ impl ClientInfo {
             since: Instant::now(),
             last_active_s: AtomicU64::new(now_s),
             last_command: AtomicU16::new(u16::MAX),
+            requests: AtomicU64::new(0),
             protocol: AtomicU8::new(2),
             killed: AtomicBool::new(false),
             overdue: AtomicU8::new(NOT_OVERDUE),
@@ -239,6 +242,12 @@ impl ClientInfo {
     pub fn touch(&self, now_s: u64, command: u16) {
         self.stir(now_s);
         self.last_command.store(command, Ordering::Relaxed);
+        self.requests.store(self.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Commands that it has sent.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// For how long it has sent nothing.

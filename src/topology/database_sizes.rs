@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::{ClusterMap, Topology};
@@ -34,7 +34,8 @@ const SCRIPT: &str = "local n=redis.call('cluster','countkeysinslot',ARGV[1]) \
     return {c,m>0 and math.floor(b/m*c) or 0,s}";
 
 /// One database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DatabaseSize {
     /// Its number.
     pub database: usize,

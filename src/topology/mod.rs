@@ -5,8 +5,10 @@
 
 pub mod cluster;
 pub mod database_sizes;
+pub mod events;
 pub mod map;
 pub mod names;
+pub mod node_info;
 pub mod node_limits;
 pub mod ownership;
 pub mod refresh;
@@ -15,7 +17,9 @@ pub mod slots_reply;
 mod troubles;
 
 pub use database_sizes::{DatabaseSize, DatabaseWatch};
+pub use events::{Event, EventKind, Events};
 pub use map::{ClusterMap, Shard};
+pub use node_info::{NodeInfo, NodeInfoWatch};
 pub use ownership::{Ownership, Partition};
 pub use refresh::Refresher;
 pub use report::ClusterReport;
@@ -108,6 +112,10 @@ pub struct State {
     pub server_version: Option<String>,
     /// The databases other than 0, as they were a moment ago.
     pub databases: Vec<DatabaseSize>,
+    /// What has happened of late.
+    pub events: Events,
+    /// By name, what each node said of itself a moment ago; those that are silent are not there.
+    pub node_infos: HashMap<Arc<str>, NodeInfo>,
 }
 
 impl State {
@@ -116,12 +124,14 @@ impl State {
         if self.nodes_up.len() > map::SHARDS_MAX {
             self.nodes_up.clear();
         }
-        self.nodes_up.insert(Arc::clone(name), up);
+        if self.nodes_up.insert(Arc::clone(name), up) == Some(!up) {
+            self.events.note_up(name, up);
+        }
     }
 
     /// A node has left the map. Nobody asks about those that left long ago, or before many others.
     fn note_left(&mut self, name: &Arc<str>, map: &ClusterMap) {
-        self.note_up(name, false);
+        self.nodes_up.insert(Arc::clone(name), false);
         self.left.push_back((Arc::clone(name), Instant::now()));
         let is_old = |when: Instant| when.elapsed() > LEFT_REMEMBERED;
         while self.left.len() > LEFT_MAX || self.left.front().is_some_and(|(_, when)| is_old(*when))
@@ -209,6 +219,7 @@ impl Topology {
         let mut state = self.state();
         state.changes += 1;
         state.failovers += failovers;
+        state.events.note_map(&self.map.load_full());
         let present: HashSet<&str> = map.nodes().map(|(node, ..)| &*node.name).collect();
         let has_left = |node: &NodeAddress| !node.id.is_empty() && !present.contains(&*node.name);
         for (node, ..) in before.nodes().filter(|(node, ..)| has_left(node)) {

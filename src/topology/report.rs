@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ClusterMap, DatabaseSize, State, TRIGGERS};
 use crate::backend::NodeAddress;
@@ -74,7 +74,8 @@ pub struct ShardReport {
 }
 
 /// The slots of a shard.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SlotsReport {
     /// How many.
     pub count: usize,
@@ -243,7 +244,8 @@ impl ShardReport {
 }
 
 impl SlotsReport {
-    fn words(&self) -> String {
+    /// The first ranges, and how many more there are.
+    pub fn words(&self) -> String {
         let shown = self.ranges.iter().take(RANGES_SHOWN).map(|[first, last]| {
             if first == last { first.to_string() } else { format!("{first}-{last}") }
         });

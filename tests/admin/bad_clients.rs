@@ -128,7 +128,7 @@ fn it_tells_no_password() {
         let mut answer = [0; 256];
         assert!(client.read(&mut answer).unwrap() > 0);
     }
-    let list = get(gateway.admin, "/").body;
+    let list = get(gateway.admin, "/endpoints").body;
     let paths: Vec<&str> = list.lines().filter_map(|line| line.split(' ').next()).collect();
     let paths: Vec<&str> = paths.into_iter().filter(|path| path.starts_with('/')).collect();
     assert!(paths.len() >= 7, "{list}");

@@ -13,6 +13,7 @@ use crate::PATIENCE;
 use crate::format_check::Exposed;
 use crate::gateway::{Gateway, slotway};
 use crate::http::get;
+use crate::page::assert_shown;
 
 /// Sends a request that has a short answer, and reads it.
 fn call(clients: SocketAddr, request: &str, answer: &str) {
@@ -101,6 +102,7 @@ fn tell(nodes: &[SocketAddr]) {
         let name = nodes[0].to_string();
         exposed.get("slotway_node_up", &[("node", &name)]) == Some(1.0)
     });
+    assert_shown(&mut gateway, nodes);
     gateway.signal(rustix::process::Signal::TERM);
     gateway.signal(rustix::process::Signal::TERM);
     assert_eq!(gateway.end().code(), Some(0));

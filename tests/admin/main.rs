@@ -7,6 +7,7 @@ mod cluster;
 mod format_check;
 mod gateway;
 mod http;
+mod page;
 mod turned_away;
 mod unreached;
 

@@ -37,10 +37,10 @@ fn it_is_live_and_says_why_it_is_not_ready() {
 fn every_endpoint_answers_as_http_wants_it() {
     let gateway = Gateway::start(free(), &[]);
     let admin = gateway.admin;
-    let list = get(admin, "/");
+    let list = get(admin, "/endpoints");
     assert_eq!(list.status, 200);
     let paths: Vec<&str> = list.body.lines().filter(|line| line.starts_with('/')).collect();
-    assert_eq!(paths.len(), 7, "{}", list.body);
+    assert_eq!(paths.len(), 10, "{}", list.body);
     for path in paths.iter().map(|line| line.split(' ').next().unwrap()) {
         let (answer, head) = (get(admin, path), ask(admin, "HEAD", path));
         assert!(answer.status == 200 || path == "/readyz", "{path}");
