@@ -126,7 +126,7 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper of the nodes of `config`, towards which it is `identity`.
     pub fn new(config: &KeeperConfig, identity: Identity) -> Result<Keeper, KeeperError> {
-        let KeeperConfig { nodes, replicas, interval, patience, .. } = config;
+        let KeeperConfig { nodes, replicas, interval, timeout: patience, .. } = config;
         let too_few = KeeperError::TooFew { nodes: nodes.len(), replicas_per_master: *replicas };
         // Longer than the longest round: a look, then steps at one node, most of them a meeting.
         let silence_max = SILENCE_MAX + *interval + *patience * 2;

@@ -142,7 +142,7 @@ pub async fn run(
     tasks.spawn(worker::scaling::keep(
         gateway.workers.iter().map(|worker| Arc::clone(&worker.stats)).collect(),
         Arc::clone(&gateway.assigner),
-        config.worker_fill_percent,
+        config.worker_scale_up_percent,
     ));
     let refresher = Refresher::new(
         Arc::clone(&gateway.topology),
@@ -250,7 +250,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     // Rows that a live server adds to the table later are counted as "other".
     let rows = topology.table().load().len();
     // One is enough until it is full.
-    let in_use = if config.worker_fill_percent == 0 { count } else { 1 };
+    let in_use = if config.worker_scale_up_percent == 0 { count } else { 1 };
     let stats = || Arc::new(WorkerStats::new(rows));
     let parts = Parts {
         config: Arc::clone(&config),
