@@ -10,7 +10,7 @@ use crate::metrics::{Outcome, documented};
 use crate::router::HoldBudget;
 use crate::session::assigner::Assigner;
 use crate::session::clients::Clients;
-use crate::topology::{Shard, Topology, map::Range};
+use crate::topology::{DatabaseSize, Shard, Topology, map::Range};
 use crate::worker::{self, Parts};
 
 /// A gateway of two workers, without clients and without a cluster.
@@ -73,6 +73,15 @@ fn a_scrape_has_every_metric_and_grows_only() {
     assert_eq!(empty.get("slotway_slots_assigned", &[]), Some(0.0));
     publish(&gateway, NODES);
     gateway.topology.state().nodes_up.insert("n1:1".into(), true);
+    gateway.topology.state().databases.push(DatabaseSize {
+        database: 1,
+        tag: "{db1}".to_owned(),
+        slot: 11,
+        master: "n1:1".to_owned(),
+        keys: 7,
+        memory_bytes: 700,
+        is_estimate: false,
+    });
     let full = scrape(&mut collector, &gateway, now);
     let told: Vec<&str> = full.kinds.keys().map(String::as_str).collect();
     let own = documented().iter().filter(|metric| !metric.name.starts_with("slotway_keeper_"));
@@ -86,6 +95,7 @@ fn a_scrape_has_every_metric_and_grows_only() {
     full.assert_only_grown(&scrape(&mut collector, &gateway, now));
     assert_eq!(full.get("slotway_ready", &[]), Some(1.0));
     assert_eq!(full.get("slotway_slots_assigned", &[]), Some(15_000.0));
+    assert_eq!(full.get("slotway_database_keys", &[("database", "1")]), Some(7.0));
     assert_eq!(full.get("slotway_shard_replicas", &[]), Some(3.0));
     assert_eq!(full.get("slotway_node_up", &[("node", "n1:1")]), Some(1.0));
     let id = format!("{:040}", 5);
