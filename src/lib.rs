@@ -202,13 +202,13 @@ pub async fn keep(config: &Config, mut stop: watch::Receiver<Stop>) -> Result<()
     let options = &config.keeper;
     let identity = worker::identity(config);
     let mut keeper = Keeper::new(options, identity).map_err(RunError::Keeper)?;
-    let board = keeper.board();
+    let status = keeper.status();
     // Ends with this function.
     let mut tasks = tokio::task::JoinSet::new();
     // Who asks for `once` waits for the exit code, and may have a gateway on that port already.
     if let Some(address) = config.admin.bind.filter(|_| !options.once) {
         let socket = bind(address, "--admin")?;
-        tasks.spawn(admin::serve_keeper(Arc::clone(&board), socket));
+        tasks.spawn(admin::serve_keeper(Arc::clone(&status), socket));
         tracing::info!(%address, "metrics and health are served");
     }
     let nodes = options.nodes.len();
@@ -228,7 +228,7 @@ pub async fn keep(config: &Config, mut stop: watch::Receiver<Stop>) -> Result<()
     }
     // In the midst of a step, maybe: the next keeper finds it done or not done, and goes on.
     tracing::info!("keeper ends");
-    match board.not_ready().filter(|_| options.once) {
+    match status.not_ready().filter(|_| options.once) {
         Some(why) => Err(RunError::Stopped(why)),
         None => Ok(()),
     }
