@@ -4,8 +4,9 @@
 //! the gateway is handed its section, and there is no global.
 //! `keys.rs` is the list of options, `field.rs` their kinds, `value.rs` their words; `file.rs` and
 //! `environment.rs` read, `load.rs` puts file, environment and flags together in a draft
-//! (`draft.rs`) for a purpose (`purpose.rs`), `check.rs` refuses combinations, `problem.rs` says
-//! what is wrong, `report.rs` shows the result, `secret.rs` keeps passwords from view.
+//! (`draft.rs`) for a purpose (`purpose.rs`), `renamed.rs` knows the names of before, `check.rs`
+//! refuses combinations, `problem.rs` says what is wrong, `report.rs` shows the result, `secret.rs`
+//! keeps passwords from view.
 
 mod check;
 mod draft;
@@ -16,6 +17,7 @@ mod keys;
 mod load;
 mod problem;
 mod purpose;
+mod renamed;
 mod report;
 mod secret;
 #[cfg(test)]
@@ -53,12 +55,14 @@ pub const MASTERS_MIN: usize = 3;
 pub struct Config {
     /// The file that it was read from, if there is one.
     pub file: Option<PathBuf>,
+    /// What is to be written otherwise some time, and is understood for now.
+    pub warnings: Vec<Problem>,
     /// Worker threads; 0 is one per core.
     pub workers: usize,
     /// Percentage of its core that a worker uses before another one takes part; with 0 all do.
-    pub worker_fill_percent: usize,
+    pub worker_scale_up_percent: usize,
     /// Whether a worker that wakes lets the program go on that has the core (`SCHED_BATCH`).
-    pub batch_scheduling: bool,
+    pub sched_batch: bool,
     /// Where the cluster is.
     pub topology: TopologyConfig,
     /// Where clients connect; never empty.
@@ -186,9 +190,9 @@ pub struct Timeouts {
     /// For a master, when a slot has none.
     pub failover_wait: Duration,
     /// For the reply of a node.
-    pub node_silence: Duration,
+    pub response_timeout: Duration,
     /// For the rest of the replies to requests that came together, before the first are written.
-    pub partial_replies: Duration,
+    pub reply_coalesce_delay: Duration,
     /// For a client that is sent messages, to read what is above its soft limit.
     pub pubsub_output_soft: Duration,
     /// Between reporting "not ready" and closing the listeners, when shutting down.
@@ -240,7 +244,7 @@ pub struct KeeperConfig {
     /// Between two looks at the nodes when nothing happens.
     pub interval: Duration,
     /// For all that one node is asked in one look, and for its answer to one command.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// How long a node must have failed to be forgotten by the others; `None` is never.
     pub forget_after: Option<Duration>,
     /// How long the majority of masters must be gone for a replica to be made master without a
@@ -299,9 +303,10 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             file: None,
+            warnings: Vec::new(),
             workers: 0,
-            worker_fill_percent: 80,
-            batch_scheduling: true,
+            worker_scale_up_percent: 80,
+            sched_batch: true,
             topology: TopologyConfig::default(),
             listeners: vec![ListenerConfig::default()],
             admin: AdminConfig::default(),
@@ -374,8 +379,8 @@ impl Default for Timeouts {
             auth_delay: Duration::from_secs(1),
             connect: Duration::from_secs(1),
             failover_wait: Duration::from_secs(10),
-            node_silence: Duration::from_secs(60),
-            partial_replies: Duration::from_millis(2),
+            response_timeout: Duration::from_secs(60),
+            reply_coalesce_delay: Duration::from_millis(2),
             pubsub_output_soft: Duration::from_secs(60),
             drain_delay: Duration::from_secs(5),
             drain: Duration::from_secs(30),
@@ -401,7 +406,7 @@ impl Default for KeeperConfig {
             nodes: Vec::new(),
             replicas: 1,
             interval: Duration::from_secs(1),
-            patience: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
             forget_after: None,
             takeover_after: None,
             once: false,

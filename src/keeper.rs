@@ -1,23 +1,23 @@
 //! Forming a Redis Cluster from empty nodes, and keeping it whole for ever.
 //!
-//! Owns the rounds: look at all nodes, judge, do what is to be done, tell. Must not know how nodes
+//! Owns the rounds: probe all nodes, reconcile, apply the steps, tell. Must not know how nodes
 //! are started, nor clients. Invariant: nothing is remembered that matters. Every step follows from
 //! what the nodes say now, and one that comes twice or too late changes nothing, so that a keeper
 //! may be killed at any moment, and two of them may do the same work.
 //!
-//! `look.rs` asks, `view.rs` reads, `scene.rs` has the words; `judge.rs` decides, by `form.rs`,
-//! `heal.rs` and the arithmetic of `plan.rs`; `carry.rs` does it; `board.rs` tells of it;
-//! `model.rs` foretells it.
+//! `prober.rs` asks, `view.rs` reads, `snapshot.rs` has the words; `reconcile.rs` decides, by `form.rs`,
+//! `heal.rs` and the arithmetic of `plan.rs`; `apply.rs` does it; `status.rs` tells of it;
+//! `simulate.rs` foretells it.
 
-mod board;
-mod carry;
+mod apply;
 mod form;
 mod heal;
-mod judge;
-mod look;
-mod model;
 mod plan;
-mod scene;
+mod prober;
+mod reconcile;
+mod simulate;
+mod snapshot;
+mod status;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -34,20 +34,20 @@ use tracing::{debug, info, warn};
 
 use crate::backend::Identity;
 use crate::config::{HostPort, KeeperConfig, MASTERS_MIN};
-pub use board::{Board, News, NodeNews, STATES, acts};
-use carry::{Done, carry_out};
-use judge::judge;
-use look::{Looker, Sights};
+use apply::{Done, apply};
 use plan::Shape;
-use scene::{Act, Limits, Listed, Memory, Verdict};
+use prober::{Prober, Probes};
+use reconcile::reconcile;
+use snapshot::{Act, Limits, Listed, Memory, Verdict};
+pub use status::{NodeStatus, STATES, Status, StatusReport, acts};
 
 /// Between two looks while something happens.
 const HASTE: Duration = Duration::from_millis(50);
 /// Nodes that are to meet have so long for it before they are sent again.
-const MEETING_PATIENCE: Duration = Duration::from_secs(1);
+const MEETING_TIMEOUT: Duration = Duration::from_secs(1);
 /// What only a person can put right may be a moment between two keepers; when it stays for so long
 /// it is not.
-const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// A keeper that ended no round for so long, beyond what a round may take, is stuck.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -108,13 +108,13 @@ pub struct Keeper {
     shape: Shape,
     limits: Limits,
     interval: Duration,
-    patience: Duration,
-    looker: Looker,
+    timeout: Duration,
+    prober: Prober,
     memory: Memory,
     /// When a node of the list was last sent to an address.
     sent: HashMap<(usize, SocketAddr), Instant>,
-    board: Arc<Board>,
-    /// What was judged the last time: only what changes is logged.
+    status: Arc<Status>,
+    /// What was decided the last time: only what changes is logged.
     last: Verdict,
     /// The reason that was logged last.
     told: Option<String>,
@@ -126,19 +126,19 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper of the nodes of `config`, towards which it is `identity`.
     pub fn new(config: &KeeperConfig, identity: Identity) -> Result<Keeper, KeeperError> {
-        let KeeperConfig { nodes, replicas, interval, patience, .. } = config;
+        let KeeperConfig { nodes, replicas, interval, timeout, .. } = config;
         let too_few = KeeperError::TooFew { nodes: nodes.len(), replicas_per_master: *replicas };
         // Longer than the longest round: a look, then steps at one node, most of them a meeting.
-        let silence_max = SILENCE_MAX + *interval + *patience * 2;
+        let silence_max = SILENCE_MAX + *interval + *timeout * 2;
         Ok(Keeper {
             shape: Shape::new(nodes.len(), *replicas).ok_or(too_few)?,
             limits: Limits::of(config),
             interval: *interval,
-            patience: *patience,
-            looker: Looker::new(nodes, identity, *patience),
+            timeout: *timeout,
+            prober: Prober::new(nodes, identity, *timeout),
             memory: Memory::default(),
             sent: HashMap::new(),
-            board: Arc::new(Board::new(silence_max)),
+            status: Arc::new(Status::new(silence_max)),
             last: Verdict::default(),
             told: None,
             pause: HASTE,
@@ -146,8 +146,8 @@ impl Keeper {
     }
 
     /// Where it tells of itself.
-    pub fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.board)
+    pub fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
     }
 
     /// Keeps the cluster, for ever.
@@ -179,7 +179,7 @@ impl Keeper {
                 (None, _) => None,
             };
             if let Some((text, since)) = &refused
-                && since.elapsed() >= REFUSAL_PATIENCE
+                && since.elapsed() >= REFUSAL_TIMEOUT
             {
                 return Err(KeeperError::Refused(text.clone()));
             }
@@ -192,36 +192,36 @@ impl Keeper {
 
     /// What would be done, in words, and whether nothing stands against it. Changes nothing.
     pub async fn preview(&mut self) -> Result<String, KeeperError> {
-        let (listed, _) = self.looker.look().await;
-        let page = model::preview(&listed, self.shape);
-        match self.judge(&listed).refusal {
+        let (listed, _) = self.prober.probe().await;
+        let page = simulate::preview(&listed, self.shape);
+        match self.reconcile(&listed).refusal {
             Some(text) => Err(KeeperError::Refused(text)),
             None => Ok(page),
         }
     }
 
-    /// Looks, judges, does and tells; gives back what was seen before anything was done.
+    /// Probes, reconciles, applies and tells; gives back what was seen before anything was done.
     async fn round(&mut self) -> Vec<Listed> {
         let start = Instant::now();
-        let (listed, connections): Sights = self.looker.look().await;
-        let verdict = self.judge(&listed);
+        let (listed, connections): Probes = self.prober.probe().await;
+        let verdict = self.reconcile(&listed);
         let is_news = verdict != self.last;
         self.tell(&verdict);
-        let done = carry_out(verdict.steps.clone(), connections, self.patience).await;
+        let done = apply(verdict.steps.clone(), connections, self.timeout).await;
         tell_done(&listed, &done, is_news);
-        self.board.note_actions(&done);
-        self.board.note_round(&listed, &verdict, start.elapsed());
+        self.status.note_actions(&done);
+        self.status.note_round(&listed, &verdict, start.elapsed());
         self.pause = if is_news { HASTE } else { (self.pause * 2).min(self.interval) };
         self.last = verdict;
         listed
     }
 
-    fn judge(&mut self, listed: &[Listed]) -> Verdict {
+    fn reconcile(&mut self, listed: &[Listed]) -> Verdict {
         let now = Instant::now();
         self.memory.update(listed, now);
-        let mut verdict = judge(listed, self.shape, self.limits, &self.memory, now);
+        let mut verdict = reconcile(listed, self.shape, self.limits, &self.memory, now);
         // A meeting ends the connection that there was, and takes a moment.
-        self.sent.retain(|_, sent| now.saturating_duration_since(*sent) < MEETING_PATIENCE);
+        self.sent.retain(|_, sent| now.saturating_duration_since(*sent) < MEETING_TIMEOUT);
         verdict.steps.retain(|step| match step.act {
             Act::Meet { address, .. } => match self.sent.entry((step.at, address)) {
                 Entry::Occupied(_) => false,
@@ -237,7 +237,7 @@ impl Keeper {
 
     /// Logs how things stand, when that has changed.
     fn tell(&mut self, verdict: &Verdict) {
-        let is_first = self.board.news().rounds == 0;
+        let is_first = self.status.report().rounds == 0;
         let Some(first) = verdict.problems.first() else {
             if is_first || !self.last.problems.is_empty() {
                 info!("the cluster is whole");
@@ -262,7 +262,7 @@ impl Keeper {
 }
 
 fn report(outcome: FormOutcome, listed: &[Listed]) -> FormReport {
-    let members = scene::members(listed);
+    let members = snapshot::members(listed);
     let replicas = members.iter().filter(|member| member.view.own.master.is_some()).count();
     FormReport { outcome, masters: members.len() - replicas, replicas }
 }

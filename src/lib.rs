@@ -147,7 +147,7 @@ pub async fn run(
     tasks.spawn(worker::scaling::keep(
         gateway.workers.iter().map(|worker| Arc::clone(&worker.stats)).collect(),
         Arc::clone(&gateway.assigner),
-        config.worker_fill_percent,
+        config.worker_scale_up_percent,
     ));
     let refresher = Refresher::new(
         Arc::clone(&gateway.topology),
@@ -207,13 +207,13 @@ pub async fn keep(config: &Config, mut stop: watch::Receiver<Stop>) -> Result<()
     let options = &config.keeper;
     let identity = worker::identity(config);
     let mut keeper = Keeper::new(options, identity).map_err(RunError::Keeper)?;
-    let board = keeper.board();
+    let status = keeper.status();
     // Ends with this function.
     let mut tasks = tokio::task::JoinSet::new();
     // Who asks for `once` waits for the exit code, and may have a gateway on that port already.
     if let Some(address) = config.admin.bind.filter(|_| !options.once) {
         let socket = bind(address, "--admin")?;
-        tasks.spawn(admin::serve_keeper(Arc::clone(&board), socket));
+        tasks.spawn(admin::serve_keeper(Arc::clone(&status), socket));
         tracing::info!(%address, "metrics and health are served");
     }
     let nodes = options.nodes.len();
@@ -233,7 +233,7 @@ pub async fn keep(config: &Config, mut stop: watch::Receiver<Stop>) -> Result<()
     }
     // In the midst of a step, maybe: the next keeper finds it done or not done, and goes on.
     tracing::info!("keeper ends");
-    match board.not_ready().filter(|_| options.once) {
+    match status.not_ready().filter(|_| options.once) {
         Some(why) => Err(RunError::Stopped(why)),
         None => Ok(()),
     }
@@ -255,7 +255,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     // Rows that a live server adds to the table later are counted as "other".
     let rows = topology.table().load().len();
     // One is enough until it is full.
-    let in_use = if config.worker_fill_percent == 0 { count } else { 1 };
+    let in_use = if config.worker_scale_up_percent == 0 { count } else { 1 };
     let stats = || Arc::new(WorkerStats::new(rows));
     let parts = Parts {
         config: Arc::clone(&config),

@@ -39,10 +39,10 @@ pub struct LocalOptions {
 /// Nobody sends traffic elsewhere when this gateway drains, so its clients are not waited for long.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// The gateway ends within its own deadline; this is for one that does not.
-const GATEWAY_PATIENCE: Duration = Duration::from_secs(10);
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks whether the gateway answers, and the longest wait for an answer.
 const POLL: Duration = Duration::from_millis(50);
-const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why there is no local cluster any more, or never was.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ pub async fn run(
         shutdown.cancel();
         match early {
             Some(ended) => ended,
-            None => timeout(GATEWAY_PATIENCE, gateway).await.unwrap_or(Ok(())),
+            None => timeout(GATEWAY_TIMEOUT, gateway).await.unwrap_or(Ok(())),
         }
     };
     info!("stopping the nodes");
@@ -133,7 +133,7 @@ async fn announce_and_watch(config: &Config, cluster: &mut LocalCluster, announc
 async fn until_ready(config: &Config) {
     let Some(listener) = config.listeners.first() else { return };
     // Any answer will do: with a password it is an error.
-    while !matches!(timeout(ANSWER_PATIENCE, answers(listener.bind)).await, Ok(Ok(true))) {
+    while !matches!(timeout(ANSWER_TIMEOUT, answers(listener.bind)).await, Ok(Ok(true))) {
         sleep(POLL).await;
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use slotway::cli::{self, CliError, Invocation};
-use slotway::config::{Config, Level, LogConfig, LogFormat, Secret};
+use slotway::config::{Config, Level, LogFormat, Secret};
 use slotway::server::Stop;
 use slotway::{docs, healthcheck, local, top, topology_report};
 use tokio::signal::unix::{SignalKind, signal};
@@ -72,11 +72,11 @@ fn refuse(error: CliError) -> ExitCode {
 fn carry_out(invocation: Invocation) -> Result<()> {
     match invocation {
         Invocation::Run(config) => {
-            let _flushed_at_end = start_logging(&config.log);
+            let _flushed_at_end = start_logging(&config);
             block_on(serve_until_signal(config))
         }
         Invocation::Local(options, config) => {
-            let _flushed_at_end = start_logging(&config.log);
+            let _flushed_at_end = start_logging(&config);
             let announce = |guide: &str| {
                 // Nobody is left to be told that stdout is closed.
                 let _ = print(guide);
@@ -84,7 +84,7 @@ fn carry_out(invocation: Invocation) -> Result<()> {
             block_on(async { Ok(local::run(options, config, serve, announce).await?) })
         }
         Invocation::Keeper(config) => {
-            let _flushed_at_end = start_logging(&config.log);
+            let _flushed_at_end = start_logging(&config);
             block_on(keep_until_signal(config))
         }
         Invocation::Topology { config, json } => block_on(show_topology(config, json)),
@@ -103,7 +103,7 @@ fn carry_out(invocation: Invocation) -> Result<()> {
 
 /// What goes wrong on the way is in the one error; events are for those who ask for them.
 async fn show_topology(config: Config, json: bool) -> Result<()> {
-    let _flushed_at_end = (config.log.level == Level::Debug).then(|| start_logging(&config.log));
+    let _flushed_at_end = (config.log.level == Level::Debug).then(|| start_logging(&config));
     let report = topology_report::ask(&config).await?;
     let page =
         if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
@@ -203,7 +203,8 @@ fn print(page: &str) -> Result<()> {
 
 /// Events go to stderr through a thread of their own, and are dropped when it cannot keep up: a
 /// terminal that is not read must not stop a worker. Dropping the guard writes what is left.
-fn start_logging(log: &LogConfig) -> WorkerGuard {
+fn start_logging(config: &Config) -> WorkerGuard {
+    let log = &config.log;
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
     let level = match log.level {
         Level::Error => LevelFilter::ERROR,
@@ -218,6 +219,9 @@ fn start_logging(log: &LogConfig) -> WorkerGuard {
             events.with_ansi(colours).init();
         }
         LogFormat::Json => events.json().flatten_event(true).init(),
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
     }
     guard
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time;
 
 use crate::config::Config;
 use crate::database::Databases;
@@ -23,20 +23,20 @@ pub struct NoMap(String);
 /// Asks the seeds, then the nodes they name.
 pub async fn ask(config: &Config) -> Result<ClusterReport, NoMap> {
     let topology = Arc::new(Topology::default());
-    let (interval, patience) = (config.topology.refresh_interval, config.timeouts.connect);
+    let (interval, timeout) = (config.topology.refresh_interval, config.timeouts.connect);
     let seeds = config.topology.seeds.clone();
     let mut refresher =
-        Refresher::new(Arc::clone(&topology), seeds, identity(config), interval, patience);
+        Refresher::new(Arc::clone(&topology), seeds, identity(config), interval, timeout);
     let asked = async {
         // The second time all nodes are known, and asked whether they are there.
         refresher.refresh(Trigger::Timer).await && refresher.refresh(Trigger::Timer).await
     };
-    let reached = timeout(DEADLINE, Box::pin(asked)).await.is_ok();
+    let reached = time::timeout(DEADLINE, Box::pin(asked)).await.is_ok();
     let map = topology.map().load_full();
     let databases = Arc::new(Databases::of(&config.routing));
     if !databases.is_one() {
-        let mut watch = DatabaseWatch::new(databases, identity(config), patience);
-        if let Ok(sizes) = timeout(DEADLINE, watch.measure(&map)).await {
+        let mut watch = DatabaseWatch::new(databases, identity(config), timeout);
+        if let Ok(sizes) = time::timeout(DEADLINE, watch.measure(&map)).await {
             topology.state().databases = sizes;
         }
     }

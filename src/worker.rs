@@ -191,7 +191,7 @@ impl Worker {
 
 /// The thread of a worker: ends when its [`Worker`] is dropped.
 fn work(index: usize, parts: Parts, doors: Doors, arrivals: mpsc::Receiver<Arrival>) {
-    if parts.config.batch_scheduling {
+    if parts.config.sched_batch {
         scheduling::wait_for_the_core();
     }
     let mut builder = Builder::new_current_thread();
@@ -238,8 +238,8 @@ impl WorkerCore {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             clock: Clock::default(),
             stats: Arc::clone(&stats),
-            connect_patience: config.timeouts.connect,
-            silence_us: config.timeouts.node_silence.as_micros() as u64,
+            connect_timeout: config.timeouts.connect,
+            response_timeout_us: config.timeouts.response_timeout.as_micros() as u64,
             queue_bytes_max: config.limits.node_queue_bytes_max,
             owed_bytes_max: config.limits.node_owed_bytes_max,
             send_buffer_bytes: config.limits.node_send_buffer_bytes,
@@ -292,7 +292,7 @@ impl WorkerCore {
             flusher: Flusher::new(
                 Arc::clone(&stats),
                 ledger,
-                config.timeouts.partial_replies,
+                config.timeouts.reply_coalesce_delay,
                 push_limits(config),
             ),
             stats,

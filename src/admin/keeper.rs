@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::collect::{flag, set_build, set_process};
 use super::routes::{everywhere, exposed, list, verdict};
-use crate::keeper::{Board, NodeNews, STATES, acts};
+use crate::keeper::{self, STATES, acts};
 use crate::metrics::{Exposition, names};
 use crate::version;
 
@@ -31,13 +31,13 @@ const ENDPOINTS: [(&str, &str); 7] = [
 /// What the endpoints answer from.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    board: Arc<Board>,
+    status: Arc<keeper::Status>,
     exposition: Mutex<Exposition>,
 }
 
 impl Keeper {
-    pub(super) fn new(board: Arc<Board>) -> Keeper {
-        Keeper { board, exposition: Mutex::default() }
+    pub(super) fn new(status: Arc<keeper::Status>) -> Keeper {
+        Keeper { status, exposition: Mutex::default() }
     }
 
     /// To be called now and then.
@@ -60,33 +60,33 @@ pub(super) fn router(keeper: Arc<Keeper>) -> axum::Router {
 }
 
 async fn live(State(keeper): State<Arc<Keeper>>) -> Response {
-    verdict(keeper.board.is_stuck())
+    verdict(keeper.status.is_stuck())
 }
 
 async fn ready(State(keeper): State<Arc<Keeper>>) -> Response {
-    verdict(keeper.board.not_ready())
+    verdict(keeper.status.not_ready())
 }
 
 async fn metrics(State(keeper): State<Arc<Keeper>>) -> Response {
-    let board = &keeper.board;
-    let news = board.news();
+    let status = &keeper.status;
+    let report = status.report();
     let exposition = keeper.exposition.lock().unwrap_or_else(PoisonError::into_inner);
     let mut scrape = exposition.scrape();
     set_build(&mut scrape);
-    scrape.gauge(&names::KEEPER_WHOLE, &[], flag(board.not_ready().is_none()));
-    scrape.gauge(&names::KEEPER_CLUSTER_OK, &[], flag(news.is_ok));
-    scrape.gauge(&names::KEEPER_PROBLEMS, &[], news.problems.len() as f64);
+    scrape.gauge(&names::KEEPER_WHOLE, &[], flag(status.not_ready().is_none()));
+    scrape.gauge(&names::KEEPER_CLUSTER_OK, &[], flag(report.is_ok));
+    scrape.gauge(&names::KEEPER_PROBLEMS, &[], report.problems.len() as f64);
     for state in STATES {
-        let count = news.nodes.iter().filter(|node| node.state == state).count();
+        let count = report.nodes.iter().filter(|node| node.state == state).count();
         scrape.gauge(&names::KEEPER_NODES, &[state], count as f64);
     }
-    for (act, (done, failed)) in acts().into_iter().zip(news.actions) {
+    for (act, (done, failed)) in acts().into_iter().zip(report.actions) {
         scrape.counter(&names::KEEPER_ACTIONS, &[act, "ok"], done);
         scrape.counter(&names::KEEPER_ACTIONS, &[act, "error"], failed);
     }
-    scrape.counter(&names::KEEPER_ROUNDS, &[], news.rounds);
-    scrape.gauge(&names::KEEPER_LAST_ROUND, &[], news.took.as_secs_f64());
-    scrape.gauge(&names::KEEPER_SILENCE, &[], board.silence().as_secs_f64());
+    scrape.counter(&names::KEEPER_ROUNDS, &[], report.rounds);
+    scrape.gauge(&names::KEEPER_LAST_ROUND, &[], report.took.as_secs_f64());
+    scrape.gauge(&names::KEEPER_SILENCE, &[], status.silence().as_secs_f64());
     set_process(&mut scrape);
     exposed(scrape.finish())
 }
@@ -120,9 +120,9 @@ struct NodeStatus {
 }
 
 async fn status(State(keeper): State<Arc<Keeper>>) -> Json<Status> {
-    let news = keeper.board.news();
-    let reason = keeper.board.not_ready();
-    let node = |NodeNews { name, address, id, state, problem }| NodeStatus {
+    let report = keeper.status.report();
+    let reason = keeper.status.not_ready();
+    let node = |keeper::NodeStatus { name, address, id, state, problem }| NodeStatus {
         name,
         address,
         id,
@@ -131,13 +131,13 @@ async fn status(State(keeper): State<Arc<Keeper>>) -> Json<Status> {
     };
     Json(Status {
         version: version::VERSION,
-        uptime_s: keeper.board.uptime().as_secs(),
+        uptime_s: keeper.status.uptime().as_secs(),
         ready: reason.is_none(),
         reason,
-        formed: news.is_formed,
-        cluster_ok: news.is_ok,
-        problems: news.problems,
-        nodes: news.nodes.into_iter().map(node).collect(),
-        actions: acts().into_iter().zip(news.actions.map(|(done, _)| done)).collect(),
+        formed: report.is_formed,
+        cluster_ok: report.is_ok,
+        problems: report.problems,
+        nodes: report.nodes.into_iter().map(node).collect(),
+        actions: acts().into_iter().zip(report.actions.map(|(done, _)| done)).collect(),
     })
 }

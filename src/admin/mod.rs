@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::keeper::Board;
+use crate::keeper::Status;
 use crate::server::Gateway;
 use collect::Collector;
 use connections::Connections;
@@ -73,8 +73,8 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
 }
 
 /// Answers the operators of a keeper, for ever.
-pub async fn serve_keeper(board: Arc<Board>, listener: TcpListener) {
-    let keeper = Arc::new(keeper::Keeper::new(board));
+pub async fn serve_keeper(status: Arc<Status>, listener: TcpListener) {
+    let keeper = Arc::new(keeper::Keeper::new(status));
     accept(listener, keeper::router(Arc::clone(&keeper)), || keeper.upkeep()).await;
 }
 

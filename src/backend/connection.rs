@@ -12,7 +12,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time;
 
 use super::own_addresses::OwnAddress;
 use super::{BackendError, Identity, Upstream};
@@ -47,20 +47,20 @@ pub struct Connection {
     stream: TcpStream,
     own: OwnAddress,
     buffer: Vec<u8>,
-    patience: Duration,
+    timeout: Duration,
     /// What the node calls it, once it has been asked, if it says so.
     pub(super) client_id: Option<Option<u64>>,
 }
 
 impl Connection {
-    /// Connects and authenticates. `patience` bounds the connecting and, from then on, the wait
+    /// Connects and authenticates. `timeout` bounds the connecting and, from then on, the wait
     /// for each answer.
     pub async fn open(
         address: SocketAddr,
         identity: &Identity,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Connection, BackendError> {
-        let stream = match timeout(patience, TcpStream::connect(address)).await {
+        let stream = match time::timeout(timeout, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(BackendError::Connect(error)),
             Err(_) => return Err(BackendError::Connect(io::ErrorKind::TimedOut.into())),
@@ -68,7 +68,7 @@ impl Connection {
         set_options(&stream).map_err(BackendError::Connect)?;
         let own = OwnAddress::new(stream.local_addr().ok());
         let mut connection =
-            Connection { stream, own, buffer: Vec::new(), patience, client_id: None };
+            Connection { stream, own, buffer: Vec::new(), timeout, client_id: None };
         connection.greet(identity).await?;
         Ok(connection)
     }
@@ -76,11 +76,11 @@ impl Connection {
     /// As [`Self::open`], to the node that the map means: one that has another id is none.
     pub async fn to_node(
         upstream: &Upstream,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Connection, BackendError> {
         let Upstream { node, identity } = upstream;
         let plain = Identity { protocol: Protocol::Resp2, ..Identity::clone(identity) };
-        let mut connection = Connection::open(node.address, &plain, patience).await?;
+        let mut connection = Connection::open(node.address, &plain, timeout).await?;
         if !node.id.is_empty() {
             connection.expect_node(&node.id).await?;
         }
@@ -170,9 +170,9 @@ impl Connection {
 
     /// Asks with a request as it is and waits for the frame of the answer, which may be an error.
     pub async fn ask_frame(&mut self, request: &[u8]) -> Result<Vec<u8>, BackendError> {
-        let patience = self.patience;
+        let timeout = self.timeout;
         withdraw_when_closed(&self.stream, true);
-        let answer = match within(patience, self.stream.write_all(request)).await {
+        let answer = match within(timeout, self.stream.write_all(request)).await {
             Ok(()) => self.read_frame().await?,
             // A node without room says so and closes, whatever it is asked.
             Err(error @ BackendError::Io(_)) => match self.read_frame().await {
@@ -189,7 +189,7 @@ impl Connection {
     /// answers than questions the connection cannot be used any more.
     pub async fn ask_several(&mut self, asked: &Asked<'_>) -> Result<Vec<Vec<u8>>, BackendError> {
         withdraw_when_closed(&self.stream, true);
-        within(self.patience, self.stream.write_all(asked.requests)).await?;
+        within(self.timeout, self.stream.write_all(asked.requests)).await?;
         let mut frames = Vec::with_capacity(asked.count);
         while frames.len() < asked.count {
             let frame = self.read_frame_up_to(asked.bytes_max).await?;
@@ -207,8 +207,8 @@ impl Connection {
     }
 
     /// From now on, how long to wait for each answer.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
     /// Whether the node has closed it or has said something that nobody asked for.
@@ -239,7 +239,7 @@ impl Connection {
             if self.buffer.len() > bytes_max {
                 return Err(BackendError::TooLong);
             }
-            if within(self.patience, self.stream.read_buf(&mut self.buffer)).await? == 0 {
+            if within(self.timeout, self.stream.read_buf(&mut self.buffer)).await? == 0 {
                 return Err(BackendError::Closed);
             }
         }
@@ -289,10 +289,10 @@ fn refused(frame: &[u8]) -> BackendError {
 }
 
 async fn within<T>(
-    patience: Duration,
+    timeout: Duration,
     work: impl Future<Output = io::Result<T>>,
 ) -> Result<T, BackendError> {
-    match timeout(patience, work).await {
+    match time::timeout(timeout, work).await {
         Ok(done) => done.map_err(BackendError::Io),
         Err(_) => Err(BackendError::Silent),
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time;
 
 use super::connection::Asked;
 use super::{BackendError, Connection, NodeAddress, Upstream};
@@ -171,7 +171,7 @@ impl LeasePool {
                 connection
             }
         };
-        connection.set_patience(timeouts.answer);
+        connection.set_timeout(timeouts.answer);
         places.stats.leased.add(1);
         let since_us = clock.now_us();
         Ok(Lease { connection: Some(connection), places, is_clean: true, since_us, _turn: turn })
@@ -227,12 +227,12 @@ async fn open_in(
 }
 
 impl Places {
-    async fn turn(&self, patience: Duration) -> Result<OwnedSemaphorePermit, LeaseError> {
+    async fn turn(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, LeaseError> {
         if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
             return Ok(turn);
         }
         let _wait = Wait::begin(&self.stats, |stats| &stats.lease_waits);
-        match timeout(patience, Arc::clone(&self.turns).acquire_owned()).await {
+        match time::timeout(timeout, Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(LeaseError::unsent(BackendError::Busy)),
         }
@@ -278,7 +278,7 @@ impl Lease {
     /// How long to wait for each answer from now on, until it is given back.
     pub fn set_timeout(&mut self, timeout: Duration) {
         if let Some(connection) = &mut self.connection {
-            connection.set_patience(timeout);
+            connection.set_timeout(timeout);
         }
     }
 

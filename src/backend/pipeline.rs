@@ -44,7 +44,7 @@ pub const OWNED_BYTES_MIN: usize = 32 * 1024;
 /// Wait after a first failed connect, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Connecting and the whole greeting may take as long as so many connects.
-const GREETING_PATIENCE: u32 = 3;
+const GREETING_TIMEOUTS: u32 = 3;
 /// How long a node may still answer what it was sent as a master when it is one no more. After a
 /// planned failover it answers at once; one that was failed over because it is frozen never does.
 const HANDOVER_US: u64 = 500_000;
@@ -63,9 +63,9 @@ pub struct Shared {
     /// The worker's counters.
     pub stats: Arc<WorkerStats>,
     /// How long a connect may take.
-    pub connect_patience: Duration,
+    pub connect_timeout: Duration,
     /// How long a reply may take.
-    pub silence_us: u64,
+    pub response_timeout_us: u64,
     /// Bytes kept for one node before its clients are paused.
     pub queue_bytes_max: usize,
     /// Bytes of replies that one node may owe, as far as can be told before.
@@ -354,7 +354,7 @@ impl Pipeline {
         let handed_over = self.deposed_us.get().is_some_and(|deposed_us| {
             sent_us <= deposed_us && now_us.saturating_sub(deposed_us) > HANDOVER_US
         });
-        let too_long = state.phase == Phase::Open && waited_us > self.shared.silence_us;
+        let too_long = state.phase == Phase::Open && waited_us > self.shared.response_timeout_us;
         if handed_over || too_long {
             self.fault.set(true);
             self.wake();

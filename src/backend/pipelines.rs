@@ -155,8 +155,8 @@ impl Pipelines {
     ) -> Result<Lease, LeaseError> {
         let upstream = self.identities.towards(node, protocol);
         let timeouts = LeaseTimeouts {
-            connect: self.shared.connect_patience,
-            answer: Duration::from_micros(self.shared.silence_us),
+            connect: self.shared.connect_timeout,
+            answer: Duration::from_micros(self.shared.response_timeout_us),
         };
         let stats = self.stats_of(node);
         self.leases.lease((upstream, lane), stats, timeouts, &self.shared.clock).await
@@ -165,7 +165,7 @@ impl Pipelines {
     /// A new connection to a node for the messages that it sends to subscribers. It speaks RESP2.
     pub async fn messages(&self, node: &NodeAddress) -> Result<MessageStream, BackendError> {
         let upstream = self.identities.towards(node, Protocol::Resp2);
-        let opening = Connection::to_node(&upstream, self.shared.connect_patience);
+        let opening = Connection::to_node(&upstream, self.shared.connect_timeout);
         let stats = self.stats_of(node);
         match opening.await {
             Ok(connection) => Ok(MessageStream::new(connection, stats)),

@@ -243,13 +243,13 @@ impl Tracker {
         &self,
         connection: &mut Connection,
         (upstream, stats): (&Upstream, &Arc<NodeStats>),
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Option<MessageStream>, BackendError> {
         let needs_second = self.redirects && upstream.identity.protocol == Protocol::Resp2;
         let (redirect, messages) = match needs_second {
             false => (None, None),
             true => {
-                let (id, messages) = open_messages((upstream, stats), patience).await?;
+                let (id, messages) = open_messages((upstream, stats), timeout).await?;
                 (Some(id), Some(messages))
             }
         };
@@ -264,11 +264,11 @@ impl Tracker {
 /// Opens the connection on which a node says what has changed; returns what the node calls it.
 async fn open_messages(
     (upstream, stats): (&Upstream, &Arc<NodeStats>),
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(u64, MessageStream), BackendError> {
     let identity = Identity { protocol: Protocol::Resp3, ..Identity::clone(&upstream.identity) };
     let upstream = Upstream { node: upstream.node.clone(), identity: Rc::new(identity) };
-    let mut connection = Connection::to_node(&upstream, patience).await?;
+    let mut connection = Connection::to_node(&upstream, timeout).await?;
     let reply = connection.ask_frame(b"*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n").await?;
     let Line::Integer { value, .. } = integer_line(&reply) else { return Err(refused(&reply)) };
     let id = u64::try_from(value).map_err(|_| refused(&reply))?;

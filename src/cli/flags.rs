@@ -133,8 +133,11 @@ pub(super) struct KeepingFlags {
     /// Time between two looks when nothing happens [default: 1s] [env: SLOTWAY_KEEPER_INTERVAL]
     #[arg(long, value_name = "TIME")]
     interval: Option<String>,
-    /// Longest time for one node to answer [default: 2s] [env: SLOTWAY_KEEPER_PATIENCE]
+    /// Longest time for one node to answer [default: 2s] [env: SLOTWAY_KEEPER_TIMEOUT]
     #[arg(long, value_name = "TIME")]
+    timeout: Option<String>,
+    /// The old name of --timeout
+    #[arg(long, hide = true, value_name = "TIME", conflicts_with = "timeout")]
     patience: Option<String>,
     /// Forget nodes that are none of the list and have failed for so long, 0 never [default: 0s]
     /// [env: SLOTWAY_KEEPER_FORGET_AFTER]
@@ -309,6 +312,7 @@ impl KeepingFlags {
             one("--wait", "keeper.wait", self.wait.clone()),
             one("--dry-run", "keeper.dry_run", switch(self.dry_run)),
             one("--interval", "keeper.interval", self.interval.clone()),
+            one("--timeout", "keeper.timeout", self.timeout.clone()),
             one("--patience", "keeper.patience", self.patience.clone()),
             one("--forget-after", "keeper.forget_after", self.forget_after.clone()),
             one("--takeover-after", "keeper.takeover_after", self.takeover_after.clone()),

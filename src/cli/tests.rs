@@ -29,7 +29,7 @@ fn the_flags_are_well_formed_and_each_is_an_option() {
     let given = [flags.seeds.given(), login, flags.server.given(), flags.config.given()].concat();
     assert_eq!(given.len(), 10);
     let all = "slotway keeper --nodes a,b,c --replicas 0 --username u --password-file f --once \
-               --wait 1s --dry-run --interval 1s --patience 1s --forget-after 1h \
+               --wait 1s --dry-run --interval 1s --timeout 1s --forget-after 1h \
                --takeover-after 1h --admin off --log-level warn";
     let cli = Cli::try_parse_from(all.split_whitespace()).unwrap();
     let Command::Keeper(flags) = cli.command else { panic!() };
@@ -191,4 +191,17 @@ fn what_cannot_be_allowed_is_a_problem_of_the_configuration() {
             assert!(error.starts_with(&format!("{start}\"{named}\" ")), "{error}");
         }
     }
+}
+
+#[test]
+fn an_old_flag_is_read_with_a_warning() {
+    let words = ["slotway", "keeper", "--nodes", "a,b,c", "--replicas", "0", "--patience", "3s"];
+    let invocation = parse(words.iter().map(|word| (*word).into()), Vec::new()).unwrap();
+    let Invocation::Keeper(config) = invocation else { panic!("another command") };
+    assert_eq!(config.keeper.timeout, std::time::Duration::from_secs(3));
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    let wanted = "--patience: old name, which the next release will not read; write --timeout";
+    assert_eq!(warnings, [wanted]);
+    let both = words.iter().chain(&["--timeout", "3s"]);
+    assert!(parse(both.map(|word| (*word).into()), Vec::new()).is_err());
 }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use super::keys::{Setting, Target};
 use super::problem::{Place, Problem};
+use super::renamed;
 use super::value::parse_bind;
 use super::{Config, ListenerConfig};
 
@@ -21,6 +22,8 @@ pub(super) struct Draft {
     /// Options that have a problem already; combinations with them are not judged.
     pub(super) spoilt: BTreeSet<String>,
     pub(super) is_torn: bool,
+    /// What is to be changed some time, and serves for now.
+    pub(super) warnings: Vec<Problem>,
     /// The addresses that replace those of the file.
     binds: Option<(Vec<SocketAddr>, Place)>,
 }
@@ -29,8 +32,12 @@ impl Draft {
     /// Takes the settings of one place; they win over those taken before.
     pub(super) fn take(&mut self, settings: Vec<Setting>) {
         self.refuse_twins(&settings);
-        for Setting { target, words, place } in settings {
+        self.refuse_both_names(&settings);
+        for Setting { target, words, place, by_old_name } in settings {
             let path = target.path();
+            if by_old_name {
+                self.warnings.push(renamed::warning(&target, &place));
+            }
             let Some(words) = words else {
                 self.spoilt.insert(path);
                 continue;
@@ -101,6 +108,22 @@ impl Draft {
             if given_twice {
                 let text = format!("{path} and {twin} are both given; keep one of them");
                 self.problems.push(Problem { place: file.place.clone(), text });
+            }
+        }
+    }
+
+    /// An option by its old name and by its new one in one place: neither can win.
+    fn refuse_both_names(&mut self, settings: &[Setting]) {
+        for old in settings.iter().filter(|setting| setting.by_old_name) {
+            let path = old.target.path();
+            let is_both = |other: &Setting| {
+                !other.by_old_name
+                    && other.target.path() == path
+                    && other.place.same_rank(&old.place)
+            };
+            if settings.iter().any(is_both) {
+                let text = format!("old name of {path}, which is given too; keep only the new one");
+                self.problems.push(Problem { place: old.place.clone(), text });
             }
         }
     }

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::keys::{ENVIRONMENT_ALIASES, Setting, Target, documented_keys};
 use super::problem::{Place, Problem, nearest};
+use super::renamed;
 use super::value::split_list;
 
 /// What the variables say, and what is wrong with them.
@@ -26,7 +27,10 @@ pub(super) fn read(variables: &[(OsString, OsString)]) -> (Vec<Setting>, Vec<Pro
             problems.push(Problem { place: place.clone(), text });
         }
         match variable(&full, value) {
-            Ok((target, words)) => settings.push(Setting { target, words: Some(words), place }),
+            Ok((target, words)) => {
+                let by_old_name = renamed::by_variable(&full).is_some();
+                settings.push(Setting { target, words: Some(words), place, by_old_name });
+            }
             Err(text) => problems.push(Problem { place, text }),
         }
     }
@@ -35,15 +39,14 @@ pub(super) fn read(variables: &[(OsString, OsString)]) -> (Vec<Setting>, Vec<Pro
 
 fn variable(name: &str, value: &OsStr) -> Result<(Target, Vec<String>), String> {
     let keys = documented_keys();
-    let Some(key) = keys.iter().find(|key| key.environment == name) else {
+    let known = keys.iter().find(|key| key.environment == name);
+    let current = known.and_then(|key| match key.section {
+        "" => Target::of(key.key),
+        section => Target::of(&format!("{section}.{}", key.key)),
+    });
+    let Some(target) = current.or_else(|| renamed::by_variable(name)) else {
         return Err(unknown_variable(name, keys.iter().map(|k| k.environment.as_str()).collect()));
     };
-    let path = if key.section.is_empty() {
-        key.key.to_owned()
-    } else {
-        format!("{}.{}", key.section, key.key)
-    };
-    let target = Target::of(&path).ok_or_else(|| "unknown variable".to_owned())?;
     let value = value.to_str().ok_or_else(|| "the value is not UTF-8 text".to_owned())?;
     let is_list = target.takes_list();
     if is_list && split_list(value).is_empty() {

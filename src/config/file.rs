@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::field::Field;
 use super::keys::{KEYS, Key, LISTENER_KEYS, Setting, Target, documented_keys, sections};
 use super::problem::{Place, Problem, nearest};
+use super::renamed;
 use super::secret::read_bounded;
 use super::value::split_list;
 
@@ -101,10 +102,7 @@ impl Reader<'_> {
                 _ if sections().contains(&name) => {
                     contents.refuse(place, &format!("\"{name}\" is a table; write [{name}]"));
                 }
-                value => match KEYS.iter().find(|key| key.section.is_empty() && key.name == name) {
-                    Some(key) => self.setting(key, Target::Main(key), value, place, contents),
-                    None => contents.refuse(place, &unknown("", name)),
-                },
+                value => self.main("", name, value, place, contents),
             }
         }
     }
@@ -113,10 +111,30 @@ impl Reader<'_> {
         for (name, value) in in_order(table) {
             let place = self.place(name.span().start);
             let name = name.get_ref().as_ref();
-            match KEYS.iter().find(|key| key.section == section && key.name == name) {
-                Some(key) => self.setting(key, Target::Main(key), value.get_ref(), place, contents),
-                None => contents.refuse(place, &unknown(section, name)),
+            self.main(section, name, value.get_ref(), place, contents);
+        }
+    }
+
+    /// An option of the whole configuration, by its name or by the one it had before.
+    fn main(
+        &self,
+        section: &str,
+        name: &str,
+        value: &DeValue<'_>,
+        place: Place,
+        contents: &mut FileContents,
+    ) {
+        let known = KEYS.iter().find(|key| key.section == section && key.name == name);
+        let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+        match (known, renamed::by_path(&path)) {
+            (Some(key), _) => self.setting(key, Target::Main(key), value, place, contents),
+            (None, Some(target @ Target::Main(key))) => {
+                self.setting(key, target, value, place, contents);
+                if let Some(setting) = contents.settings.last_mut() {
+                    setting.by_old_name = true;
+                }
             }
+            (None, _) => contents.refuse(place, &unknown(section, name)),
         }
     }
 
@@ -145,10 +163,15 @@ impl Reader<'_> {
         contents: &mut FileContents,
     ) {
         match words(&key.field, value) {
-            Ok(words) => contents.settings.push(Setting { target, words: Some(words), place }),
+            Ok(words) => contents.settings.push(Setting {
+                target,
+                words: Some(words),
+                place,
+                by_old_name: false,
+            }),
             Err(why) => {
                 contents.refuse(place.clone(), &format!("{}: {why}", key.path()));
-                contents.settings.push(Setting { target, words: None, place });
+                contents.settings.push(Setting { target, words: None, place, by_old_name: false });
             }
         }
     }

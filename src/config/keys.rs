@@ -26,6 +26,8 @@ pub(super) struct Setting {
     /// None when it could not be read; that is a problem already, and nothing more is said of it.
     pub(super) words: Option<Vec<String>>,
     pub(super) place: Place,
+    /// Whether the option was given by the name that it had before.
+    pub(super) by_old_name: bool,
 }
 
 /// Which option a setting is for.
@@ -72,9 +74,9 @@ const ANY: std::ops::RangeInclusive<usize> = 1..=usize::MAX;
 pub(super) static KEYS: &[Key<Config>] = &[
     key("", "workers", Count(|c| &mut c.workers, 0..=1024),
         "Worker threads; 0 is one per core"),
-    key("", "worker_fill_percent", Count(|c| &mut c.worker_fill_percent, 0..=90),
+    key("", "worker_scale_up_percent", Count(|c| &mut c.worker_scale_up_percent, 0..=90),
         "When a worker uses so many percent of its core, more workers take part; at most 90. With 0 all take part from the start"),
-    key("", "batch_scheduling", Switch(|c| &mut c.batch_scheduling),
+    key("", "sched_batch", Switch(|c| &mut c.sched_batch),
         "Whether workers run as SCHED_BATCH: one that wakes waits for its turn and does not interrupt the program that has the core"),
 
     key("topology", "seeds", Seeds(|c| &mut c.topology.seeds),
@@ -148,9 +150,9 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Longest wait for a connection to a node"),
     key("timeouts", "failover_wait", Time(|c| &mut c.timeouts.failover_wait, Duration::ZERO),
         "Longest wait for a master when a slot has none; 0 answers with an error at once"),
-    key("timeouts", "node_silence", Time(|c| &mut c.timeouts.node_silence, MS),
+    key("timeouts", "response_timeout", Time(|c| &mut c.timeouts.response_timeout, MS),
         "Longest wait for the reply of a node"),
-    key("timeouts", "partial_replies", Time(|c| &mut c.timeouts.partial_replies, Duration::ZERO),
+    key("timeouts", "reply_coalesce_delay", Time(|c| &mut c.timeouts.reply_coalesce_delay, Duration::ZERO),
         "Replies to requests that a client sent together leave together: how long the first ones wait for the rest (up to a millisecond longer). 0 writes each as it comes"),
     key("timeouts", "pubsub_output_soft", Time(|c| &mut c.timeouts.pubsub_output_soft, Duration::ZERO),
         "How long a client that is sent messages may leave more than `pubsub_output_soft_bytes_max` unread"),
@@ -177,7 +179,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Replicas of each master when the keeper forms the cluster"),
     key("keeper", "interval", Time(|c| &mut c.keeper.interval, Duration::from_millis(100)),
         "Time between two looks of the keeper when nothing happens"),
-    key("keeper", "patience", Time(|c| &mut c.keeper.patience, Duration::from_millis(10)),
+    key("keeper", "timeout", Time(|c| &mut c.keeper.timeout, Duration::from_millis(10)),
         "Longest time that one node has to answer the keeper's questions, or to carry out one command"),
     key("keeper", "forget_after", TimeOrNever(|c| &mut c.keeper.forget_after),
         "Let the cluster forget a node that has failed for so long, has no slots and is not in the list; 0 is never"),
@@ -234,6 +236,11 @@ pub(super) fn sections() -> Vec<&'static str> {
     names
 }
 
+/// `SLOTWAY_<SECTION>_<KEY>`: the one rule by which variables are named, for `section.key`.
+pub(super) fn environment_name(path: &str) -> String {
+    format!("SLOTWAY_{}", path.replace('.', "_").to_ascii_uppercase())
+}
+
 // === impl Key ===
 
 impl<C> Key<C> {
@@ -245,9 +252,8 @@ impl<C> Key<C> {
         format!("{}.{}", self.section, self.name)
     }
 
-    /// `SLOTWAY_<SECTION>_<KEY>`: the one rule by which variables are named.
-    pub(super) fn environment(&self) -> String {
-        format!("SLOTWAY_{}", self.path().replace('.', "_").to_ascii_uppercase())
+    fn environment(&self) -> String {
+        environment_name(&self.path())
     }
 
     fn documented(&self, defaults: &mut C) -> DocumentedKey {
@@ -355,7 +361,7 @@ mod tests {
         for (key, kind, default) in [
             ("request_bytes_max", "size", "\"1gb\""),
             ("clients_max", "number", "10000"),
-            ("node_silence", "duration", "\"1m\""),
+            ("response_timeout", "duration", "\"1m\""),
             ("idle", "duration", "\"0s\""),
             ("cross_slot", "\"split\" or \"refuse\"", "\"split\""),
             ("level", "\"error\", \"warn\", \"info\" or \"debug\"", "\"info\""),

@@ -12,7 +12,7 @@ use super::keys::{Setting, Target};
 use super::problem::{ConfigError, Place, Problem};
 use super::purpose::Purpose;
 use super::value::split_list;
-use super::{Config, Level, ListenerConfig, check, environment, file};
+use super::{Config, Level, ListenerConfig, check, environment, file, renamed};
 
 /// Everything a configuration can come from.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +79,7 @@ pub fn load(given: &Given, purpose: Purpose) -> Result<Loaded, ConfigError> {
     draft.replace_binds();
     draft.problems.extend(check::combinations(&draft, purpose));
     if draft.problems.is_empty() {
+        draft.config.warnings = draft.warnings;
         return Ok(Loaded { config: draft.config, places: draft.places });
     }
     Err(ConfigError { problems: draft.problems })
@@ -89,8 +90,12 @@ pub fn load(given: &Given, purpose: Purpose) -> Result<Loaded, ConfigError> {
 /// A flag whose option does not exist is a slip in this program; a test of `cli.rs` finds it.
 fn flag_setting(flag: &FlagValue) -> Option<Setting> {
     let words = Some(flag.words.iter().flat_map(|word| split_flag(flag, word)).collect());
-    let target = Target::of(flag.option)?;
-    Some(Setting { target, words, place: Place::Flag(flag.flag) })
+    let place = Place::Flag(flag.flag);
+    if let Some(target) = Target::of(flag.option) {
+        return Some(Setting { target, words, place, by_old_name: false });
+    }
+    let target = renamed::by_path(flag.option)?;
+    Some(Setting { target, words, place, by_old_name: true })
 }
 
 /// A flag that may be repeated may hold a list as well.

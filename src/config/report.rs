@@ -30,6 +30,9 @@ impl Loaded {
             let place = self.places.get(&(key.path(), 0));
             report_key(&mut page, key, key.field.show(&mut config), place);
         }
+        for warning in &self.config.warnings {
+            push(&mut page, format_args!("\n# {warning}"));
+        }
         page
     }
 

@@ -406,3 +406,50 @@ fn addresses_given_elsewhere_keep_the_protection_of_the_file() {
     let error = with_file(two, &bind, Purpose::Inspect).unwrap_err();
     assert!(error.contains("different protected_mode"), "{error}");
 }
+
+#[test]
+fn old_names_are_read_with_a_warning() {
+    let text = "batch_scheduling = false\n[timeouts]\npartial_replies = \"3ms\"\n";
+    let environment =
+        [("SLOTWAY_TIMEOUTS_NODE_SILENCE", "7s"), ("SLOTWAY_WORKER_FILL_PERCENT", "5")];
+    let loaded = with_file(text, &environment, Purpose::Inspect).unwrap();
+    let config = &loaded.config;
+    assert!(!config.sched_batch);
+    assert_eq!(config.timeouts.reply_coalesce_delay, Duration::from_millis(3));
+    assert_eq!(config.timeouts.response_timeout, Duration::from_secs(7));
+    assert_eq!(config.worker_scale_up_percent, 5);
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    let wanted = [
+        "slotway.toml:1: old name, which the next release will not read; write sched_batch",
+        "slotway.toml:3: old name, which the next release will not read; write \
+         timeouts.reply_coalesce_delay",
+        "SLOTWAY_TIMEOUTS_NODE_SILENCE: old name, which the next release will not read; write \
+         SLOTWAY_TIMEOUTS_RESPONSE_TIMEOUT",
+        "SLOTWAY_WORKER_FILL_PERCENT: old name, which the next release will not read; write \
+         SLOTWAY_WORKER_SCALE_UP_PERCENT",
+    ];
+    assert_eq!(warnings.len(), wanted.len(), "{warnings:?}");
+    for (warning, wanted) in warnings.iter().zip(wanted) {
+        assert!(warning.ends_with(wanted), "{warning}");
+        assert!(loaded.report().contains(&format!("# {warning}")), "{}", loaded.report());
+    }
+}
+
+#[test]
+fn an_old_name_loses_to_a_later_place_and_never_stands_beside_the_new_one() {
+    let text = "[timeouts]\nnode_silence = \"3s\"\n";
+    let new = [("SLOTWAY_TIMEOUTS_RESPONSE_TIMEOUT", "9s")];
+    let loaded = with_file(text, &new, Purpose::Inspect).unwrap();
+    assert_eq!(loaded.config.timeouts.response_timeout, Duration::from_secs(9));
+    assert_eq!(loaded.config.warnings.len(), 1);
+    let both = format!("{text}response_timeout = \"4s\"\n");
+    let wanted = "slotway.toml:2: old name of timeouts.response_timeout, which is given too; keep \
+                  only the new one";
+    assert_eq!(with_file(both, &[], Purpose::Inspect).unwrap_err(), wanted);
+    let both = [new[0], ("SLOTWAY_TIMEOUTS_NODE_SILENCE", "9s")];
+    let wanted = "SLOTWAY_TIMEOUTS_NODE_SILENCE: old name of timeouts.response_timeout, which is \
+                  given too; keep only the new one";
+    assert_eq!(with_file("", &both, Purpose::Inspect).unwrap_err(), wanted);
+    let wrong = with_file("[timeouts]\nnode_silence = \"soon\"\n", &[], Purpose::Inspect);
+    assert!(wrong.unwrap_err().starts_with("slotway.toml:2: timeouts.response_timeout = \"soon\""));
+}

@@ -14,7 +14,7 @@ use std::fmt;
 
 use super::heal;
 use super::plan::{Shape, spread};
-use super::scene::{Act, Member, Step};
+use super::snapshot::{Act, Member, Step};
 use super::view::count;
 
 /// What is to be done next, and what is still waited for.
@@ -44,7 +44,7 @@ pub(super) fn next<'a>(
     shape: Shape,
 ) -> Result<Forming, (Member<'a>, Taken)> {
     let mut forming = Forming::default();
-    refuse_strangers(members, &mut forming)?;
+    refuse_foreign(members, &mut forming)?;
     let places = places(members, shape)?;
     let all_met = members.iter().all(|member| knows_all(member, members));
     for (place, member) in places.iter().enumerate() {
@@ -80,8 +80,8 @@ fn knows_all(member: &Member<'_>, members: &[Member<'_>]) -> bool {
     members.iter().all(|other| other.at == member.at || met(other))
 }
 
-/// A node that knows strangers belongs to them. One that is just meeting somebody cannot say whom.
-fn refuse_strangers<'a>(
+/// A node that knows foreign nodes belongs to them. One that is just meeting somebody cannot say whom.
+fn refuse_foreign<'a>(
     members: &[Member<'a>],
     forming: &mut Forming,
 ) -> Result<(), (Member<'a>, Taken)> {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::plan::{Leader, Spare, followed};
-use super::scene::{Act, Limits, Listed, Member, Memory, Step, Verdict};
+use super::snapshot::{Act, Limits, Listed, Member, Memory, Step, Verdict};
 use super::view::{NodeLine, View, count};
 use crate::config::MASTERS_MIN;
 use crate::slot::SLOTS;
@@ -180,10 +180,10 @@ fn why_not_ours(view: &View, members: &[Member<'_>], listed: &[Listed]) -> Optio
         return Some(format!("the cluster has {masters} masters only"));
     }
     let is_listed = |line: &&NodeLine| members.iter().any(|member| member.id() == line.id);
-    let strangers = view.lines().filter(|line| !line.is_failing() && !is_listed(line));
-    let mut unplaced = strangers.skip(listed.len().saturating_sub(members.len()));
-    let stranger = unplaced.next()?;
-    Some(format!("the cluster has a node that is not named here: {stranger}"))
+    let foreign = view.lines().filter(|line| !line.is_failing() && !is_listed(line));
+    let mut unplaced = foreign.skip(listed.len().saturating_sub(members.len()));
+    let unnamed = unplaced.next()?;
+    Some(format!("the cluster has a node that is not named here: {unnamed}"))
 }
 
 fn first_slot(view: &View) -> Option<u16> {

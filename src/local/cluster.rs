@@ -19,11 +19,11 @@ use crate::keeper::{self, KeeperError};
 use crate::resp::Value;
 
 /// From nothing to a cluster; on an idle machine it takes about two seconds.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Nodes that were asked to stop are killed after this long.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for one answer of a node that starts.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at the processes.
 const POLL: Duration = Duration::from_millis(50);
 /// Another program may take a port between choosing it and using it.
@@ -135,7 +135,7 @@ impl LocalCluster {
     /// Stops the nodes, all at once, so that none takes over from another meanwhile.
     pub async fn stop(mut self) {
         self.nodes.iter_mut().for_each(Node::ask_to_stop);
-        let deadline = Instant::now() + STOP_PATIENCE;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while self.nodes.iter_mut().any(|node| node.exited().is_none()) && Instant::now() < deadline
         {
             sleep(POLL).await;
@@ -148,7 +148,7 @@ impl LocalCluster {
 /// one port at the same moment, and the loser must not take the other's node into its cluster.
 async fn form(nodes: &[(SocketAddr, u32)], replicas_per_master: usize) -> Result<(), KeeperError> {
     let identity = Identity::default();
-    let deadline = Instant::now() + START_PATIENCE;
+    let deadline = Instant::now() + START_TIMEOUT;
     for (address, process) in nodes {
         while !answers_as(*address, *process, &identity).await {
             if Instant::now() > deadline {
@@ -164,7 +164,7 @@ async fn form(nodes: &[(SocketAddr, u32)], replicas_per_master: usize) -> Result
 /// Whether that very process answers.
 async fn answers_as(address: SocketAddr, process: u32, identity: &Identity) -> bool {
     let asked = async {
-        let mut connection = Connection::open(address, identity, ANSWER_PATIENCE).await?;
+        let mut connection = Connection::open(address, identity, ANSWER_TIMEOUT).await?;
         connection.call(&[b"INFO", b"server"]).await
     };
     let own = format!("process_id:{process}");

@@ -206,7 +206,7 @@ metrics! {
 
     // The workers.
     WORKERS_IN_USE Gauge Number "slotway_workers_in_use" []
-        "Workers that clients belong to; others take part when these are full, as worker_fill_percent says.";
+        "Workers that clients belong to; others take part when these are full, as worker_scale_up_percent says.";
     WORKER_BUSY Counter Seconds "slotway_worker_busy_seconds_total" ["worker"]
         "Time the worker was not waiting for events; a rate near 1 means that its core is full.";
     WORKER_CONNECTIONS Gauge Number "slotway_worker_connections" ["worker"]

@@ -66,7 +66,7 @@ pub struct Flusher {
     /// Those that are looked at when this turn ends.
     list: RefCell<Vec<Rc<ClientWriter>>>,
     task: RefCell<Option<Waker>>,
-    patience: Duration,
+    delay: Duration,
     push_limits: PushLimits,
     stats: Arc<WorkerStats>,
     ledger: Rc<Ledger>,
@@ -74,15 +74,15 @@ pub struct Flusher {
 
 impl Flusher {
     /// A worker's flusher; [`Self::run`] must be spawned. Replies to requests that came together
-    /// wait for the rest of them for `patience`, or a millisecond longer.
+    /// wait for the rest of them for `delay`, or a millisecond longer.
     pub fn new(
         stats: Arc<WorkerStats>,
         ledger: Rc<Ledger>,
-        patience: Duration,
+        delay: Duration,
         push_limits: PushLimits,
     ) -> Rc<Self> {
         let (list, task) = (RefCell::default(), RefCell::default());
-        Rc::new(Flusher { list, task, patience, push_limits, stats, ledger })
+        Rc::new(Flusher { list, task, delay, push_limits, stats, ledger })
     }
 
     /// What may wait for clients that are sent messages.
@@ -115,7 +115,7 @@ impl Flusher {
     /// Flushes the listed clients whenever there are some, but for those that wait; never ends.
     pub async fn run(self: Rc<Self>) {
         let mut turn: Vec<Rc<ClientWriter>> = Vec::new();
-        let mut lingering = Lingering::new(self.patience);
+        let mut lingering = Lingering::new(self.delay);
         std::future::poll_fn(|cx| {
             self.set_task(cx);
             if turn.is_empty() {
@@ -124,7 +124,7 @@ impl Flusher {
             let count = turn.len().min(FLUSHES_MAX);
             for client_writer in turn.drain(..count) {
                 client_writer.listed.set(false);
-                if !self.patience.is_zero() && client_writer.expects_rest() {
+                if !self.delay.is_zero() && client_writer.expects_rest() {
                     lingering.add(client_writer);
                 } else if !client_writer.is_held_back() {
                     lingering.remove(&client_writer);
@@ -153,17 +153,17 @@ impl Flusher {
 /// The clients that wait for the rest of their replies.
 struct Lingering {
     client_writers: Vec<Rc<ClientWriter>>,
-    patience: Duration,
-    /// When all of them have waited long enough, none longer than the patience; none when there is
+    delay: Duration,
+    /// When all of them have waited long enough, none longer than the delay; none when there is
     /// nobody, since a timer that fires for nothing wakes the worker.
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Lingering {
-    fn new(patience: Duration) -> Lingering {
+    fn new(delay: Duration) -> Lingering {
         // A timer for no time at all would fire before anything else is looked at.
-        let patience = patience.saturating_sub(TIMER_STEP).max(Duration::from_micros(1));
-        Lingering { client_writers: Vec::new(), patience, end: None }
+        let delay = delay.saturating_sub(TIMER_STEP).max(Duration::from_micros(1));
+        Lingering { client_writers: Vec::new(), delay, end: None }
     }
 
     fn add(&mut self, client_writer: Rc<ClientWriter>) {
@@ -172,7 +172,7 @@ impl Lingering {
         }
         client_writer.delayed_at.set(Some(self.client_writers.len()));
         self.client_writers.push(client_writer);
-        self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
+        self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.delay)));
     }
 
     fn remove(&mut self, client_writer: &ClientWriter) {
@@ -217,10 +217,10 @@ mod tests {
         runtime.block_on(test);
     }
 
-    fn flusher(patience: Duration) -> Rc<Flusher> {
+    fn flusher(delay: Duration) -> Rc<Flusher> {
         let ledger = Ledger::new(Arc::new(crate::memory::Budget::new(usize::MAX)));
         let limits = PushLimits { hard_bytes: 1 << 20, soft_bytes: 1000, soft_us: 100 };
-        let flusher = Flusher::new(Arc::new(WorkerStats::new(0)), ledger, patience, limits);
+        let flusher = Flusher::new(Arc::new(WorkerStats::new(0)), ledger, delay, limits);
         tokio::task::spawn_local(Rc::clone(&flusher).run());
         flusher
     }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn without_patience_none_waits() {
+    fn without_a_delay_none_waits() {
         run(async {
             let (mut client, client_writer) = client(&flusher(Duration::ZERO)).await;
             deliver(&client_writer, 0, "first").await;

@@ -39,7 +39,7 @@ impl Router {
         let answer = if map.is_complete() {
             let request: Rc<[u8]> = [PING, &request].concat().into();
             // A node that says nothing when the time is over is given as long as for anything else.
-            let silence = Duration::from_micros(self.shared().silence_us);
+            let silence = Duration::from_micros(self.shared().response_timeout_us);
             let time = wait.map_or(Some(Duration::ZERO), |wait| wait.time);
             let most = time.map_or(FOREVER, |time| time.saturating_add(silence));
             let mut asking = JoinSet::new();

@@ -204,7 +204,7 @@ impl Router {
         let count = 1 + usize::from(place.asking);
         let asked = Asked { requests: request, count, bytes_max, ends_with_error_at: None };
         // The node ends it, but for one that says nothing any more.
-        let silence = Duration::from_micros(self.shared().silence_us);
+        let silence = Duration::from_micros(self.shared().response_timeout_us);
         let overdue = until.and_then(|until| until.checked_add(silence));
         place.lease.set_timeout(FOREVER);
         let mut asking = std::pin::pin!(place.lease.ask(&asked));

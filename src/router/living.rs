@@ -17,8 +17,8 @@ use crate::reply::handle::RequestMeta;
 use crate::reply::merge::Merge;
 use crate::reply::{ClientWriter, Gather, ReplyHandle, texts};
 
-/// A master has as many times the patience for a connection to answer.
-const PATIENCES: u32 = 2;
+/// A master has as many times the timeout for a connection to answer.
+const TIMEOUTS: u32 = 2;
 /// How often it is looked whether a master has been missed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -49,7 +49,7 @@ impl Router {
     ) {
         let map = self.map();
         let request: Rc<[u8]> = request.into();
-        let (count, patience) = (map.shards().len(), self.shared().connect_patience);
+        let (count, timeout) = (map.shards().len(), self.shared().connect_timeout);
         let gather = Rc::new(Gather::new(count + 1, merge));
         // Nothing proves that these were all masters.
         gather.finish(count as u32, &texts::frame(texts::SLOTS_MOVING));
@@ -60,7 +60,7 @@ impl Router {
                 node: shard.master.clone(),
                 lane: Lane::Quick,
                 request: Rc::clone(&request),
-                timeout: patience * PATIENCES,
+                timeout: timeout * TIMEOUTS,
             });
         }
     }

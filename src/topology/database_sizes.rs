@@ -58,14 +58,14 @@ pub struct DatabaseSize {
 pub struct DatabaseWatch {
     databases: Arc<Databases>,
     identity: Identity,
-    patience: Duration,
+    timeout: Duration,
     connections: HashMap<SocketAddr, Connection>,
 }
 
 impl DatabaseWatch {
-    /// Asks as `identity`; `patience` bounds each connect and each answer.
-    pub fn new(databases: Arc<Databases>, identity: Identity, patience: Duration) -> DatabaseWatch {
-        DatabaseWatch { databases, identity, patience, connections: HashMap::new() }
+    /// Asks as `identity`; `timeout` bounds each connect and each answer.
+    pub fn new(databases: Arc<Databases>, identity: Identity, timeout: Duration) -> DatabaseWatch {
+        DatabaseWatch { databases, identity, timeout, connections: HashMap::new() }
     }
 
     /// Looks for ever, and notes what it sees.
@@ -120,7 +120,7 @@ impl DatabaseWatch {
     ) -> Result<Option<(u64, u64, bool)>, BackendError> {
         let mut connection = match self.connections.remove(&master) {
             Some(connection) => connection,
-            None => Connection::open(master, &self.identity, self.patience).await?,
+            None => Connection::open(master, &self.identity, self.timeout).await?,
         };
         let slot = database.slot.index().to_string();
         let request: [&[u8]; 5] =

@@ -240,7 +240,7 @@ impl ClusterMap {
 
     /// Whether both know a node in common, so that they are maps of one cluster. Nodes without ids
     /// cannot be told apart, and a map of nobody is one of any cluster.
-    pub fn is_kin_of(&self, other: &ClusterMap) -> bool {
+    pub fn is_same_cluster(&self, other: &ClusterMap) -> bool {
         let ids: HashSet<&str> = other.nodes().map(|(node, ..)| &*node.id).collect();
         let is_known =
             |id: &str| id.is_empty() || ids.is_empty() || ids.contains(id) || ids.contains("");
@@ -446,13 +446,13 @@ mod tests {
     fn maps_of_one_cluster_have_a_node_in_common() {
         let of = |master| ClusterMap::from_ranges(vec![range(0, 99, master)], 1);
         let both = ClusterMap::from_ranges(vec![range(0, 9, 7001), range(10, 99, 7002)], 2);
-        assert!(of(7001).is_kin_of(&both) && both.is_kin_of(&of(7002)));
-        assert!(!of(7003).is_kin_of(&both));
+        assert!(of(7001).is_same_cluster(&both) && both.is_same_cluster(&of(7002)));
+        assert!(!of(7003).is_same_cluster(&both));
         // A replica that has become the master is known as well.
-        assert!(of(7101).is_kin_of(&both));
+        assert!(of(7101).is_same_cluster(&both));
         // A master that has no slots yet, and the beginning.
-        assert!(of(7003).with_spares(vec![node(7002)]).is_kin_of(&both));
-        assert!(of(7003).is_kin_of(&ClusterMap::default()));
+        assert!(of(7003).with_spares(vec![node(7002)]).is_same_cluster(&both));
+        assert!(of(7003).is_same_cluster(&ClusterMap::default()));
     }
 
     #[test]

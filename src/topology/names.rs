@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// How long a host name may take to resolve, and all of one view together.
-pub(super) const RESOLVE_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A name that did not resolve is looked up again only after this.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Names of one view that are looked up, and that are remembered.
@@ -60,7 +60,7 @@ impl Resolver {
             }
         };
         // What takes too long counts as what has failed.
-        let _ = tokio::time::timeout(RESOLVE_PATIENCE, all).await;
+        let _ = tokio::time::timeout(RESOLVE_TIMEOUT, all).await;
         self.note_failed(waiting);
         found
     }
@@ -101,7 +101,7 @@ pub async fn resolve(host: &str) -> Vec<IpAddr> {
 }
 
 async fn look_up(host: &str) -> Vec<IpAddr> {
-    let found = tokio::time::timeout(RESOLVE_PATIENCE, tokio::net::lookup_host((host, 0))).await;
+    let found = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((host, 0))).await;
     match found {
         Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
         Ok(Err(_)) | Err(_) => Vec::new(),

@@ -103,14 +103,14 @@ fn keys(info: &str) -> u64 {
 #[derive(Debug)]
 pub struct NodeInfoWatch {
     identity: Identity,
-    patience: Duration,
+    timeout: Duration,
     connections: HashMap<SocketAddr, Connection>,
 }
 
 impl NodeInfoWatch {
-    /// Asks as `identity`; `patience` bounds each connect and each answer.
-    pub fn new(identity: Identity, patience: Duration) -> NodeInfoWatch {
-        NodeInfoWatch { identity, patience, connections: HashMap::new() }
+    /// Asks as `identity`; `timeout` bounds each connect and each answer.
+    pub fn new(identity: Identity, timeout: Duration) -> NodeInfoWatch {
+        NodeInfoWatch { identity, timeout, connections: HashMap::new() }
     }
 
     /// Looks for ever, and notes what it sees.
@@ -137,9 +137,9 @@ impl NodeInfoWatch {
         for node in nodes {
             let (name, address) = (Arc::clone(&node.name), node.address);
             let open = self.connections.remove(&address);
-            let (identity, patience) = (self.identity.clone(), self.patience);
+            let (identity, timeout) = (self.identity.clone(), self.timeout);
             asked.spawn(async move {
-                let answer = ask(open, address, &identity, patience).await;
+                let answer = ask(open, address, &identity, timeout).await;
                 (name, address, answer)
             });
         }
@@ -158,11 +158,11 @@ async fn ask(
     open: Option<Connection>,
     address: SocketAddr,
     identity: &Identity,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(Connection, NodeInfo), BackendError> {
     let mut connection = match open {
         Some(connection) => connection,
-        None => Connection::open(address, identity, patience).await?,
+        None => Connection::open(address, identity, timeout).await?,
     };
     let info = connection.call(&[b"INFO"]).await?;
     Ok((connection, NodeInfo::of(info.as_str().unwrap_or_default())))

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time;
 
 use crate::backend::Connection;
 use crate::resp::Value;
@@ -45,7 +45,7 @@ impl NodeLimits {
     }
 
     /// Asks a node. One that does not tell has none.
-    pub async fn ask(connection: &mut Connection, patience: Duration) -> Option<NodeLimits> {
+    pub async fn ask(connection: &mut Connection, timeout: Duration) -> Option<NodeLimits> {
         let asked = async {
             let mut words = Vec::with_capacity(ASKED.len());
             for name in ASKED {
@@ -54,7 +54,7 @@ impl NodeLimits {
             }
             Some(NodeLimits::of(&words))
         };
-        timeout(patience, asked).await.ok()?
+        time::timeout(timeout, asked).await.ok()?
     }
 
     fn of(words: &[Option<String>]) -> NodeLimits {

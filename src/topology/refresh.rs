@@ -1,4 +1,4 @@
-//! Keeps the map true: asks several nodes, believes the highest epoch, publishes what changed.
+//! Keeps the map true: asks several nodes, takes the highest epoch, publishes what changed.
 //!
 //! Owns when and whom to ask. Runs on the control thread, never on a worker. Invariants: at most
 //! one refresh at a time; wishes that come meanwhile become one more; not more often than
@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{self, sleep};
 
 use super::cluster::{self, View};
 use super::names::{self, Resolver};
@@ -31,16 +31,16 @@ const PAUSE_UNRESOLVED_MAX: Duration = Duration::from_secs(5);
 /// Most nodes asked at once.
 const ASKED_MAX: usize = 9;
 /// Once one node has answered, how long the others' answers are waited for.
-const OTHERS_PATIENCE: Duration = Duration::from_millis(100);
+const OTHERS_TIMEOUT: Duration = Duration::from_millis(100);
 /// A silent node is asked again only after this: each question is a connection to it.
 const SILENT_PAUSE: Duration = Duration::from_secs(1);
-/// A view older than the map in force is believed when so many of its masters share it, or a
+/// A view older than the map in force is taken when so many of its masters share it, or a
 /// majority of them: then the cluster has been made anew.
-const OLDER_BELIEVED_FROM: usize = 5;
-/// Nodes of another cluster are believed, under the same condition, once no node that is known has
+const OLDER_ACCEPTED_FROM: usize = 5;
+/// Nodes of another cluster are taken, under the same condition, once no node that is known has
 /// answered for so long: a cluster may have been made anew, but an address may also have been
 /// taken over while all of its own nodes are starting again.
-const STRANGERS_BELIEVED_AFTER: Duration = Duration::from_secs(10);
+const FOREIGN_ACCEPTED_AFTER: Duration = Duration::from_secs(10);
 
 /// The task that refreshes the map.
 #[derive(Debug)]
@@ -49,16 +49,16 @@ pub struct Refresher {
     seeds: Vec<HostPort>,
     identity: Identity,
     interval: Duration,
-    patience: Duration,
+    timeout: Duration,
     connections: HashMap<SocketAddr, Connection>,
     /// Nodes that have not answered in time.
     silent: HashMap<SocketAddr, Silence>,
     /// Since when no look has found a node of the cluster whose map is in force.
-    kin_missed: Option<Instant>,
-    /// Masters that strangers have named: whether these say the same decides.
+    cluster_missed: Option<Instant>,
+    /// Masters that foreign nodes have named: whether these say the same decides.
     named: Vec<SocketAddr>,
     resolver: Resolver,
-    /// The pause after a look without a node to believe.
+    /// The pause after a look without a view that could be taken.
     pause_unreached: Duration,
     told: Told,
     /// The limit on output that the log has told of.
@@ -88,19 +88,19 @@ impl Refresher {
         seeds: Vec<HostPort>,
         identity: Identity,
         interval: Duration,
-        patience: Duration,
+        timeout: Duration,
     ) -> Refresher {
         let (connections, silent) = (HashMap::new(), HashMap::new());
-        let (kin_missed, named) = (None, Vec::new());
+        let (cluster_missed, named) = (None, Vec::new());
         Refresher {
             topology,
             seeds,
             identity,
             interval,
-            patience,
+            timeout,
             connections,
             silent,
-            kin_missed,
+            cluster_missed,
             named,
             resolver: Resolver::default(),
             pause_unreached: PAUSE_UNREACHED,
@@ -113,23 +113,23 @@ impl Refresher {
     pub async fn run(mut self) {
         let mut due = Trigger::Timer;
         loop {
-            let believed = self.refresh(due).await;
-            sleep(if believed { PAUSE_MIN } else { self.pause_unreached }).await;
-            due = self.wait(believed).await;
+            let has_view = self.refresh(due).await;
+            sleep(if has_view { PAUSE_MIN } else { self.pause_unreached }).await;
+            due = self.wait(has_view).await;
         }
     }
 
     /// Waits until a refresh is due; says why.
-    async fn wait(&self, believed: bool) -> Trigger {
+    async fn wait(&self, has_view: bool) -> Trigger {
         // Several gateways started together should not ask together for ever.
         let interval = self.interval.mul_f64(0.8 + 0.4 * fastrand::f64());
         let complete = self.topology.map.load().is_complete();
-        let pause = match (believed, complete) {
+        let pause = match (has_view, complete) {
             (false, _) => self.pause_unreached,
             (true, false) => Duration::from_millis(100),
             (true, true) => interval,
         };
-        let _ = timeout(pause, self.topology.wanted.notified()).await;
+        let _ = time::timeout(pause, self.topology.wanted.notified()).await;
         let waiting = self.topology.triggers.swap(0, Ordering::Relaxed);
         let trigger = [Trigger::Moved, Trigger::NodeTrouble, Trigger::NoMaster]
             .into_iter()
@@ -137,13 +137,13 @@ impl Refresher {
         trigger.unwrap_or(Trigger::Timer)
     }
 
-    /// Asks, believes and publishes once; returns whether there was anything to believe.
+    /// Asks, selects a view and publishes it, once; returns whether there was one.
     pub async fn refresh(&mut self, trigger: Trigger) -> bool {
         self.resolve_wanted_names().await;
         let candidates = self.candidates().await;
         let is_resolved = !candidates.is_empty();
         let (views, failures) = self.ask_all(candidates).await;
-        let best = self.believed(&views);
+        let best = self.select_view(&views);
         let reached = !views.is_empty();
         self.pause_unreached = match is_resolved {
             true => PAUSE_UNREACHED,
@@ -194,30 +194,30 @@ impl Refresher {
     }
 
     /// The view with the highest epoch, of nodes of the cluster whose map is in force. One that is
-    /// older than that map is a node's that has been cut off, and one of strangers is that of nodes
+    /// older than that map is a node's that has been cut off, and one of foreign nodes is that of nodes
     /// which have taken over an address; unless most masters of the cluster it describes say the
-    /// same, and in the case of strangers nobody else has said anything for long.
-    fn believed(&mut self, views: &[(SocketAddr, View)]) -> Option<View> {
+    /// same, and in the case of foreign nodes nobody else has said anything for long.
+    fn select_view(&mut self, views: &[(SocketAddr, View)]) -> Option<View> {
         let in_force = self.topology.map.load_full();
-        let kin = |(_, view): &&(SocketAddr, View)| view.map.is_kin_of(&in_force);
-        let is_strange = !views.iter().any(|heard| kin(&heard));
-        let missed_since = *self.kin_missed.get_or_insert_with(Instant::now);
-        if !is_strange {
-            self.kin_missed = None;
+        let is_same = |(_, view): &&(SocketAddr, View)| view.map.is_same_cluster(&in_force);
+        let is_foreign = !views.iter().any(|heard| is_same(&heard));
+        let missed_since = *self.cluster_missed.get_or_insert_with(Instant::now);
+        if !is_foreign {
+            self.cluster_missed = None;
             self.named.clear();
         }
         let rank = |view: &View| (view.map.epoch, view.ok, view.map.assigned());
-        let of_one_cluster = views.iter().filter(|heard| is_strange || kin(heard));
+        let of_one_cluster = views.iter().filter(|heard| is_foreign || is_same(heard));
         let (_, best) = of_one_cluster.max_by_key(|(_, view)| rank(view))?;
-        if is_strange {
+        if is_foreign {
             let masters = best.map.shards().iter().map(|shard| shard.master.address);
-            self.named = masters.take(OLDER_BELIEVED_FROM).collect();
+            self.named = masters.take(OLDER_ACCEPTED_FROM).collect();
         }
-        if is_strange && missed_since.elapsed() < STRANGERS_BELIEVED_AFTER {
-            tracing::debug!(epoch = best.map.epoch, "the map of another cluster is not believed");
+        if is_foreign && missed_since.elapsed() < FOREIGN_ACCEPTED_AFTER {
+            tracing::debug!(epoch = best.map.epoch, "the map of another cluster is not taken");
             return None;
         }
-        if is_strange || best.map.epoch < in_force.epoch {
+        if is_foreign || best.map.epoch < in_force.epoch {
             let masters = best.map.shards();
             let is_master =
                 |address: &SocketAddr| masters.iter().any(|shard| shard.master.address == *address);
@@ -225,8 +225,8 @@ impl Refresher {
                 is_master(address) && view.map.epoch == best.map.epoch
             };
             let agreed = views.iter().filter(same).count();
-            if agreed < OLDER_BELIEVED_FROM.min(masters.len() / 2 + 1) {
-                tracing::debug!(epoch = best.map.epoch, agreed, "an old map is not believed");
+            if agreed < OLDER_ACCEPTED_FROM.min(masters.len() / 2 + 1) {
+                tracing::debug!(epoch = best.map.epoch, agreed, "an old map is not taken");
                 return None;
             }
         }
@@ -292,18 +292,18 @@ impl Refresher {
         let mut unheard: Vec<SocketAddr> = candidates.iter().map(|(_, address)| *address).collect();
         for candidate in candidates {
             let open = self.connections.remove(&candidate.1);
-            let (identity, patience) = (self.identity.clone(), self.patience);
+            let (identity, timeout) = (self.identity.clone(), self.timeout);
             let resolver = self.resolver.clone();
             asked.spawn(async move {
-                let result = ask_one(open, &candidate, (&identity, &resolver), patience).await;
+                let result = ask_one(open, &candidate, (&identity, &resolver), timeout).await;
                 Answer { candidate, result }
             });
         }
         let (mut views, mut failures) = (Vec::new(), Failures::default());
-        let first_patience = self.patience * 4 + names::RESOLVE_PATIENCE;
+        let first_timeout = self.timeout * 4 + names::RESOLVE_TIMEOUT;
         loop {
-            let patience = if views.is_empty() { first_patience } else { OTHERS_PATIENCE };
-            let Ok(Some(joined)) = timeout(patience, asked.join_next()).await else { break };
+            let timeout = if views.is_empty() { first_timeout } else { OTHERS_TIMEOUT };
+            let Ok(Some(joined)) = time::timeout(timeout, asked.join_next()).await else { break };
             let Ok(Answer { candidate: (host, address), result }) = joined else { continue };
             unheard.retain(|other| *other != address);
             self.silent.remove(&address);
@@ -349,7 +349,7 @@ impl Refresher {
             let silence = self.silent.entry(address).or_insert(Silence { since: now, asked: now });
             silence.asked = now;
             let since = silence.since;
-            if since.elapsed() > self.patience {
+            if since.elapsed() > self.timeout {
                 self.note_up(address, false);
             }
         }
@@ -373,7 +373,7 @@ impl Refresher {
         for address in addresses {
             // One that has not answered in time owes answers.
             let Some(mut connection) = self.connections.remove(&address) else { continue };
-            if let Some(told) = NodeLimits::ask(&mut connection, self.patience).await {
+            if let Some(told) = NodeLimits::ask(&mut connection, self.timeout).await {
                 self.connections.insert(address, connection);
                 limits = limits.and(told);
             }
@@ -398,12 +398,12 @@ impl Refresher {
         let addresses: Vec<SocketAddr> = self.connections.keys().copied().collect();
         for address in addresses {
             let Some(mut connection) = self.connections.remove(&address) else { continue };
-            // All of it has one patience: the map must not wait for an answer that trickles.
+            // All of it has one timeout: the map must not wait for an answer that trickles.
             let asked = async {
                 let reply = connection.call(&[b"COMMAND"]).await.ok()?;
                 Some((reply, server_version(&mut connection).await))
             };
-            let Ok(Some((reply, version))) = timeout(self.patience * 4, asked).await else {
+            let Ok(Some((reply, version))) = time::timeout(self.timeout * 4, asked).await else {
                 continue;
             };
             self.connections.insert(address, connection);
@@ -436,14 +436,14 @@ async fn ask_one(
     open: Option<Connection>,
     (host, address): &Candidate,
     (identity, resolver): (&Identity, &Resolver),
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(Connection, View), BackendError> {
     if let Some(mut connection) = open
         && let Ok(view) = cluster::ask(&mut connection, host, resolver).await
     {
         return Ok((connection, view));
     }
-    let mut connection = Connection::open(*address, identity, patience).await?;
+    let mut connection = Connection::open(*address, identity, timeout).await?;
     let view = cluster::ask(&mut connection, host, resolver).await?;
     Ok((connection, view))
 }
@@ -476,7 +476,7 @@ mod tests {
         refresher.note_silent(vec![address]);
         refresher.note_silent(vec![address]);
         assert_eq!(up(), Some(true));
-        refresher.patience = Duration::ZERO;
+        refresher.timeout = Duration::ZERO;
         std::thread::sleep(Duration::from_millis(1));
         refresher.note_silent(vec![address]);
         assert_eq!(up(), Some(false));

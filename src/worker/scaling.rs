@@ -24,8 +24,8 @@ const AFTER_CHANGE: Duration = Duration::from_millis(700);
 const LOOKS: usize = 2;
 /// Judgements in a row that must find the same before places are given anew for it: about five
 /// seconds. What came to nothing is waited for twice as long the next time, up to three minutes.
-const PATIENCE: u32 = 15;
-const PATIENCE_MAX: u32 = 32 * PATIENCE;
+const STREAK: u32 = 15;
+const STREAK_MAX: u32 = 32 * STREAK;
 /// How many times as long as it was waited for something must last for not having come to nothing.
 const LASTING: u32 = 4;
 /// A worker that uses so much of its core is full whatever the limit says: one that never waits was
@@ -111,14 +111,14 @@ struct Scaler {
 struct Streak {
     len: u32,
     /// So many are enough for something to be done.
-    patience: u32,
+    enough: u32,
     /// Judgements since then, until what it was done for is there again.
     since: Option<u32>,
 }
 
 impl Default for Streak {
     fn default() -> Self {
-        Streak { len: 0, patience: PATIENCE, since: None }
+        Streak { len: 0, enough: STREAK, since: None }
     }
 }
 
@@ -130,7 +130,7 @@ impl Streak {
     /// Adds a judgement; whether there are enough of them now. Then it is counted anew.
     fn grows(&mut self, found: bool) -> bool {
         self.len = if found { self.len + 1 } else { 0 };
-        let is_enough = self.len >= self.patience;
+        let is_enough = self.len >= self.enough;
         if is_enough {
             (self.len, self.since) = (0, Some(0));
         }
@@ -140,10 +140,10 @@ impl Streak {
     /// All is again as if nothing had been done. When that is soon, it would be done for ever.
     fn relapses(&mut self) {
         match self.since.take() {
-            Some(judgements) if judgements <= LASTING * self.patience => {
-                self.patience = (self.patience * 2).min(PATIENCE_MAX);
+            Some(judgements) if judgements <= LASTING * self.enough => {
+                self.enough = (self.enough * 2).min(STREAK_MAX);
             }
-            Some(_) => self.patience = PATIENCE,
+            Some(_) => self.enough = STREAK,
             None => {}
         }
     }
@@ -250,22 +250,22 @@ mod tests {
         let mut two = scaling(2);
         let uneven =
             |two: &mut Scaler, times| (0..times).any(|_| two.judge(2, &[39, 80]).is_some());
-        assert!(!uneven(&mut two, PATIENCE - 1));
+        assert!(!uneven(&mut two, STREAK - 1));
         assert_eq!(two.judge(2, &[40, 80]), None, "the other has half as much");
-        assert!(!uneven(&mut two, PATIENCE - 1));
+        assert!(!uneven(&mut two, STREAK - 1));
         assert_eq!(two.judge(2, &[39, 79]), None, "none is full");
-        assert!(!uneven(&mut two, PATIENCE - 1));
+        assert!(!uneven(&mut two, STREAK - 1));
         assert_eq!(two.judge(2, &[39, 80]), Some(2));
-        assert!(!uneven(&mut two, 2 * PATIENCE - 1), "counts anew, and longer");
+        assert!(!uneven(&mut two, 2 * STREAK - 1), "counts anew, and longer");
         assert_eq!(two.judge(2, &[39, 80]), Some(2));
         // Ever more seldom, and not for ever more so.
         (0..20).for_each(|_| while two.judge(2, &[39, 80]).is_none() {});
-        assert!(!uneven(&mut two, PATIENCE_MAX - 1) && uneven(&mut two, 1));
+        assert!(!uneven(&mut two, STREAK_MAX - 1) && uneven(&mut two, 1));
         // When it has been another number, it is a new matter.
         assert_eq!(two.judge(1, &[80, 0]), Some(2));
-        assert!(!uneven(&mut two, PATIENCE - 1) && uneven(&mut two, 1));
+        assert!(!uneven(&mut two, STREAK - 1) && uneven(&mut two, 1));
         let mut one = scaling(1);
-        assert!((0..3 * PATIENCE).all(|_| one.judge(1, &[100]).is_none()));
+        assert!((0..3 * STREAK).all(|_| one.judge(1, &[100]).is_none()));
     }
 
     #[test]
@@ -275,9 +275,9 @@ mod tests {
         assert_eq!(eight.judge(1, &[99, 0, 0, 0, 0, 0, 0, 0]), Some(2));
         assert_eq!(eight.judge(2, &[3, 99, 0, 0, 0, 0, 0, 0]), Some(4));
         // Two could do it all. The others may get away from it, which helps little.
-        assert!((1..PATIENCE).all(|_| eight.judge(4, &alone).is_none()));
+        assert!((1..STREAK).all(|_| eight.judge(4, &alone).is_none()));
         assert_eq!(eight.judge(4, &alone), Some(4));
-        assert!((1..2 * PATIENCE).all(|_| eight.judge(4, &alone).is_none()));
+        assert!((1..2 * STREAK).all(|_| eight.judge(4, &alone).is_none()));
         // Four have more to do than two could.
         assert_eq!(eight.judge(4, &[20, 20, 99, 10, 0, 0, 0, 0]), Some(8));
     }
@@ -288,10 +288,10 @@ mod tests {
             let mut six = scaling(6);
             let spread = |sum: usize| (0..6).map(|n| ((sum + n) / 6) as u64).collect::<Vec<u64>>();
             assert_eq!(spread(calm).iter().sum::<u64>(), calm as u64);
-            for _ in 0..3 * PATIENCE {
+            for _ in 0..3 * STREAK {
                 assert_eq!(six.judge(in_use, &spread(busy)), None);
             }
-            for _ in 1..PATIENCE {
+            for _ in 1..STREAK {
                 assert_eq!(six.judge(in_use, &spread(calm)), None);
             }
             assert_eq!(six.judge(in_use, &spread(calm)), Some(fewer));
@@ -307,23 +307,23 @@ mod tests {
     #[test]
     fn workers_do_not_come_and_go_for_ever() {
         let mut two = scaling(2);
-        assert_eq!(calm_for(&mut two), PATIENCE);
+        assert_eq!(calm_for(&mut two), STREAK);
         // Full at once, and soon after once more.
         for factor in [2, 4] {
             assert_eq!(two.judge(1, &[80, 0]), Some(2));
-            assert_eq!(calm_for(&mut two), factor * PATIENCE);
+            assert_eq!(calm_for(&mut two), factor * STREAK);
         }
         for _ in 0..20 {
             assert_eq!(two.judge(1, &[80, 0]), Some(2));
             calm_for(&mut two);
         }
         assert_eq!(two.judge(1, &[80, 0]), Some(2));
-        assert_eq!(calm_for(&mut two), PATIENCE_MAX);
+        assert_eq!(calm_for(&mut two), STREAK_MAX);
         // This time one was enough for a long while.
-        let long = LASTING * PATIENCE_MAX;
+        let long = LASTING * STREAK_MAX;
         assert!((0..long).all(|_| two.judge(1, &[60, 0]).is_none()));
         assert_eq!(two.judge(1, &[80, 0]), Some(2));
-        assert_eq!(calm_for(&mut two), PATIENCE);
+        assert_eq!(calm_for(&mut two), STREAK);
     }
 
     /// How often the number in use changes, when the load of each moment is what `loads` makes of the
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_burst_now_and_then_does_not_have_them_come_and_go() {
-        for every in [PATIENCE + 1, 2 * PATIENCE, 3 * PATIENCE, 4 * PATIENCE] {
+        for every in [STREAK + 1, 2 * STREAK, 3 * STREAK, 4 * STREAK] {
             let seen = changes(2, 1, |at, in_use| match (at % every, in_use) {
                 (0, 1) => vec![80, 0],
                 (0, _) => vec![40, 40],
@@ -372,10 +372,10 @@ mod tests {
         let mut loads = [0; 16];
         loads[3] = 95;
         for (in_use, then) in [(16, 8), (8, 4)] {
-            assert!((1..PATIENCE).all(|_| sixteen.judge(in_use, &loads).is_none()));
+            assert!((1..STREAK).all(|_| sixteen.judge(in_use, &loads).is_none()));
             assert_eq!(sixteen.judge(in_use, &loads), Some(then));
         }
-        assert!((0..9 * PATIENCE).all(|_| sixteen.judge(4, &loads).unwrap_or(4) == 4));
+        assert!((0..9 * STREAK).all(|_| sixteen.judge(4, &loads).unwrap_or(4) == 4));
     }
 
     #[test]
@@ -385,11 +385,11 @@ mod tests {
             1 + (0..).take_while(|_| two.judge(2, &[30, 95]).is_none()).count() as u32
         };
         for _ in 0..5 {
-            assert_eq!(judgements(&mut two), PATIENCE);
-            assert!((0..=LASTING * PATIENCE).all(|_| two.judge(2, &[75, 75]).is_none()));
+            assert_eq!(judgements(&mut two), STREAK);
+            assert!((0..=LASTING * STREAK).all(|_| two.judge(2, &[75, 75]).is_none()));
         }
-        assert_eq!(judgements(&mut two), PATIENCE);
-        assert_eq!(judgements(&mut two), 2 * PATIENCE, "it helped nobody");
+        assert_eq!(judgements(&mut two), STREAK);
+        assert_eq!(judgements(&mut two), 2 * STREAK, "it helped nobody");
     }
 
     #[test]
@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn one_is_the_fewest() {
         let mut two = scaling(2);
-        assert!((0..3 * PATIENCE).all(|_| two.judge(1, &[0, 0]).is_none()));
+        assert!((0..3 * STREAK).all(|_| two.judge(1, &[0, 0]).is_none()));
     }
 
     #[test]

@@ -19,7 +19,7 @@ const BATCH: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSch
 /// has chosen (`chrt`, `CPUSchedulingPolicy=`) stays.
 pub(super) fn wait_for_the_core() {
     if let Err(error) = set_batch() {
-        tracing::info!(error, "a worker cannot have batch_scheduling");
+        tracing::info!(error, "a worker cannot have sched_batch");
     }
 }
 

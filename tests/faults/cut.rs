@@ -58,7 +58,7 @@ fn what_was_given_up_does_not_run_when_the_network_is_back() {
     if !allowed() {
         return;
     }
-    let site = Site::start_with(&[], &[("SLOTWAY_TIMEOUTS_NODE_SILENCE", "1s")]);
+    let site = Site::start_with(&[], &[("SLOTWAY_TIMEOUTS_RESPONSE_TIMEOUT", "1s")]);
     let master = site.fleet.nodes[0].address;
     // `bar` is in slot 5061, one of the first master's.
     let mut client = site.gateway.client();

@@ -193,7 +193,7 @@ fn clusters() -> impl Strategy<Value = (Vec<u8>, usize)> {
 
 /// A configuration that every purpose but one's own nodes accepts, where it names a seed and nodes.
 fn configurations() -> impl Strategy<Value = Vec<u8>> {
-    let top = subsequence(vec!["workers = 3", "worker_fill_percent = 0", "# a word"], 0..=3);
+    let top = subsequence(vec!["workers = 3", "worker_scale_up_percent = 0", "# a word"], 0..=3);
     let topology =
         vec!["username = \"u\"\npassword = \"twelve letters\"", "refresh_interval = \"3s\""];
     let topology = subsequence(topology, 0..=2);

@@ -24,7 +24,8 @@ fn shown(line: &str) -> &str {
 
 #[test]
 fn every_request_is_shown_once_with_its_clients_address() {
-    let site = Site::start(3, &[("SLOTWAY_WORKERS", "2"), ("SLOTWAY_WORKER_FILL_PERCENT", "0")]);
+    let site =
+        Site::start(3, &[("SLOTWAY_WORKERS", "2"), ("SLOTWAY_WORKER_SCALE_UP_PERCENT", "0")]);
     let mut monitor = site.gateway.client();
     assert_eq!(monitor.line("MONITOR"), Reply::ok());
     let mut clients: Vec<Client> = (0..4).map(|_| site.gateway.client()).collect();

@@ -10,8 +10,8 @@ use crate::support::reply::Reply;
 use crate::support::site::shared;
 use crate::support::{noise, until};
 
-fn start(worker_fill_percent: usize) -> Inside {
-    Inside::start(shared().cluster.nodes[0], worker_fill_percent)
+fn start(worker_scale_up_percent: usize) -> Inside {
+    Inside::start(shared().cluster.nodes[0], worker_scale_up_percent)
 }
 
 fn id(client: &mut Client) -> u64 {

@@ -118,7 +118,8 @@ fn unsubscribe(random: &mut fastrand::Rng, pair: &mut Pair) {
 
 #[test]
 fn random_subscribers_are_told_the_same_as_at_a_lone_server() {
-    let site = Site::start(3, &[("SLOTWAY_WORKERS", "2"), ("SLOTWAY_WORKER_FILL_PERCENT", "0")]);
+    let site =
+        Site::start(3, &[("SLOTWAY_WORKERS", "2"), ("SLOTWAY_WORKER_SCALE_UP_PERCENT", "0")]);
     let lone = RedisServer::start(&[]);
     for seed in 1..=3 {
         let mut random = fastrand::Rng::with_seed(seed);

@@ -139,7 +139,7 @@ fn without_a_wait_the_error_comes_at_once() {
 
 #[test]
 fn a_request_that_was_held_for_long_has_its_full_time_at_the_node() {
-    let settings = "[timeouts]\nfailover_wait = \"60s\"\nnode_silence = \"5s\"\n";
+    let settings = "[timeouts]\nfailover_wait = \"60s\"\nresponse_timeout = \"5s\"\n";
     let (cluster, gateway, mut client) = pair(settings);
     let (word, gate) = (format!("INCR {}", key(0, 2, 0)), crate::support::Gate::default());
     let (text, wait) = (word.clone(), gate.clone());

@@ -148,7 +148,7 @@ fn workers_wait_for_their_turn_unless_told_otherwise() {
     let cluster = Cluster::of(1);
     let ours = policy(&std::fs::read_to_string("/proc/thread-self/stat").unwrap());
     let waits = if ours == OTHER { BATCH } else { ours };
-    for (settings, want) in [("", waits), ("batch_scheduling = false\n", ours)] {
+    for (settings, want) in [("", waits), ("sched_batch = false\n", ours)] {
         let gateway = Gateway::launch(cluster.port(0), 2, settings);
         // One client on each: a worker that answers has settled its scheduling.
         let mut clients = [gateway.client(), gateway.client()];

@@ -60,7 +60,7 @@ fn announced_sizes_are_not_believed() {
         "%4294967296\r\n",
         &endless,
     ] {
-        let settings = "[timeouts]\nnode_silence = \"500ms\"\n";
+        let settings = "[timeouts]\nresponse_timeout = \"500ms\"\n";
         let (cluster, gateway, mut client) = pair(settings);
         let word = format!("SET {} 1", key(0, 2, 0));
         let (text, said) = (word.clone(), header.to_owned());

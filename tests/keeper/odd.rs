@@ -45,7 +45,7 @@ fn odd_nodes_are_told_by_what_is_odd() {
     ] {
         let odd = answering(with);
         let list = format!("{},{odd}", fleet.list());
-        let mut keeper = Keeper::start(&fleet, &list, &["--replicas", "0", "--patience", "200ms"]);
+        let mut keeper = Keeper::start(&fleet, &list, &["--replicas", "0", "--timeout", "200ms"]);
         keeper.wait_for_reason(&format!("node {odd}: "));
         keeper.wait_for_reason(reason);
         assert_eq!(keeper.get("/livez").status, 200);
@@ -57,7 +57,7 @@ fn odd_nodes_are_told_by_what_is_odd() {
 #[test]
 fn a_frozen_node_does_not_hold_up_the_others() {
     let fleet = Fleet::start(6);
-    let mut keeper = Keeper::start(&fleet, &fleet.list(), &["--patience", "5s"]);
+    let mut keeper = Keeper::start(&fleet, &fleet.list(), &["--timeout", "5s"]);
     keeper.wait_until_whole();
     fleet.nodes[5].signal(Signal::STOP);
     keeper.wait_for_reason(&fleet.nodes[5].address.to_string());

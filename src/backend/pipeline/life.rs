@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::block::Block;
-use super::{BACKOFF, GREETING_PATIENCE, Kind, Phase, Pipeline, give_back};
+use super::{BACKOFF, GREETING_TIMEOUTS, Kind, Phase, Pipeline, give_back};
 use crate::backend::send_queue::SendQueue;
 use crate::backend::{BackendError, Connection, connection};
 use crate::resp::ReplyScanner;
@@ -61,11 +61,11 @@ impl Pipeline {
         .await
     }
 
-    /// Each answer of the greeting has its own patience; a node that trickles them must not use
+    /// Each answer of the greeting has its own timeout; a node that trickles them must not use
     /// it up again and again.
     async fn connect_in_time(&self) -> Result<Connection, BackendError> {
-        let patience = self.shared.connect_patience * GREETING_PATIENCE;
-        let mut connecting = std::pin::pin!(tokio::time::timeout(patience, self.connect()));
+        let timeout = self.shared.connect_timeout * GREETING_TIMEOUTS;
+        let mut connecting = std::pin::pin!(tokio::time::timeout(timeout, self.connect()));
         std::future::poll_fn(|cx| {
             self.set_task(cx);
             if self.fault.take() {
@@ -78,8 +78,8 @@ impl Pipeline {
     }
 
     async fn connect(&self) -> Result<Connection, BackendError> {
-        let patience = self.shared.connect_patience;
-        let mut connection = Connection::to_node(&self.upstream, patience).await?;
+        let timeout = self.shared.connect_timeout;
+        let mut connection = Connection::to_node(&self.upstream, timeout).await?;
         if let Some(tracker) = self.tracker() {
             self.begin_tracking(&tracker, &mut connection).await?;
         }

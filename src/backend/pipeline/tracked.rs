@@ -75,7 +75,7 @@ impl Pipeline {
         connection: &mut Connection,
     ) -> Result<(), BackendError> {
         let at = (&self.upstream, &self.stats);
-        let messages = tracker.greet(connection, at, self.shared.connect_patience).await?;
+        let messages = tracker.greet(connection, at, self.shared.connect_timeout).await?;
         *self.messages.borrow_mut() = messages;
         Ok(())
     }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{self, Instant, sleep};
 
 use super::{Router, reason};
 use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
@@ -267,7 +267,7 @@ impl Router {
             if self.is_deposed(node) {
                 return sleep(HANDOVER).await;
             }
-            match timeout(pause, changes.changed()).await {
+            match time::timeout(pause, changes.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return std::future::pending().await,
                 Err(_) => {
@@ -287,13 +287,13 @@ impl Trying {
     /// Waits a while, or until the map changes; `why` is the error when it has been too long.
     async fn pause(&mut self, router: &Router, why: String) -> Result<(), String> {
         let began = *self.began.get_or_insert_with(Instant::now);
-        let patience = Duration::from_micros(router.rules.failover_wait_us);
-        if began.elapsed() >= patience {
+        let timeout = Duration::from_micros(router.rules.failover_wait_us);
+        if began.elapsed() >= timeout {
             return Err(why);
         }
         let mut changes = router.topology().changes();
         // An error means that there will be no other map.
-        let _ = timeout(self.pause, changes.changed()).await;
+        let _ = time::timeout(self.pause, changes.changed()).await;
         self.pause = (self.pause * 2).min(PAUSE.1);
         Ok(())
     }

@@ -244,7 +244,7 @@ impl Feed {
 
     /// Passes messages on. Returns why no more come; without an error: nobody wants them.
     async fn serve(&self, stream: &mut MessageStream, hub: &Hub) -> Option<BackendError> {
-        let silence = Duration::from_micros(hub.router.shared().silence_us);
+        let silence = Duration::from_micros(hub.router.shared().response_timeout_us);
         let ping_every = (silence / 2).min(PING_EVERY_MAX);
         let (mut deliveries, mut silent_for) = (0, Duration::ZERO);
         let closed =

@@ -30,12 +30,13 @@ pub(crate) struct Inside {
 impl Inside {
     /// Starts one in front of this node's cluster. Its workers take part as the test says or, with a
     /// percentage, as they see fit; it waits long for slots between two nodes.
-    pub(crate) fn start(seed: SocketAddr, worker_fill_percent: usize) -> Inside {
+    pub(crate) fn start(seed: SocketAddr, worker_scale_up_percent: usize) -> Inside {
         for _ in 0..20 {
             let socket = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = socket.local_addr().unwrap();
             drop(socket);
-            let mut config = Config { workers: WORKERS, worker_fill_percent, ..Config::default() };
+            let mut config =
+                Config { workers: WORKERS, worker_scale_up_percent, ..Config::default() };
             config.topology.seeds = vec![seed.to_string().parse().unwrap()];
             config.timeouts.failover_wait = Duration::from_secs(60);
             let password = Some(Secret::new(PASSWORD));

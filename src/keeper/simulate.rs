@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::heal::groups;
-use super::judge::judge;
 use super::plan::Shape;
-use super::scene::{Act, Limits, Listed, Memory, Step, members};
+use super::reconcile::reconcile;
+use super::snapshot::{Act, Limits, Listed, Memory, Step, members};
 use super::view::{NodeLine, View};
 use crate::slot::SLOTS;
 
@@ -31,26 +31,26 @@ pub(super) fn preview(listed: &[Listed], shape: Shape) -> String {
             }
         };
     }
-    let mut model = Model(listed.to_vec());
+    let mut simulation = Simulation(listed.to_vec());
     // What is lost now is taken for lost for good.
     let (start, mut memory) = (Instant::now(), Memory::default());
     memory.update(listed, start);
     let later = start + Duration::from_secs(1);
     let mut lines = Vec::new();
     for _ in 0..ROUNDS_MAX {
-        let verdict = judge(&model.0, shape, Limits::default(), &memory, later);
+        let verdict = reconcile(&simulation.0, shape, Limits::default(), &memory, later);
         if verdict.steps.is_empty() {
             let left = verdict.problems.iter().map(|problem| format!("not whole: {problem}"));
             lines.extend(left);
             break;
         }
         for step in verdict.steps {
-            if model.apply(&step).is_ok() {
+            if simulation.apply(&step).is_ok() {
                 let name = listed.get(step.at).map_or("", |node| node.name.as_str());
                 lines.push(format!("{name:width$}  {}: {}", step.act, step.why));
             }
         }
-        model.gossip();
+        simulation.gossip();
     }
     if lines.is_empty() {
         page += "\nThe cluster is whole; nothing would be done.\n";
@@ -78,9 +78,9 @@ fn state(view: &View) -> String {
 
 /// Nodes that do what they are told.
 #[derive(Clone, Debug)]
-pub(super) struct Model(pub(super) Vec<Listed>);
+pub(super) struct Simulation(pub(super) Vec<Listed>);
 
-impl Model {
+impl Simulation {
     fn view(&mut self, at: usize) -> Result<&mut View, &'static str> {
         let node = self.0.get_mut(at).ok_or("no such node")?;
         node.seen.as_mut().map(|reached| &mut reached.view).map_err(|_| "it is not there")

@@ -1,12 +1,12 @@
 //! From what was seen of all nodes to what is to be done now.
 //!
-//! Owns the one decision: form, heal, wait, or leave alone. Pure: the same scene gives the same
+//! Owns the one decision: form, heal, wait, or leave alone. Pure: the same snapshot gives the same
 //! verdict to every keeper.
 
 use std::time::Instant;
 
 use super::plan::Shape;
-use super::scene::{Limits, Listed, Memory, Verdict, members};
+use super::snapshot::{Limits, Listed, Memory, Verdict, members};
 use super::{form, heal};
 use crate::slot::SLOTS;
 
@@ -14,7 +14,7 @@ use crate::slot::SLOTS;
 const PROBLEMS_MAX: usize = 20;
 
 /// What is to be done now.
-pub(super) fn judge(
+pub(super) fn reconcile(
     listed: &[Listed],
     shape: Shape,
     limits: Limits,

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{self, Instant};
 
-use super::scene::{Listed, Missing, Reached};
+use super::snapshot::{Listed, Missing, Reached};
 use super::view::{NoView, View};
 use crate::backend::{BackendError, Connection, Identity};
 use crate::config::HostPort;
@@ -18,24 +18,24 @@ use crate::topology::names::resolve;
 
 /// A node that did not answer the last time has this long, and is looked at on the side.
 const GRACE: Duration = Duration::from_millis(100);
-/// Beyond the patience with a node, for the looking itself.
+/// Beyond the timeout of a node, for the looking itself.
 const MARGIN: Duration = Duration::from_millis(250);
 /// A name of one node has one address, or one per protocol; more are not tried.
 const ADDRESSES_MAX: usize = 8;
 
 /// Looks at nodes again and again.
 #[derive(Debug)]
-pub(super) struct Looker {
-    nodes: Vec<Looked>,
+pub(super) struct Prober {
+    nodes: Vec<Probed>,
     identity: Identity,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// A node of the list, and what is under way to see it.
 #[derive(Debug)]
-struct Looked {
+struct Probed {
     name: HostPort,
-    look: Option<JoinHandle<Sight>>,
+    look: Option<JoinHandle<Probe>>,
     /// What was last seen was a node.
     answered: bool,
     /// Why it was not, to be told again while it is looked at.
@@ -43,33 +43,33 @@ struct Looked {
 }
 
 /// What a look at one node found.
-type Sight = Result<(Reached, Connection), Missing>;
+type Probe = Result<(Reached, Connection), Missing>;
 
 /// What was found, and the connections to those who answered, in the order of the list.
-pub(super) type Sights = (Vec<Listed>, Vec<Option<Connection>>);
+pub(super) type Probes = (Vec<Listed>, Vec<Option<Connection>>);
 
-impl Looker {
-    pub(super) fn new(names: &[HostPort], identity: Identity, patience: Duration) -> Looker {
-        let looked = |name: &HostPort| Looked {
+impl Prober {
+    pub(super) fn new(names: &[HostPort], identity: Identity, timeout: Duration) -> Prober {
+        let looked = |name: &HostPort| Probed {
             name: name.clone(),
             look: None,
             answered: true,
             last: Missing::Unresolved,
         };
-        Looker { nodes: names.iter().map(looked).collect(), identity, patience }
+        Prober { nodes: names.iter().map(looked).collect(), identity, timeout }
     }
 
-    /// Looks at all nodes. It takes no longer than the patience with one of them.
-    pub(super) async fn look(&mut self) -> Sights {
-        let (identity, patience) = (&self.identity, self.patience);
+    /// Looks at all nodes. It takes no longer than the timeout of one of them.
+    pub(super) async fn probe(&mut self) -> Probes {
+        let (identity, timeout) = (&self.identity, self.timeout);
         for node in &mut self.nodes {
-            let look = || tokio::spawn(find(node.name.clone(), identity.clone(), patience));
+            let look = || tokio::spawn(find(node.name.clone(), identity.clone(), timeout));
             node.look.get_or_insert_with(look);
         }
         let start = Instant::now();
         let (mut listed, mut connections) = (Vec::new(), Vec::new());
         for node in &mut self.nodes {
-            let limit = if node.answered { patience + MARGIN } else { GRACE };
+            let limit = if node.answered { timeout + MARGIN } else { GRACE };
             let (seen, connection) = match node.wait_until(start + limit).await {
                 Ok((reached, connection)) => (Ok(reached), Some(connection)),
                 Err(missing) => (Err(missing), None),
@@ -82,11 +82,11 @@ impl Looker {
     }
 }
 
-impl Looked {
-    async fn wait_until(&mut self, deadline: Instant) -> Sight {
+impl Probed {
+    async fn wait_until(&mut self, deadline: Instant) -> Probe {
         let Some(look) = &mut self.look else { return Err(self.last.clone()) };
         // Not ready yet: it goes on, and its end is seen in one of the next rounds.
-        let Ok(ended) = timeout_at(deadline, look).await else {
+        let Ok(ended) = time::timeout_at(deadline, look).await else {
             self.answered = false;
             return Err(self.last.clone());
         };
@@ -100,7 +100,7 @@ impl Looked {
     }
 }
 
-impl Drop for Looked {
+impl Drop for Probed {
     fn drop(&mut self) {
         if let Some(look) = &self.look {
             look.abort();
@@ -124,7 +124,7 @@ fn refuse_twins(listed: &mut [Listed], connections: &mut [Option<Connection>]) {
 }
 
 /// Finds the node of a name: now, because the name may stand for another address than before.
-async fn find(name: HostPort, identity: Identity, patience: Duration) -> Sight {
+async fn find(name: HostPort, identity: Identity, timeout: Duration) -> Probe {
     let mut addresses: Vec<SocketAddr> =
         resolve(&name.host).await.into_iter().map(|ip| SocketAddr::new(ip, name.port)).collect();
     addresses.sort_unstable();
@@ -134,7 +134,7 @@ async fn find(name: HostPort, identity: Identity, patience: Duration) -> Sight {
     for address in addresses {
         let identity = identity.clone();
         looks.spawn(async move {
-            let asked = timeout(patience, Box::pin(ask(address, &identity, patience))).await;
+            let asked = time::timeout(timeout, Box::pin(ask(address, &identity, timeout))).await;
             asked.unwrap_or_else(|_| Err(Missing::Unreached("no answer in time".to_owned())))
         });
     }
@@ -147,7 +147,7 @@ async fn find(name: HostPort, identity: Identity, patience: Duration) -> Sight {
 }
 
 /// Of two addresses the one where a node answers.
-fn better(one: Sight, other: Sight) -> Sight {
+fn better(one: Probe, other: Probe) -> Probe {
     match (one, other) {
         (Ok(one), Ok(other)) if one.0.view.id() != other.0.view.id() => {
             let mut places = vec![one.0.address, other.0.address];
@@ -165,9 +165,9 @@ fn better(one: Sight, other: Sight) -> Sight {
     }
 }
 
-async fn ask(address: SocketAddr, identity: &Identity, patience: Duration) -> Sight {
+async fn ask(address: SocketAddr, identity: &Identity, timeout: Duration) -> Probe {
     let mut connection =
-        Connection::open(address, identity, patience).await.map_err(|error| missing(&error))?;
+        Connection::open(address, identity, timeout).await.map_err(|error| missing(&error))?;
     let info = text(&mut connection, &[b"INFO"]).await?;
     // Before the next question, which such a node refuses in words of its own.
     if let Err(why @ (NoView::Loading | NoView::NoCluster)) = View::read(&info, "", "") {

@@ -9,20 +9,20 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::scene::{Act, Step};
+use super::snapshot::{Act, Step};
 use crate::backend::{BackendError, Connection};
 
 /// A step, and what the node said if it did not do it.
 pub(super) type Done = (Step, Result<(), String>);
 
 /// Does the steps over these connections, which are in the order of the list. What one node does
-/// not do within the patience with it is left for the next round.
-pub(super) async fn carry_out(
+/// not do within its timeout is left for the next round.
+pub(super) async fn apply(
     steps: Vec<Step>,
     mut connections: Vec<Option<Connection>>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Vec<Done> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     let mut done = Vec::with_capacity(steps.len());
     let (claims, others): (Vec<Step>, Vec<Step>) =
         steps.into_iter().partition(|step| matches!(step.act, Act::Claim(_)));

@@ -5,24 +5,24 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::carry::Done;
-use super::scene::{ACTS, Listed, Missing, Verdict};
+use super::apply::Done;
+use super::snapshot::{ACTS, Listed, Missing, Verdict};
 
 /// What states a node of the list can be in: the label values of its gauge.
 pub const STATES: [&str; 6] = ["master", "replica", "empty", "idle", "unreachable", "refused"];
 
 /// Written by the keeper, read by the admin port.
 #[derive(Debug)]
-pub struct Board {
+pub struct Status {
     started: Instant,
     /// Longer without a round, and it is stuck.
     silence_max: Duration,
-    news: Mutex<News>,
+    report: Mutex<StatusReport>,
 }
 
 /// What is known at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct News {
+pub struct StatusReport {
     /// Rounds ended so far.
     pub rounds: u64,
     /// When the last one ended.
@@ -36,14 +36,14 @@ pub struct News {
     /// Whether all nodes that were reached call it ok.
     pub is_ok: bool,
     /// The nodes of the list, in its order.
-    pub nodes: Vec<NodeNews>,
+    pub nodes: Vec<NodeStatus>,
     /// How often each act of [`acts`] was done, and how often it was refused or lost.
     pub actions: [(u64, u64); ACTS.len()],
 }
 
 /// What is known of one node of the list.
 #[derive(Clone, Debug)]
-pub struct NodeNews {
+pub struct NodeStatus {
     /// As the list calls it.
     pub name: String,
     /// Where it answered.
@@ -61,17 +61,17 @@ pub fn acts() -> [&'static str; ACTS.len()] {
     ACTS
 }
 
-impl Board {
-    pub(super) fn new(silence_max: Duration) -> Board {
-        Board { started: Instant::now(), silence_max, news: Mutex::default() }
+impl Status {
+    pub(super) fn new(silence_max: Duration) -> Status {
+        Status { started: Instant::now(), silence_max, report: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, StatusReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All there is to know.
-    pub fn news(&self) -> News {
+    pub fn report(&self) -> StatusReport {
         self.lock().clone()
     }
 
@@ -94,40 +94,40 @@ impl Board {
 
     /// Why the cluster is not whole, as far as is known; none when it is.
     pub fn not_ready(&self) -> Option<String> {
-        let news = self.lock();
-        if news.rounds == 0 {
+        let report = self.lock();
+        if report.rounds == 0 {
             return Some("the nodes have not been looked at yet".to_owned());
         }
-        let first = news.problems.first()?;
-        Some(match news.problems.len() - 1 {
+        let first = report.problems.first()?;
+        Some(match report.problems.len() - 1 {
             0 => first.clone(),
             more => format!("{first} (and {more} more)"),
         })
     }
 
     pub(super) fn note_round(&self, listed: &[Listed], verdict: &Verdict, took: Duration) {
-        let mut news = self.lock();
-        news.rounds += 1;
-        news.ended = Some(Instant::now());
-        news.took = took;
-        news.problems.clone_from(&verdict.problems);
-        news.is_formed = verdict.is_formed;
-        news.is_ok = verdict.is_ok;
-        news.nodes = listed.iter().map(NodeNews::of).collect();
+        let mut report = self.lock();
+        report.rounds += 1;
+        report.ended = Some(Instant::now());
+        report.took = took;
+        report.problems.clone_from(&verdict.problems);
+        report.is_formed = verdict.is_formed;
+        report.is_ok = verdict.is_ok;
+        report.nodes = listed.iter().map(NodeStatus::of).collect();
     }
 
     pub(super) fn note_actions(&self, done: &[Done]) {
-        let mut news = self.lock();
+        let mut report = self.lock();
         for (step, outcome) in done {
-            if let Some((did, failed)) = news.actions.get_mut(step.act.kind()) {
+            if let Some((did, failed)) = report.actions.get_mut(step.act.kind()) {
                 *(if outcome.is_ok() { did } else { failed }) += 1;
             }
         }
     }
 }
 
-impl NodeNews {
-    fn of(node: &Listed) -> NodeNews {
+impl NodeStatus {
+    fn of(node: &Listed) -> NodeStatus {
         let name = node.name.clone();
         let reached = match &node.seen {
             Ok(reached) => reached,
@@ -137,7 +137,7 @@ impl NodeNews {
                     _ => "refused",
                 };
                 let problem = Some(missing.to_string());
-                return NodeNews { name, address: None, id: None, state, problem };
+                return NodeStatus { name, address: None, id: None, state, problem };
             }
         };
         let own = &reached.view.own;
@@ -148,6 +148,6 @@ impl NodeNews {
             () => "idle",
         };
         let (address, id) = (reached.address.to_string(), own.id.clone());
-        NodeNews { name, address: Some(address), id: Some(id), state, problem: None }
+        NodeStatus { name, address: Some(address), id: Some(id), state, problem: None }
     }
 }

@@ -1,6 +1,6 @@
 //! All nodes of the list at one moment, and what can be done to one of them.
 //!
-//! Owns these words: a node that was reached or is missing, a step, and what was judged. Pure.
+//! Owns these words: a node that was reached or is missing, a step, and what was decided. Pure.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -86,7 +86,7 @@ pub(super) struct Step {
     pub(super) why: String,
 }
 
-/// What was judged of all that was seen.
+/// What was decided on all that was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// To be done now, in any order unless they are claims.
