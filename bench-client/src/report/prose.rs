@@ -21,7 +21,7 @@ pub(super) const NOT_MEASURED: [&str; 4] = [
 /// What the latencies are.
 pub(super) fn latency_kind(record: &Record) -> &'static str {
     if record.is_open_loop() {
-        "Latency is response time in ms, counted from the moment a request was due: what coordinated \
+        "Latency is response time in ms, from the moment the request was due: what coordinated \
          omission hides is in it."
     } else {
         "Latency is service time in ms of a closed loop, not corrected for coordinated omission."
