@@ -176,10 +176,10 @@ fn tiles(html: &mut String, record: &Record) {
     let groups = groups(record);
     *html += "<div class=\"tiles\">\n";
     let mut tile = |what: &str, figure: &str, unit: &str, place: &str| {
-        let _ = write!(
+        let _ = writeln!(
             html,
             "<div class=\"tile\"><div class=\"what\">{}</div><div class=\"figure\">{} <small>{}</small>\
-             </div><div class=\"where\">{}</div></div>\n",
+             </div><div class=\"where\">{}</div></div>",
             escape(what),
             escape(figure),
             escape(unit),
@@ -242,7 +242,7 @@ fn tables(html: &mut String, record: &Record) {
                 1 => op.to_owned(),
                 _ => format!("{op}, {}", target.name),
             };
-            let _ = write!(html, "<h3>{}</h3>\n", escape(&title));
+            let _ = writeln!(html, "<h3>{}</h3>", escape(&title));
             table(html, &Table::full(record, &target.name, op));
         }
     }
