@@ -112,6 +112,8 @@ pub(crate) struct ConnectionDriver {
     unread: bool,
     /// A reply was read that nobody had asked for.
     unasked: bool,
+    /// It was connected before, and lost.
+    was_lost: bool,
 }
 
 impl ConnectionDriver {
@@ -128,6 +130,7 @@ impl ConnectionDriver {
             back_off: BACK_OFF_MIN,
             unread: false,
             unasked: false,
+            was_lost: false,
         }
     }
 
@@ -286,6 +289,9 @@ impl ConnectionDriver {
         shared: &mut Shared<'_, W>,
     ) -> Result<(), Failure> {
         self.stage = Stage::Idle;
+        if std::mem::take(&mut self.was_lost) {
+            shared.recorder.reconnected(now);
+        }
         let Some(until) = shared.until.filter(|until| now < *until) else { return Ok(()) };
         let size = shared.manners.pipeline;
         match &mut self.schedule {
@@ -451,6 +457,7 @@ impl ConnectionDriver {
             let moments = Moments { intended: now, sent: now, done: now };
             shared.recorder.bad(moments, &outcome, 1);
         }
+        self.was_lost |= matches!(self.stage, Stage::Busy { .. } | Stage::Idle);
         self.stream = None;
         self.outbox.clear();
         self.pipeline.clear();

@@ -150,6 +150,11 @@ impl<'a, W: Workload> Engine<'a, W> {
         Ok(())
     }
 
+    /// Shows others everything that was counted, as after the last reply.
+    pub(crate) fn show_all(&mut self) {
+        self.shared.recorder.show_all(Instant::now());
+    }
+
     /// Hands out what was counted so far, and counts anew.
     pub(crate) fn take_tally(&mut self) -> Result<Tally> {
         Ok(self.shared.recorder.take()?)

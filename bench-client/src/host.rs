@@ -16,6 +16,8 @@ pub(crate) struct Host {
     pub(crate) kernel: Option<String>,
     /// The processor's name.
     pub(crate) cpu_model: Option<String>,
+    /// Who decides how fast the first core runs.
+    pub(crate) cpu_governor: Option<String>,
     /// Cores this program may use.
     pub(crate) cores: usize,
     /// Memory in mebibytes.
@@ -29,6 +31,8 @@ impl Host {
         Host {
             kernel: read("/proc/sys/kernel/osrelease").map(|text| format!("Linux {}", text.trim())),
             cpu_model: read("/proc/cpuinfo").as_deref().and_then(cpu_model),
+            cpu_governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+                .map(|text| text.trim().to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_mib: read("/proc/meminfo").as_deref().and_then(memory_mib),
         }

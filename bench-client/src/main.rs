@@ -8,6 +8,7 @@
 //! them), `resp` (replies), `recorder` (what is counted). `connection` asks what is not measured.
 //! This program talks to its targets over the wire alone and shares no code with them.
 
+mod admin;
 mod batches;
 mod command_line;
 mod compare;
@@ -15,7 +16,9 @@ mod connection;
 mod connection_driver;
 mod engine;
 mod figures;
+mod hdr;
 mod host;
+mod inquiry;
 mod isolation;
 mod keys;
 mod load;
@@ -28,6 +31,7 @@ mod payload;
 mod phase;
 mod pipeline;
 mod progress;
+mod record;
 mod recorder;
 mod report;
 mod request;
@@ -37,10 +41,12 @@ mod sweep;
 mod tally;
 mod target;
 mod testbed;
+mod timeline;
 mod verdict;
 mod workload;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,8 +55,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::options::{Cli, Command, Plan, SweepArgs};
-use crate::report::Report;
+use crate::options::{Cli, Command, Plan, ReportArgs, SweepArgs};
+use crate::record::{Made, Record};
 
 const EXIT_CANNOT_RUN: u8 = 1;
 /// As sysexits.h has it; 2, which is usual, says that the figures are bad.
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Sweep(args) => sweep(*args),
+        Command::Report(args) => rebuild(&args),
         Command::Compare(args) => match compare::Plan::from_args(*args) {
             Ok(plan) => until_signal(|stop| compare::run(&plan, stop)),
             Err(error) => Ok(misused(&error)),
@@ -104,11 +111,24 @@ fn sweep(args: SweepArgs) -> Result<u8> {
     let verdict = verdict::judge(&plan, &result);
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let command_line = &command_line::shown_command_line(words);
-    report::write(&Report { plan: &plan, result: &result, verdict: &verdict, command_line })?;
-    let (table, path) = (report::terminal_table(&result, &verdict), plan.out.join("report.md"));
+    let record =
+        report::write(&Made { plan: &plan, result: &result, verdict: &verdict, command_line })?;
+    tell(&record, &plan.out);
+    Ok(verdict.exit_code)
+}
+
+/// The figures in short, and where the report is.
+fn tell(record: &Record, directory: &Path) {
+    let (table, path) = (report::terminal_table(record), directory.join("report.html"));
     // The files are written; a reader that closed the pipe changes nothing about the verdict.
     let _ = writeln!(std::io::stdout(), "{table}Report: {}", path.display());
-    Ok(verdict.exit_code)
+}
+
+/// Makes a report anew, whatever it says.
+fn rebuild(args: &ReportArgs) -> Result<u8> {
+    let record = report::rebuild(&args.directory)?;
+    tell(&record, &args.directory);
+    Ok(0)
 }
 
 /// Does `work` on this thread, and sets its flag at the first signal; the second ends the program.

@@ -21,6 +21,8 @@ use crate::workload::Op;
 
 /// A password file that is longer is the wrong file.
 const PASSWORD_BYTES_MAX: u64 = 4096;
+/// The name of a target that is alone.
+const ONLY_TARGET: &str = "target";
 const DURATION_DEFAULT: Duration = Duration::from_secs(60);
 const WARMUP_DEFAULT: Duration = Duration::from_secs(5);
 const QUICK_DURATION: Duration = Duration::from_secs(1);
@@ -41,6 +43,11 @@ pub(crate) enum Command {
     /// Exit codes: 0 good; 1 could not run; 2 more errors, misses or wrong values than
     /// --max-error-pct; 3 --rate was not held; 64 the command line is wrong; 130 interrupted.
     Sweep(Box<SweepArgs>),
+    /// Make the report of a run anew from its summary.json.
+    ///
+    /// Exit codes: 0 the report is made, whatever it says; 1 there is no record to make it from; 64
+    /// the command line is wrong.
+    Report(ReportArgs),
     /// Run the same work through this gateway and through other proxies, in turn, and compare.
     ///
     /// Starts Redis nodes, the gateway, and what there is of HAProxy and Envoy, all on this machine;
@@ -53,6 +60,14 @@ pub(crate) enum Command {
     ///
     /// Starts what `compare` starts, or takes --target. Exit codes as those of `compare`.
     Isolation(Box<IsolationArgs>),
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Directory of the run, as given to --out.
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 /// Which operations to run.
@@ -68,6 +83,12 @@ pub(crate) struct SweepArgs {
     /// Where to send the load.
     #[arg(long, value_name = "HOST:PORT")]
     target: String,
+    /// The gateway's admin address: tells the topology behind it and the CPU time it used.
+    #[arg(long, value_name = "HOST:PORT")]
+    admin: Option<String>,
+    /// Times that the whole sweep is run; the report shows the median, the smallest and the largest.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=99))]
+    repeat: u16,
     /// Measured time per size and operation, such as 60s, 500ms or 2m; seconds without a unit [default: 60s; --quick: 1s].
     #[arg(long, value_name = "TIME", value_parser = parse_time_of_run)]
     duration: Option<Duration>,
@@ -134,10 +155,22 @@ pub(crate) struct SweepArgs {
     password_file: Option<PathBuf>,
 }
 
-/// What a sweep is to do.
-pub(crate) struct Plan {
+/// Something to measure.
+pub(crate) struct Endpoint {
+    /// How reports call it.
+    pub(crate) name: String,
     /// Where to, as whom.
     pub(crate) target: Target,
+}
+
+/// What a sweep is to do.
+pub(crate) struct Plan {
+    /// What is measured.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// The gateway's admin address.
+    pub(crate) admin: Option<String>,
+    /// Times that all is done.
+    pub(crate) repeat: usize,
     /// Payload sizes, ascending.
     pub(crate) sizes: Vec<Size>,
     /// Operations per size, in order.
@@ -193,8 +226,11 @@ impl Plan {
             false => (DURATION_DEFAULT, WARMUP_DEFAULT),
         };
         let (username, timeout) = (args.username, args.timeout);
+        let target = Target { address: args.target, username, password, timeout };
         Ok(Plan {
-            target: Target { address: args.target, username, password, timeout },
+            endpoints: vec![Endpoint { name: ONLY_TARGET.to_owned(), target }],
+            admin: args.admin,
+            repeat: usize::from(args.repeat),
             sizes: Size::doubling(from, to),
             ops: ops(&args.ops)?,
             timing: Timing {
@@ -222,7 +258,8 @@ impl Plan {
 
     /// The time all phases take together, connecting and filling aside.
     pub(crate) fn total_time(&self) -> Duration {
-        let phases = (self.sizes.len() * self.ops.len()) as u32;
+        let rounds = self.endpoints.len() * self.repeat;
+        let phases = u32::try_from(self.sizes.len() * self.ops.len() * rounds).unwrap_or(u32::MAX);
         (self.timing.warmup + self.timing.duration) * phases
     }
 }
@@ -306,6 +343,7 @@ mod tests {
             &["--max-error-pct", "NaN"],
             &["--rate", "0"],
             &["--keys", "0"],
+            &["--repeat", "0"],
         ] {
             assert!(plan(words).is_err(), "{words:?}");
         }
@@ -316,7 +354,8 @@ mod tests {
         let file = std::env::temp_dir().join(format!("slotway-bench-{}", std::process::id()));
         let path = file.to_str().unwrap();
         std::fs::write(&file, "s3cret\n").unwrap();
-        let found = plan(&["--password-file", path]).map(|plan| plan.target.password);
+        let found = plan(&["--password-file", path])
+            .map(|mut plan| plan.endpoints.remove(0).target.password);
         let twice = plan(&["--password-file", path, "--password", "x"]).is_err();
         std::fs::write(&file, "\n").unwrap();
         let empty = plan(&["--password-file", path]).is_err();

@@ -6,13 +6,14 @@
 //! before a phase returns.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::admin;
 use crate::batches::{Batch, BatchCounter};
 use crate::connection::Target;
 use crate::connection_driver::Manners;
@@ -21,10 +22,9 @@ use crate::host;
 use crate::payload::Payload;
 use crate::recorder::{Common, Live, Recorder, Tally};
 use crate::size::Size;
-use crate::tally::{Counts, Latencies};
+use crate::tally::Counts;
+use crate::timeline::{Cuts, Interval, Meter};
 use crate::workload::{InTurn, Op};
-
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a phase warms up and measures, and on how many threads.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +53,24 @@ pub(crate) struct Snapshot {
     pub(crate) counts: Counts,
 }
 
+impl Snapshot {
+    fn new(job: &Job<'_>, interval: &Interval, counts: Counts) -> Snapshot {
+        Snapshot {
+            op: job.op,
+            size: job.size,
+            elapsed: interval.end,
+            per_second: interval.per_second(),
+            p50_p99_ms: interval.p50_p99_max_ms.map(|(p50, p99, _)| (p50, p99)),
+            counts,
+        }
+    }
+}
+
 /// What one phase measured.
 pub(crate) struct PhaseResult {
+    /// On which target, and which repeat it is, from 1.
+    pub(crate) target: String,
+    pub(crate) round: usize,
     /// What ran.
     pub(crate) op: Op,
     /// At which size.
@@ -73,9 +89,21 @@ pub(crate) struct PhaseResult {
     pub(crate) offered_achieved: Option<(f64, f64)>,
     /// This program's CPU time over the phase, in percent of one core.
     pub(crate) client_cpu_percent: Option<f64>,
+    /// The gateway's, as far as it tells.
+    pub(crate) gateway_cpu_percent: Option<f64>,
+    /// Threads that drove the connections.
+    pub(crate) threads: usize,
+    /// What happened when.
+    pub(crate) timeline: Vec<Interval>,
 }
 
 impl PhaseResult {
+    /// What a sentence calls it.
+    pub(crate) fn name(&self) -> String {
+        let name = format!("{} at {}", self.op.name(), self.size);
+        if self.round > 1 { format!("{name}, round {}", self.round) } else { name }
+    }
+
     /// Good requests per second.
     pub(crate) fn per_second(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
@@ -97,6 +125,9 @@ impl PhaseResult {
 pub(crate) struct Job<'a> {
     /// Where to.
     pub(crate) target: &'a Target,
+    /// How the target is called, and which repeat this is.
+    pub(crate) name: &'a str,
+    pub(crate) round: usize,
     /// What to do.
     pub(crate) op: Op,
     /// At which size.
@@ -111,6 +142,8 @@ pub(crate) struct Job<'a> {
     pub(crate) connections: usize,
     /// Requests per second over all connections; without one, as fast as replies come.
     pub(crate) rate: Option<u64>,
+    /// The admin address of the gateway, which tells its CPU time.
+    pub(crate) admin: Option<&'a str>,
     /// Set to end the phase early.
     pub(crate) stop: &'a AtomicBool,
 }
@@ -200,6 +233,7 @@ fn drive(
     engine.start(window.start, window.measure, window.end);
     engine.turns_until(window.end, job.stop)?;
     engine.drain(None)?;
+    engine.show_all();
     Ok(Box::new(engine.take_tally()?))
 }
 
@@ -209,6 +243,8 @@ struct Conducted {
     tally: Tally,
     started_epoch_s: f64,
     client_cpu_percent: Option<f64>,
+    gateway_cpu_percent: Option<f64>,
+    timeline: Vec<Interval>,
 }
 
 /// Starts all threads together, tells of progress, and gathers what they have counted.
@@ -223,6 +259,8 @@ fn conduct(
         receiver.recv().context("a load thread ended before it started")??;
     }
     let started_epoch_s = epoch_seconds();
+    let gateway_cpu = || job.admin.and_then(admin::cpu_time);
+    let gateway_before = gateway_cpu();
     let cpu_before = host::cpu_time();
     let start = Instant::now();
     let (measure, end) = (start + timing.warmup, start + timing.warmup + timing.duration);
@@ -231,11 +269,10 @@ fn conduct(
         thread.send(window).map_err(|_| anyhow!("a load thread ended before it started"))?;
     }
     let mut tally = Tally::new(job.rate.is_some())?;
-    let mut meter = Meter { size: job.size, op: job.op, start, last: start, good: 0 };
+    let (mut meter, mut cuts) = (Meter::new(start, measure), Cuts::new(start, measure, end));
     let mut running = starts.len();
-    let mut tick = start + PROGRESS_EVERY;
     while running > 0 {
-        match receiver.recv_timeout(tick.saturating_duration_since(Instant::now())) {
+        match receiver.recv_timeout(cuts.next().saturating_duration_since(Instant::now())) {
             Ok(message) => {
                 if let Message::Done(done) = message? {
                     tally.merge(*done);
@@ -243,16 +280,31 @@ fn conduct(
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
-                tick += PROGRESS_EVERY;
-                watch_progress(&meter.read(lives)?);
+                cuts.advance();
+                let interval = meter.read(lives)?.clone();
+                watch_progress(&Snapshot::new(job, &interval, meter.counts()));
             }
             Err(RecvTimeoutError::Disconnected) => bail!("a load thread ended early"),
         }
     }
-    let cpu_time = host::cpu_time().zip(cpu_before).map(|(after, before)| after - before);
-    let client_cpu_percent =
-        cpu_time.map(|time| time.as_secs_f64() * 100.0 / start.elapsed().as_secs_f64());
-    Ok(Conducted { window, tally, started_epoch_s, client_cpu_percent })
+    let elapsed = start.elapsed().as_secs_f64();
+    let percent = |before: Option<Duration>, after: Option<Duration>| {
+        after
+            .zip(before)
+            .map(|(after, before)| after.saturating_sub(before).as_secs_f64() * 100.0 / elapsed)
+    };
+    let client_cpu_percent = percent(cpu_before, host::cpu_time());
+    let gateway_cpu_percent = percent(gateway_before, gateway_cpu());
+    meter.read(lives)?;
+    let timeline = meter.into_intervals();
+    Ok(Conducted {
+        window,
+        tally,
+        started_epoch_s,
+        client_cpu_percent,
+        gateway_cpu_percent,
+        timeline,
+    })
 }
 
 impl Conducted {
@@ -263,6 +315,8 @@ impl Conducted {
         let achieved = good / sending.as_secs_f64().max(f64::MIN_POSITIVE);
         let batch_ends = std::mem::take(&mut self.tally.batch_ends);
         PhaseResult {
+            target: job.name.to_owned(),
+            round: job.round,
             op: job.op,
             size: job.size,
             keys: job.written.len(),
@@ -272,6 +326,9 @@ impl Conducted {
             started_epoch_s: self.started_epoch_s,
             elapsed,
             client_cpu_percent: self.client_cpu_percent,
+            gateway_cpu_percent: self.gateway_cpu_percent,
+            threads: timing.threads.min(job.connections),
+            timeline: self.timeline,
         }
     }
 }
@@ -291,35 +348,6 @@ fn measured_time(
 
 fn epoch_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
-/// Turns what threads show into figures of the time since it last looked.
-struct Meter {
-    op: Op,
-    size: Size,
-    start: Instant,
-    last: Instant,
-    good: u64,
-}
-
-impl Meter {
-    fn read(&mut self, lives: &[Mutex<Live>]) -> Result<Snapshot> {
-        let (mut recent, mut counts, mut until) = (Latencies::new()?, Counts::default(), self.last);
-        for live in lives {
-            let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
-            recent.add(&live.recent);
-            live.recent.clear();
-            counts.merge(live.counts);
-            until = until.max(live.until);
-        }
-        let p50_p99_ms =
-            (recent.count() > 0).then(|| (recent.percentile_ms(50.0), recent.percentile_ms(99.0)));
-        let seconds = (until - self.last).as_secs_f64().max(0.001);
-        let per_second = counts.good.saturating_sub(self.good) as f64 / seconds;
-        (self.last, self.good) = (until, counts.good);
-        let (op, size, elapsed) = (self.op, self.size, self.start.elapsed());
-        Ok(Snapshot { op, size, elapsed, per_second, p50_p99_ms, counts })
-    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub(crate) struct Tally {
     pub(crate) response: Latencies,
     /// Open loop only: from the actual start to the reply, and how late the start was.
     pub(crate) service_and_lag: Option<(Latencies, Latencies)>,
+    /// Connections that were made anew, and requests that were sent on to another node.
+    pub(crate) reconnects: u64,
+    pub(crate) redirects: u64,
     /// Failures by text.
     pub(crate) errors: ErrorTexts,
     /// When the last measured request was sent and answered.
@@ -51,6 +54,8 @@ impl Tally {
             counts: Counts::default(),
             response: Latencies::new()?,
             service_and_lag,
+            reconnects: 0,
+            redirects: 0,
             errors: ErrorTexts::default(),
             last: None,
             batch_ends: BatchEnds::default(),
@@ -68,6 +73,8 @@ impl Tally {
             lag.add(more_lag);
         }
         self.errors.merge(&other.errors);
+        self.reconnects += other.reconnects;
+        self.redirects += other.redirects;
         if let Some((sent, done)) = other.last {
             self.note_last(sent, done);
         }
@@ -88,13 +95,16 @@ pub(crate) struct Live {
     pub(crate) counts: Counts,
     /// How far that is.
     pub(crate) until: Instant,
+    /// The longest time without any good reply since somebody last looked.
+    pub(crate) pause: Duration,
 }
 
 impl Live {
     /// Nothing to show yet.
     pub(crate) fn new() -> Result<Mutex<Live>, CreationError> {
         let (recent, counts) = (Latencies::new()?, Counts::default());
-        Ok(Mutex::new(Live { recent, counts, until: Instant::now() }))
+        let (until, pause) = (Instant::now(), Duration::ZERO);
+        Ok(Mutex::new(Live { recent, counts, until, pause }))
     }
 }
 
@@ -120,6 +130,9 @@ pub(crate) struct Recorder<'a> {
     measured_unshown: Latencies,
     warm_up_unshown: Latencies,
     shown: Instant,
+    /// When a reply was last good, and the longest time between two since that was shown.
+    last_good: Instant,
+    pause: Duration,
 }
 
 impl<'a> Recorder<'a> {
@@ -139,12 +152,14 @@ impl<'a> Recorder<'a> {
             measured_unshown: Latencies::new()?,
             warm_up_unshown: Latencies::new()?,
             shown: now,
+            last_good: now,
+            pause: Duration::ZERO,
         })
     }
 
     /// From now on: times count from `start`, and what is due from `measure` on is measured.
     pub(crate) fn start(&mut self, start: Instant, measure: Instant) {
-        (self.start, self.measure, self.shown) = (start, measure, start);
+        (self.start, self.measure, self.shown, self.last_good) = (start, measure, start, start);
     }
 
     /// Counts requests that did what they should.
@@ -153,6 +168,8 @@ impl<'a> Recorder<'a> {
         if times == 0 {
             return;
         }
+        self.pause = self.pause.max(done.saturating_duration_since(self.last_good));
+        self.last_good = done;
         if intended < self.measure {
             self.warm_up.good += times;
             self.warm_up_unshown.record_many(done - intended, times);
@@ -185,6 +202,11 @@ impl<'a> Recorder<'a> {
         self.batch(times, times, moments.done);
     }
 
+    /// Counts a connection that was lost and is there again.
+    pub(crate) fn reconnected(&mut self, now: Instant) {
+        self.tally.reconnects += u64::from(now >= self.measure);
+    }
+
     fn batch(&mut self, times: u64, bad: u64, done: Instant) {
         if let Some(common) = self.common {
             let end = done.saturating_duration_since(self.start);
@@ -194,9 +216,13 @@ impl<'a> Recorder<'a> {
 
     /// Shows others what there is, if it is time.
     pub(crate) fn show(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.shown) < SHOW_EVERY {
-            return;
+        if now.saturating_duration_since(self.shown) >= SHOW_EVERY {
+            self.show_all(now);
         }
+    }
+
+    /// Shows others what there is, as after the last reply.
+    pub(crate) fn show_all(&mut self, now: Instant) {
         self.shown = now;
         let Some(common) = self.common else { return };
         let mut live = common.live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,6 +234,8 @@ impl<'a> Recorder<'a> {
         live.counts = self.warm_up;
         live.counts.merge(self.tally.counts);
         live.until = now;
+        let pause = now.saturating_duration_since(self.last_good).max(self.pause);
+        (live.pause, self.pause) = (live.pause.max(pause), Duration::ZERO);
         drop(live);
         self.settle();
     }
@@ -254,6 +282,8 @@ mod tests {
         let shown = live.lock().unwrap();
         assert_eq!((shown.counts.good, shown.counts.errors, shown.counts.misses), (1009, 1, 3));
         assert_eq!(shown.recent.count(), 1009);
+        // Nothing was answered from the eighth second on.
+        assert_eq!(shown.pause, Duration::from_secs(12));
         let tally = recorder.take().unwrap();
         assert_eq!((tally.counts.good, tally.counts.bad(), tally.response.count()), (999, 1, 999));
         let (service, lag) = tally.service_and_lag.unwrap();

@@ -107,11 +107,21 @@ impl Size {
     }
 }
 
+/// How a size of so many bytes is written.
+pub(crate) fn label_of(bytes: u64) -> String {
+    Size { bytes }.to_string()
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bytes, bits) = (self.bytes, self.bits());
         write!(formatter, "{} ({})", scaled(bits, "bit"), scaled(bytes, "B"))
     }
+}
+
+/// The same in bytes alone, for where there is little room.
+pub(crate) fn short_label_of(bytes: u64) -> String {
+    scaled(bytes, "B")
 }
 
 /// `4 Mbit`, `512 KiB`, `128 bit`: binary prefixes only where the number stays whole.

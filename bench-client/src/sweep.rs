@@ -1,18 +1,17 @@
-//! The list of steps: for each size set, fill, get, remove.
+//! The list of steps: in each round, for each size and target: set, fill, get, remove.
 //!
 //! Owns the order of phases and the keys' life. Knows nothing of result files.
 //! Invariant: whatever happens to a phase, the keys of its size are removed, unless they are to
 //! stay.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::keys::{KeySet, PassResult};
-use crate::options::Plan;
+use crate::options::{Endpoint, Plan};
 use crate::payload::Payload;
 use crate::phase::{self, Job, PhaseResult};
 use crate::progress::Progress;
@@ -31,16 +30,28 @@ pub(crate) struct SweepResult {
     pub(crate) took_s: f64,
     /// The client's machine.
     pub(crate) host: Host,
-    /// The target at the start.
-    pub(crate) target: Identity,
-    /// Its INFO at the end.
-    pub(crate) info_after: BTreeMap<String, String>,
+    /// How busy it was at the start.
+    pub(crate) load_average: Option<String>,
+    /// What was measured, in the order it was given.
+    pub(crate) contacts: Vec<Contact>,
     /// The phases, in the order they ran.
     pub(crate) phases: Vec<PhaseResult>,
     /// What happened outside the measured phases.
     pub(crate) unmeasured: Unmeasured,
     /// Whether it was stopped before its end.
     pub(crate) interrupted: bool,
+}
+
+/// What a target said of itself.
+pub(crate) struct Contact {
+    /// Its name in reports.
+    pub(crate) name: String,
+    /// Where it is, as given.
+    pub(crate) address: String,
+    /// Before the first phase.
+    pub(crate) before: Identity,
+    /// After the last.
+    pub(crate) after: Identity,
 }
 
 /// Traffic that is not part of any figure.
@@ -61,8 +72,11 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<SweepResult> {
     let began = std::time::Instant::now();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let run = format!("{:x}-{:x}", since_epoch.as_millis(), std::process::id());
-    let identity = target::first_contact(&plan.target)
-        .with_context(|| format!("no Redis to measure at {}", plan.target.address))?;
+    let (host, load_average) = (Host::read(), host::load_average());
+    let mut contacts = Vec::new();
+    for endpoint in &plan.endpoints {
+        contacts.push(first_contact(plan, endpoint)?);
+    }
     let bytes_max = plan.sizes.iter().map(|size| size.bytes()).max().unwrap_or(0);
     let payload = Payload::new(plan.seed, bytes_max, run);
     let timing = plan.timing;
@@ -75,24 +89,38 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<SweepResult> {
         phases: Vec::new(),
         unmeasured: Unmeasured::default(),
     };
-    for size in &plan.sizes {
-        if sweep.stopped() {
-            break;
-        }
-        sweep.one_size(*size)?;
-    }
+    sweep.all_rounds()?;
     sweep.progress.finish();
+    for (contact, endpoint) in contacts.iter_mut().zip(&plan.endpoints) {
+        contact.after = target::last_contact(&endpoint.target, plan.admin.as_deref());
+    }
     Ok(SweepResult {
         run: sweep.payload.run().to_owned(),
         started_epoch_s: since_epoch.as_secs(),
         took_s: began.elapsed().as_secs_f64(),
-        host: Host::read(),
-        target: identity,
-        info_after: target::info_after(&plan.target),
+        host,
+        load_average,
+        contacts,
         interrupted: sweep.stopped(),
         phases: sweep.phases,
         unmeasured: sweep.unmeasured,
     })
+}
+
+fn first_contact(plan: &Plan, endpoint: &Endpoint) -> Result<Contact> {
+    let address = endpoint.target.address.clone();
+    let before = target::first_contact(&endpoint.target, plan.admin.as_deref())
+        .with_context(|| format!("no Redis to measure at {address}"))?;
+    Ok(Contact { name: endpoint.name.clone(), address, before, after: Identity::default() })
+}
+
+/// Which part of a sweep.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    endpoint: &'a Endpoint,
+    size: Size,
+    /// From 1.
+    round: usize,
 }
 
 struct Sweep<'a> {
@@ -109,35 +137,57 @@ impl Sweep<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn one_size(&mut self, size: Size) -> Result<()> {
-        let keys = self.plan.keys_of(size);
+    /// Rounds go over all sizes, and a size over all targets, so that what drifts meanwhile burdens
+    /// all of them. Each target is the first in some round.
+    fn all_rounds(&mut self) -> Result<()> {
+        let plan = self.plan;
+        let count = plan.endpoints.len();
+        for round in 0..plan.repeat {
+            for size in &plan.sizes {
+                for turn in 0..count {
+                    if self.stopped() {
+                        return Ok(());
+                    }
+                    let endpoint = &plan.endpoints[(turn + round) % count];
+                    self.one_size(Place { endpoint, size: *size, round: round + 1 })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn one_size(&mut self, place: Place<'_>) -> Result<()> {
+        let keys = self.plan.keys_of(place.size);
         let written: Vec<AtomicBool> = (0..keys).map(|_| AtomicBool::new(false)).collect();
         let mut result = Ok(());
         for op in &self.plan.ops {
             if *op == Op::Get && !self.stopped() {
-                self.fill(size, &written);
+                self.fill(place, &written);
             }
             if result.is_ok() && !self.stopped() {
-                result = self.one_phase(*op, size, &written);
+                result = self.one_phase(*op, place, &written);
             }
         }
         if !self.plan.keep {
-            self.unlink(size, &written);
+            self.unlink(place, &written);
         }
         result
     }
 
-    fn one_phase(&mut self, op: Op, size: Size, written: &[AtomicBool]) -> Result<()> {
+    fn one_phase(&mut self, op: Op, place: Place<'_>, written: &[AtomicBool]) -> Result<()> {
         let plan = self.plan;
         let job = Job {
-            target: &plan.target,
+            target: &place.endpoint.target,
+            name: &place.endpoint.name,
+            round: place.round,
             op,
-            size,
+            size: place.size,
             payload: &self.payload,
             written,
             pipeline: plan.pipeline,
             connections: plan.connections,
             rate: plan.rate,
+            admin: plan.admin.as_deref(),
             stop: self.stop,
         };
         let progress = &self.progress;
@@ -147,21 +197,22 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    fn fill(&mut self, size: Size, written: &[AtomicBool]) {
-        let pass = self.key_set(size, written).fill(self.stop);
+    fn fill(&mut self, place: Place<'_>, written: &[AtomicBool]) {
+        let pass = self.key_set(place, written).fill(self.stop);
         self.unmeasured.filled += pass.done;
         self.unmeasured.fill_failed += pass.failed;
-        self.note_failures(&pass, size, "could not be written before the GETs");
+        self.note_failures(&pass, place.size, "could not be written before the GETs");
     }
 
-    fn unlink(&mut self, size: Size, written: &[AtomicBool]) {
-        let pass = self.key_set(size, written).unlink();
+    fn unlink(&mut self, place: Place<'_>, written: &[AtomicBool]) {
+        let pass = self.key_set(place, written).unlink();
         self.unmeasured.unlink_failed += pass.failed;
-        self.note_failures(&pass, size, "could not be removed");
+        self.note_failures(&pass, place.size, "could not be removed");
     }
 
-    fn key_set<'a>(&'a self, size: Size, written: &'a [AtomicBool]) -> KeySet<'a> {
-        KeySet { target: &self.plan.target, payload: &self.payload, bytes: size.bytes(), written }
+    fn key_set<'a>(&'a self, place: Place<'a>, written: &'a [AtomicBool]) -> KeySet<'a> {
+        let (target, bytes) = (&place.endpoint.target, place.size.bytes());
+        KeySet { target, payload: &self.payload, bytes, written }
     }
 
     fn note_failures(&mut self, pass: &PassResult, size: Size, what: &str) {

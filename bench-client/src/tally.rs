@@ -63,6 +63,18 @@ impl Latencies {
         ms(self.histogram.value_at_percentile(percentile) as f64)
     }
 
+    /// What they are in microseconds, for other ways of writing them.
+    pub(crate) fn histogram(&self) -> &Histogram<u32> {
+        &self.histogram
+    }
+
+    /// The percentile that there would have been, in milliseconds, had requests been sent every
+    /// median latency and not only when the reply before them was there: an estimate.
+    pub(crate) fn corrected_percentile_ms(&self, percentile: f64) -> f64 {
+        let micros = self.histogram.value_at_percentile(50.0).max(1);
+        ms(self.histogram.clone_correct(micros).value_at_percentile(percentile) as f64)
+    }
+
     /// Smallest, mean and largest, in milliseconds.
     pub(crate) fn min_mean_max_ms(&self) -> (f64, f64, f64) {
         let histogram = &self.histogram;
@@ -158,6 +170,16 @@ impl Counts {
         self.misses += other.misses;
         self.wrong += other.wrong;
         self.errors += other.errors;
+    }
+
+    /// What was counted since it was `before`.
+    pub(crate) fn since(self, before: Counts) -> Counts {
+        Counts {
+            good: self.good.saturating_sub(before.good),
+            misses: self.misses.saturating_sub(before.misses),
+            wrong: self.wrong.saturating_sub(before.wrong),
+            errors: self.errors.saturating_sub(before.errors),
+        }
     }
 
     /// Everything tried.

@@ -2,7 +2,7 @@
 //!
 //! Owns the thresholds' meaning. Knows nothing of how results are shown.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::options::Plan;
 use crate::phase::PhaseResult;
@@ -12,7 +12,7 @@ use crate::sweep::SweepResult;
 const ACHIEVED_PERCENT_MIN: f64 = 99.0;
 
 /// The judgement over a sweep.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     /// Whether all figures may be used.
     pub(crate) valid: bool,
@@ -44,7 +44,7 @@ pub(crate) fn judge(plan: &Plan, result: &SweepResult) -> Verdict {
 
 fn too_many_errors(max_error_pct: f64, phase: &PhaseResult) -> Option<String> {
     let counts = phase.tally.counts;
-    let name = format!("{} at {}", phase.op.name(), phase.size);
+    let name = phase.name();
     if counts.good == 0 {
         return Some(format!("{name}: no request succeeded"));
     }
@@ -65,9 +65,8 @@ fn rate_missed(phase: &PhaseResult) -> Option<String> {
     let percent = phase.achieved_percent()?;
     (percent < ACHIEVED_PERCENT_MIN).then(|| {
         format!(
-            "{} at {}: {achieved:.1} of {offered:.0} requests/s reached ({percent:.1} %); below {ACHIEVED_PERCENT_MIN} % its latencies are not those of that rate",
-            phase.op.name(),
-            phase.size
+            "{}: {achieved:.1} of {offered:.0} requests/s reached ({percent:.1} %); below {ACHIEVED_PERCENT_MIN} % its latencies are not those of that rate",
+            phase.name()
         )
     })
 }

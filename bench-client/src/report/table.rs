@@ -1,28 +1,25 @@
-//! Tables: rows of text made from phases, as aligned columns or as Markdown.
+//! Tables: rows of text made from groups of phases, as aligned columns, as Markdown, or as cells.
 //!
 //! Owns the columns. Knows nothing of the text around a table.
 
-use super::summary::LatencyFigures;
 use crate::figures::{grouped, ms};
-use crate::phase::PhaseResult;
-use crate::sweep::SweepResult;
-use crate::verdict::Verdict;
+use crate::record::{Group, PhaseRecord, Record, Spread, groups};
 
 /// A header and rows, all cells text.
 pub(super) struct Table {
-    header: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    pub(super) header: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// The full figures of some phases, for the report.
-    pub(super) fn full<'a>(
-        phases: impl Iterator<Item = &'a PhaseResult>,
-        open_loop: bool,
-    ) -> Table {
-        let mut header = vec![
-            "size",
-            "ops/s",
+    /// The full figures of one operation on one target: the middle of its repeats.
+    pub(super) fn full(record: &Record, target: &str, op: &str) -> Table {
+        let mut header = vec!["size", "ops/s"];
+        let repeated = record.options.repeat > 1;
+        if repeated {
+            header.push("min – max");
+        }
+        header.extend([
             "MB/s",
             "errors",
             "misses",
@@ -36,11 +33,19 @@ impl Table {
             "max",
             "samples",
             "client CPU",
-        ];
+        ]);
+        let gateway = record.phases.iter().any(|phase| phase.gateway_cpu_pct.is_some());
+        if gateway {
+            header.push("gateway CPU");
+        }
+        let open_loop = record.is_open_loop();
         if open_loop {
             header.extend(["achieved", "service p99", "lag p99"]);
         }
-        Table { header, rows: phases.map(full_row).collect() }
+        let all = groups(record);
+        let own = all.iter().filter(|group| group.target == target && group.op == op);
+        let rows = own.map(|group| full_row(group, repeated, gateway, open_loop)).collect();
+        Table { header, rows }
     }
 
     /// As GitHub renders it: the first column to the left, figures to the right.
@@ -83,74 +88,110 @@ impl Table {
     }
 }
 
-fn full_row(phase: &PhaseResult) -> Vec<String> {
-    let counts = phase.tally.counts;
-    let latency = LatencyFigures::of(&phase.tally.response);
+/// `59,000 – 61,000`.
+pub(super) fn range(spread: Spread) -> String {
+    format!("{} – {}", grouped(spread.min), grouped(spread.max))
+}
+
+fn full_row(group: &Group<'_>, repeated: bool, gateway: bool, open_loop: bool) -> Vec<String> {
+    let rate = group.spread(|phase| Some(phase.ops_per_s));
     let mut row = vec![
-        phase.size.to_string(),
-        grouped(phase.per_second()),
-        format!("{:.1}", phase.megabytes_per_second()),
+        crate::size::label_of(group.bytes),
+        rate.map_or_else(dash, |rate| grouped(rate.median)),
     ];
-    row.extend([counts.errors, counts.misses, counts.wrong].map(|count| grouped(count as f64)));
-    row.extend(
-        [
-            latency.avg,
-            latency.p50,
-            latency.p90,
-            latency.p99,
-            latency.p99_9,
-            latency.p99_99,
-            latency.max,
-        ]
-        .map(optional_ms),
-    );
-    row.push(grouped(latency.samples as f64));
-    row.push(percent(phase.client_cpu_percent));
-    if let Some((service, lag)) = &phase.tally.service_and_lag {
-        let achieved = phase.achieved_percent();
-        row.push(achieved.map_or_else(|| "-".to_owned(), |value| format!("{value:.1} %")));
-        row.extend([service, lag].map(|times| optional_ms(LatencyFigures::of(times).p99)));
+    if repeated {
+        row.push(rate.map_or_else(dash, range));
+    }
+    let megabytes = group.median(|phase| Some(phase.megabytes_per_s));
+    row.push(megabytes.map_or_else(dash, |rate| format!("{rate:.1}")));
+    let counts: [fn(&PhaseRecord) -> u64; 3] = [|p| p.errors, |p| p.misses, |p| p.wrong];
+    row.extend(counts.map(|count| grouped(group.sum(count) as f64)));
+    let latencies: [fn(&PhaseRecord) -> Option<f64>; 7] = [
+        |p| p.latency_ms.avg,
+        |p| p.latency_ms.p50,
+        |p| p.latency_ms.p90,
+        |p| p.latency_ms.p99,
+        |p| p.latency_ms.p99_9,
+        |p| p.latency_ms.p99_99,
+        |p| p.latency_ms.max,
+    ];
+    row.extend(latencies.map(|figure| optional_ms(group.median(figure))));
+    row.push(grouped(group.sum(|phase| phase.latency_ms.samples) as f64));
+    row.push(percent(group.median(|phase| phase.client_cpu_pct)));
+    if gateway {
+        row.push(percent(group.median(|phase| phase.gateway_cpu_pct)));
+    }
+    if open_loop {
+        let achieved = group.median(|phase| phase.achieved_pct);
+        row.push(achieved.map_or_else(dash, |value| format!("{value:.1} %")));
+        let p99: [fn(&PhaseRecord) -> Option<f64>; 2] = [
+            |p| p.service_ms.as_ref().and_then(|figures| figures.p99),
+            |p| p.schedule_lag_ms.as_ref().and_then(|figures| figures.p99),
+        ];
+        row.extend(p99.map(|figure| optional_ms(group.median(figure))));
     }
     row
 }
 
 /// What a person sees at the end of a sweep.
-pub(crate) fn terminal_table(result: &SweepResult, verdict: &Verdict) -> String {
-    let header =
-        vec!["op", "size", "ops/s", "MB/s", "p50 ms", "p99 ms", "max ms", "err", "miss", "wrong"];
-    let rows = result.phases.iter().map(short_row).collect();
+pub(crate) fn terminal_table(record: &Record) -> String {
+    let several = record.targets.len() > 1;
+    let mut header = vec!["op", "size"];
+    if several {
+        header.push("target");
+    }
+    header.push("ops/s");
+    if record.options.repeat > 1 {
+        header.push("min – max");
+    }
+    header.extend(["MB/s", "p50 ms", "p99 ms", "max ms", "err", "miss", "wrong"]);
+    let rows = groups(record).iter().map(|group| short_row(record, group)).collect();
     let mut text = Table { header, rows }.aligned();
-    for reason in &verdict.reasons {
+    for warning in &record.warnings {
+        text += &format!("note: {warning}\n");
+    }
+    for reason in &record.verdict.reasons {
         text += &format!("NOT VALID: {reason}\n");
     }
     text
 }
 
-fn short_row(phase: &PhaseResult) -> Vec<String> {
-    let counts = phase.tally.counts;
-    let latency = LatencyFigures::of(&phase.tally.response);
-    let mut row = vec![
-        phase.op.name().to_owned(),
-        phase.size.to_string(),
-        grouped(phase.per_second()),
-        format!("{:.1}", phase.megabytes_per_second()),
-    ];
-    row.extend([latency.p50, latency.p99, latency.max].map(optional_ms));
-    row.extend([counts.errors, counts.misses, counts.wrong].map(|count| count.to_string()));
+fn short_row(record: &Record, group: &Group<'_>) -> Vec<String> {
+    let rate = group.spread(|phase| Some(phase.ops_per_s));
+    let mut row = vec![group.op.to_owned(), crate::size::label_of(group.bytes)];
+    if record.targets.len() > 1 {
+        row.push(group.target.to_owned());
+    }
+    row.push(rate.map_or_else(dash, |rate| grouped(rate.median)));
+    if record.options.repeat > 1 {
+        row.push(rate.map_or_else(dash, range));
+    }
+    let megabytes = group.median(|phase| Some(phase.megabytes_per_s));
+    row.push(megabytes.map_or_else(dash, |rate| format!("{rate:.1}")));
+    let latencies: [fn(&PhaseRecord) -> Option<f64>; 3] =
+        [|p| p.latency_ms.p50, |p| p.latency_ms.p99, |p| p.latency_ms.max];
+    row.extend(latencies.map(|figure| optional_ms(group.median(figure))));
+    let counts: [fn(&PhaseRecord) -> u64; 3] = [|p| p.errors, |p| p.misses, |p| p.wrong];
+    row.extend(counts.map(|count| group.sum(count).to_string()));
     row
 }
 
+fn dash() -> String {
+    "-".to_owned()
+}
+
 fn optional_ms(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), ms)
+    value.map_or_else(dash, ms)
 }
 
 fn percent(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0} %"))
+    value.map_or_else(dash, |value| format!("{value:.0} %"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::sample;
 
     #[test]
     fn columns_line_up() {
@@ -164,5 +205,14 @@ mod tests {
             "op   size     ops/s\nSET  16 B     1,000\nGET  512 KiB      7\n"
         );
         assert!(table.markdown().starts_with("| op | size | ops/s |\n|:--|--:|--:|\n| SET |"));
+    }
+
+    #[test]
+    fn repeats_are_one_row_with_their_ends() {
+        let record = sample::record();
+        let table = Table::full(&record, "target", "SET");
+        assert_eq!(table.rows.len(), 3);
+        assert!(table.rows.iter().all(|row| row.len() == table.header.len()));
+        assert_eq!(table.rows[0][1..3], ["60,141", "60,041 – 60,241"].map(String::from));
     }
 }

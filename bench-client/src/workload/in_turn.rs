@@ -30,6 +30,14 @@ impl Op {
             Op::Get => "GET",
         }
     }
+
+    /// The same in names of files.
+    pub(crate) fn file_name(self) -> &'static str {
+        match self {
+            Op::Set => "set",
+            Op::Get => "get",
+        }
+    }
 }
 
 /// The requests of one thread of a phase.

@@ -7,6 +7,8 @@
 
 mod faults;
 mod figures;
+mod output_files;
 mod real_redis;
 mod run;
+mod schema;
 mod scripted_server;

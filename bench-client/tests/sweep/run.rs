@@ -1,6 +1,7 @@
 //! One run of the program and the files it left.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -49,6 +50,11 @@ impl Run {
     /// What it told on the way.
     pub(crate) fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    /// Where its files are.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     /// A file it left.
