@@ -83,16 +83,19 @@ impl Events {
         });
     }
 
-    /// The cluster has told this map. What redirects have told meanwhile is in it as well.
-    pub(super) fn note_map(&mut self, map: &Arc<ClusterMap>) {
+    /// The cluster has told this map. What redirects have told meanwhile is in it as well. Returns how
+    /// many replicas have become masters.
+    pub(super) fn note_map(&mut self, map: &Arc<ClusterMap>) -> u64 {
         let before = self.map.replace(Arc::clone(map));
         let found = match before {
             None => vec![first(map)],
             Some(before) => changes(&before, map),
         };
+        let failovers = found.iter().filter(|event| event.kind == EventKind::Failover).count();
         for event in found {
             self.push(event);
         }
+        failovers as u64
     }
 
     fn push(&mut self, mut event: Event) {
@@ -137,7 +140,8 @@ fn first(map: &ClusterMap) -> Event {
 
 /// What has happened between two maps.
 fn changes(before: &ClusterMap, after: &ClusterMap) -> Vec<Event> {
-    let mut found = failovers(before, after);
+    let mut found = successions(before, after);
+    let failovers = found.len();
     found.extend(moves(before, after));
     let names = |map: &ClusterMap| -> BTreeMap<Arc<str>, Arc<str>> {
         let known = map.nodes().map(|(node, ..)| node).chain(map.spares());
@@ -152,7 +156,7 @@ fn changes(before: &ClusterMap, after: &ClusterMap) -> Vec<Event> {
         let text = format!("{} is not in the cluster's map any more", shown(name));
         found.push(event(EventKind::Left, text));
     }
-    found.truncate(EVENTS_OF_CHANGE_MAX);
+    found.truncate(EVENTS_OF_CHANGE_MAX.max(failovers));
     found
 }
 
@@ -164,7 +168,7 @@ fn master_before<'a>(before: &'a ClusterMap, node: &NodeAddress) -> Option<&'a N
     was_its.next().map(|shard| &shard.master)
 }
 
-fn failovers(before: &ClusterMap, after: &ClusterMap) -> Vec<Event> {
+fn successions(before: &ClusterMap, after: &ClusterMap) -> Vec<Event> {
     let masters = after.shards().iter().map(|shard| &shard.master);
     let replaced = masters.filter_map(|master| Some((master, master_before(before, master)?)));
     replaced
@@ -242,7 +246,8 @@ mod tests {
         events.note_map(&map(&[(0, 999, 1, 11), (1000, 16383, 2, 12)]));
         assert_eq!(texts(&events), ["first map: 2 masters, 2 replicas, 16384 of 16384 slots"]);
         // A failover is no migration of slots.
-        events.note_map(&map(&[(0, 999, 11, 1), (1000, 16383, 2, 12)]));
+        let told = map(&[(0, 999, 11, 1), (1000, 16383, 2, 12)]);
+        assert_eq!([events.note_map(&told), events.note_map(&told)], [1, 0]);
         assert_eq!(texts(&events)[..1], ["n:11 is master in place of n:1"]);
         // Two steps of one migration are one event.
         events.note_map(&map(&[(0, 899, 11, 1), (900, 16383, 2, 12)]));

@@ -210,7 +210,6 @@ impl Topology {
         if before.routes_like(&map) && before.epoch == map.epoch && before.version > 0 {
             return false;
         }
-        let failovers = changed_masters(&before, &map);
         let mut version = 0;
         self.map.rcu(|current| {
             version = current.version + 1;
@@ -218,8 +217,8 @@ impl Topology {
         });
         let mut state = self.state();
         state.changes += 1;
-        state.failovers += failovers;
-        state.events.note_map(&self.map.load_full());
+        // A redirect may have told of it before, so the map in force does not say it.
+        state.failovers += state.events.note_map(&self.map.load_full());
         let present: HashSet<&str> = map.nodes().map(|(node, ..)| &*node.name).collect();
         let has_left = |node: &NodeAddress| !node.id.is_empty() && !present.contains(&*node.name);
         for (node, ..) in before.nodes().filter(|(node, ..)| has_left(node)) {
@@ -312,17 +311,6 @@ impl Topology {
         }
         names.known.insert(host, ip);
     }
-}
-
-/// How many slots' worth of shards have another master than before: counted by shard.
-fn changed_masters(before: &ClusterMap, after: &ClusterMap) -> u64 {
-    let was_replica = |node: &NodeAddress| {
-        before
-            .shards()
-            .iter()
-            .any(|shard| shard.replicas.iter().any(|replica| replica.id == node.id))
-    };
-    after.shards().iter().filter(|shard| was_replica(&shard.master)).count() as u64
 }
 
 #[cfg(test)]

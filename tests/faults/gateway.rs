@@ -86,6 +86,18 @@ impl Gateway {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Waits until every node of its map, and every database, has been looked at, so that the
+    /// connections for that are there.
+    pub(crate) fn wait_for_looks(&self) {
+        until("a look at every node and database", || {
+            let status = http::get(self.admin, "/api/status.json").body;
+            let databases = http::get(self.admin, "/metrics").body;
+            status.contains("\"info\":{")
+                && !status.contains("\"info\":null")
+                && databases.contains("slotway_database_keys{database=\"15\"}")
+        });
+    }
+
     /// Waits until nothing is under way, held or buffered; what is not at rest is told.
     pub(crate) fn wait_for_rest(&self) {
         const RESTING: [(&str, &str); 5] = [

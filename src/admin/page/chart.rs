@@ -24,7 +24,7 @@ pub(super) struct Chart {
 pub(super) struct Scale {
     /// Seconds from one value to the next.
     pub(super) interval_s: u64,
-    /// `B` for bytes, or nothing.
+    /// `B` for bytes, `ms`, or nothing for what is counted.
     pub(super) unit: &'static str,
 }
 
@@ -121,7 +121,7 @@ fn round_up(value: f64, unit: &str) -> f64 {
     if unit == "B" {
         return (value.max(1024.0) as u64).next_power_of_two() as f64;
     }
-    let value = value.max(0.1);
+    let value = value.max(if unit == "ms" { 0.1 } else { 1.0 });
     let power = 10_f64.powf(value.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     steps.into_iter().find(|step| *step >= value * 0.999_999).unwrap_or(value)
@@ -142,11 +142,12 @@ mod tests {
 
     #[test]
     fn scales_are_round() {
-        let tops = [0.0, 0.3, 1.0, 1.01, 700.0, 81_234.0].map(|value| round_up(value, ""));
+        let tops = [0.0, 0.3, 1.0, 1.01, 700.0, 81_234.0].map(|value| round_up(value, "ms"));
         let expected: [f64; 6] = [0.1, 0.5, 1.0, 2.0, 1000.0, 100_000.0];
         for (top, expected) in tops.into_iter().zip(expected) {
             assert!((top - expected).abs() < expected / 1e6, "{top} {expected}");
         }
+        assert!((round_up(0.0, "") - 1.0).abs() < 1e-9);
         assert_eq!(round_up(1_500_000.0, "B"), f64::from(1 << 21));
     }
 }

@@ -195,7 +195,7 @@ fn charts(overview: &Overview) -> Vec<String> {
         ),
         chart(
             "Latency, ms",
-            "",
+            "ms",
             vec![Series::new("p50", hour.p50_ms.clone()), Series::new("p99", hour.p99_ms.clone())],
         ),
         chart(

@@ -64,9 +64,11 @@ impl Site {
     pub(crate) fn behind(fleet: Fleet, seeds: &[SocketAddr], settings: &[(&str, &str)]) -> Site {
         let ids = fleet.nodes.iter().map(|node| node.id()).collect();
         let gateway = Gateway::start(fleet.folder.path(), seeds, settings);
-        let fds = gateway.metric("process_open_fds", "");
-        let site = Site { gateway, fleet, ids, down: Vec::new(), evidence: Vec::new(), fds };
+        let mut site =
+            Site { gateway, fleet, ids, down: Vec::new(), evidence: Vec::new(), fds: 0.0 };
         site.wait_until_whole();
+        site.gateway.wait_for_looks();
+        site.fds = site.gateway.metric("process_open_fds", "");
         site
     }
 
