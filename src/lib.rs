@@ -67,7 +67,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use backend::{LeaseLimits, NodeStatsRegistry};
+use backend::{Identity, LeaseLimits, NodeStatsRegistry};
 use command::guarded::Allowed;
 use config::{Config, ListenerConfig};
 use database::Databases;
@@ -138,7 +138,7 @@ pub async fn run(
     }
     if let Some((address, socket)) = sockets.admin {
         tasks.spawn(admin::serve(Arc::clone(&gateway), socket));
-        let watch = NodeInfoWatch::new(worker::identity(config), config.timeouts.connect);
+        let watch = NodeInfoWatch::new(Identity::of(&config.topology), config.timeouts.connect);
         tasks.spawn(watch.run(Arc::clone(&gateway.topology)));
         tracing::info!(%address, "metrics and health are served");
     }
@@ -152,14 +152,14 @@ pub async fn run(
     let refresher = Refresher::new(
         Arc::clone(&gateway.topology),
         config.topology.seeds.clone(),
-        worker::identity(config),
+        Identity::of(&config.topology),
         config.topology.refresh_interval,
         config.timeouts.connect,
     );
     tasks.spawn(refresher.run());
     let watch = DatabaseWatch::new(
         Arc::new(Databases::of(&config.routing)),
-        worker::identity(config),
+        Identity::of(&config.topology),
         config.timeouts.connect,
     );
     tasks.spawn(watch.run(Arc::clone(&gateway.topology)));
@@ -205,7 +205,7 @@ fn warn_if_protected(listener: &ListenerConfig) {
 /// Keeps a cluster on the current runtime until told to stop or, with `once`, until it is whole.
 pub async fn keep(config: &Config, mut stop: watch::Receiver<Stop>) -> Result<(), RunError> {
     let options = &config.keeper;
-    let identity = worker::identity(config);
+    let identity = Identity::of(&config.topology);
     let mut keeper = Keeper::new(options, identity).map_err(RunError::Keeper)?;
     let status = keeper.status();
     // Ends with this function.
@@ -241,7 +241,7 @@ pub async fn keep(config: &Config, mut stop: watch::Receiver<Stop>) -> Result<()
 
 /// What a keeper would do, in words.
 pub async fn preview_keep(config: &Config) -> Result<String, RunError> {
-    let identity = worker::identity(config);
+    let identity = Identity::of(&config.topology);
     let mut keeper = Keeper::new(&config.keeper, identity).map_err(RunError::Keeper)?;
     keeper.preview().await.map_err(RunError::Keeper)
 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time;
 
+use crate::backend::Identity;
 use crate::config::Config;
 use crate::database::Databases;
 use crate::topology::{ClusterReport, DatabaseWatch, Refresher, Topology, Trigger};
-use crate::worker::identity;
 
 /// For everything: names, connections and answers.
 const DEADLINE: Duration = Duration::from_secs(8);
@@ -25,8 +25,13 @@ pub async fn ask(config: &Config) -> Result<ClusterReport, NoMap> {
     let topology = Arc::new(Topology::default());
     let (interval, timeout) = (config.topology.refresh_interval, config.timeouts.connect);
     let seeds = config.topology.seeds.clone();
-    let mut refresher =
-        Refresher::new(Arc::clone(&topology), seeds, identity(config), interval, timeout);
+    let mut refresher = Refresher::new(
+        Arc::clone(&topology),
+        seeds,
+        Identity::of(&config.topology),
+        interval,
+        timeout,
+    );
     let asked = async {
         // The second time all nodes are known, and asked whether they are there.
         refresher.refresh(Trigger::Timer).await && refresher.refresh(Trigger::Timer).await
@@ -35,7 +40,7 @@ pub async fn ask(config: &Config) -> Result<ClusterReport, NoMap> {
     let map = topology.map().load_full();
     let databases = Arc::new(Databases::of(&config.routing));
     if !databases.is_one() {
-        let mut watch = DatabaseWatch::new(databases, identity(config), timeout);
+        let mut watch = DatabaseWatch::new(databases, Identity::of(&config.topology), timeout);
         if let Ok(sizes) = time::timeout(DEADLINE, watch.measure(&map)).await {
             topology.state().databases = sizes;
         }

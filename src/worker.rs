@@ -32,7 +32,6 @@ use crate::database::Databases;
 use crate::memory::{Budget, Ledger};
 use crate::metrics::WorkerStats;
 use crate::reply::{ClientWriter, CloseReason, Flusher, PushLimits};
-use crate::resp::Protocol;
 use crate::resp::request::RequestLimits;
 use crate::router::hub::{Census, EventClasses};
 use crate::router::{HoldBudget, Hub, Router, Rules, ScriptCache};
@@ -234,23 +233,9 @@ impl WorkerCore {
     fn new(index: usize, parts: &Parts, doors: Doors, busy: Arc<BusyTime>) -> Rc<WorkerCore> {
         let (config, stats) = (&parts.config, Arc::clone(&parts.stats[index]));
         let ledger = Ledger::new(Arc::clone(&parts.budget));
-        let shared = Rc::new(Shared {
-            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
-            clock: Clock::default(),
-            stats: Arc::clone(&stats),
-            connect_timeout: config.timeouts.connect,
-            response_timeout_us: config.timeouts.response_timeout.as_micros() as u64,
-            queue_bytes_max: config.limits.node_queue_bytes_max,
-            owed_bytes_max: config.limits.node_owed_bytes_max,
-            send_buffer_bytes: config.limits.node_send_buffer_bytes,
-            chunk_pool: Rc::new(ChunkPool::new(Rc::clone(&ledger))),
-            ledger: Rc::clone(&ledger),
-            lease_limits: Arc::clone(&parts.lease_limits),
-            shortage: Arc::clone(&parts.shortage),
-            large: LargeValues::default(),
-            classes: RefCell::default(),
-        });
-        let pipelines = Pipelines::new(shared, &identity(config), Arc::clone(&parts.registry));
+        let shared = shared(parts, &stats, &ledger);
+        let identity = Identity::of(&config.topology);
+        let pipelines = Pipelines::new(shared, &identity, Arc::clone(&parts.registry));
         let rules = Rules::new(
             config.routing.cross_slot,
             &config.limits,
@@ -441,13 +426,25 @@ impl Drop for ClientTask {
     }
 }
 
-/// Who the gateway is towards the nodes.
-pub fn identity(config: &Config) -> Identity {
-    Identity {
-        username: config.topology.username.clone(),
-        password: config.topology.password.as_ref().map(|secret| secret.expose().to_owned()),
-        protocol: Protocol::Resp2,
-    }
+/// What all pipelines of one worker have in common.
+fn shared(parts: &Parts, stats: &Arc<WorkerStats>, ledger: &Rc<Ledger>) -> Rc<Shared> {
+    let config = &parts.config;
+    Rc::new(Shared {
+        scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+        clock: Clock::default(),
+        stats: Arc::clone(stats),
+        connect_timeout: config.timeouts.connect,
+        response_timeout_us: config.timeouts.response_timeout.as_micros() as u64,
+        queue_bytes_max: config.limits.node_queue_bytes_max,
+        owed_bytes_max: config.limits.node_owed_bytes_max,
+        send_buffer_bytes: config.limits.node_send_buffer_bytes,
+        chunk_pool: Rc::new(ChunkPool::new(Rc::clone(ledger))),
+        ledger: Rc::clone(ledger),
+        lease_limits: Arc::clone(&parts.lease_limits),
+        shortage: Arc::clone(&parts.shortage),
+        large: LargeValues::default(),
+        classes: RefCell::default(),
+    })
 }
 
 fn config_file(config: &Config) -> String {

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use super::NodeAddress;
+use crate::config::TopologyConfig;
 use crate::resp::Protocol;
 
 /// Who the gateway is towards a node, and which RESP it speaks there.
@@ -18,6 +19,17 @@ pub struct Identity {
     pub password: Option<String>,
     /// Protocol version of the connection.
     pub protocol: Protocol,
+}
+
+impl Identity {
+    /// As whom the configuration says to log in; RESP2, until somebody needs the other.
+    pub fn of(topology: &TopologyConfig) -> Identity {
+        Identity {
+            username: topology.username.clone(),
+            password: topology.password.as_ref().map(|secret| secret.expose().to_owned()),
+            protocol: Protocol::Resp2,
+        }
+    }
 }
 
 impl std::fmt::Debug for Identity {

@@ -5,7 +5,8 @@
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
 
-use super::merge::{Merge, open_array};
+use super::merge::Merge;
+use crate::resp::frame::open_array;
 use crate::resp::number::{Line, integer_line};
 
 /// A part that comes in one piece up to this size is kept in a buffer with others.

@@ -9,8 +9,9 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::reply::texts;
+use crate::resp::frame::{open_array, split_frame};
 use crate::resp::number::{Line, integer_line};
-use crate::resp::{reply::frame_len, write};
+use crate::resp::write;
 
 /// How parts become one reply.
 pub enum Merge {
@@ -174,28 +175,6 @@ fn integers(parts: &[&[u8]], join: impl Fn(i64, i64) -> i64) -> Option<Vec<u8>> 
     let mut out = Vec::new();
     write::integer(&mut out, total);
     Some(out)
-}
-
-/// Number of items of the array (or set, or push) at the start of `frame`, and what follows.
-pub fn open_array(frame: &[u8]) -> Option<(usize, &[u8])> {
-    match (frame.first(), integer_line(frame)) {
-        (Some(b'*' | b'~' | b'>'), Line::Integer { value, len }) => {
-            Some((usize::try_from(value).ok()?, frame.get(len..)?))
-        }
-        _ => None,
-    }
-}
-
-/// The first frame of `bytes` and what follows it.
-pub fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let len = match (bytes.first(), integer_line(bytes)) {
-        // A bulk string is what values are: no need for the general walk.
-        (Some(b'$'), Line::Integer { value: value @ 0.., len }) => {
-            len + usize::try_from(value).ok()? + 2
-        }
-        _ => frame_len(bytes).ok()??,
-    };
-    bytes.split_at_checked(len)
 }
 
 /// The values of the parts' arrays, in this order.

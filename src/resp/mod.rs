@@ -4,6 +4,7 @@
 //! Owns every byte-level fact of the protocol. Must not know what a command means, nor any socket.
 
 pub mod args;
+pub mod frame;
 pub mod inline;
 pub mod number;
 pub mod reply;

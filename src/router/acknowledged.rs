@@ -15,8 +15,8 @@ use super::blocked::{FOREVER, WaitTime};
 use super::fanout::Asker;
 use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
-use crate::reply::merge::open_array;
 use crate::reply::texts;
+use crate::resp::frame::open_array;
 use crate::resp::{Protocol, Value, write};
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";

@@ -18,8 +18,8 @@ use super::pursuit::{Place, Pursuit};
 use crate::backend::pipeline::ASKING;
 use crate::backend::{Asked, BackendError, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
-use crate::reply::merge::open_array;
 use crate::reply::{CloseReason, ReturnReason, returned, texts};
+use crate::resp::frame::open_array;
 use crate::resp::{Protocol, Value, write};
 use crate::slot::Slot;
 

@@ -17,7 +17,7 @@
 //! that was there throughout is left out. Keys of a slot that is moving go from node to node while the
 //! map stays the same: the nodes they go to are visited once more at the end.
 
-use crate::reply::merge::{open_array, split_frame};
+use crate::resp::frame::{open_array, split_frame};
 use crate::resp::number::parse_integer;
 use crate::resp::write;
 

@@ -16,8 +16,9 @@ use crate::backend::Pipeline;
 use crate::config::CrossSlot;
 use crate::metrics::Outcome;
 use crate::reply::handle::RequestMeta;
-use crate::reply::merge::{Merge, open_array, split_frame};
+use crate::reply::merge::Merge;
 use crate::reply::{ClientWriter, Gather, ReplyHandle, texts};
+use crate::resp::frame::{open_array, split_frame};
 use crate::resp::{Args, write};
 use crate::slot::{SLOTS, Slot};
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::info::GatewayInfo;
 use super::settings::Settings;
-use crate::reply::merge::split_frame;
+use crate::resp::frame::split_frame;
 use crate::resp::number::{Line, integer_line};
 use crate::resp::{Args, write};
 use crate::router::hub::event_classes::OPTION;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::Session;
 use super::dispatch::{Dispatch, Request};
 use crate::command::Script;
-use crate::reply::merge::{Merge, open_array, split_frame};
+use crate::reply::merge::Merge;
+use crate::resp::frame::{open_array, split_frame};
 use crate::resp::write;
 use crate::router::fanout::proof::Kind;
 

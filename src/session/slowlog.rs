@@ -2,7 +2,7 @@
 //!
 //! Owns their order and number. Pure.
 
-use crate::reply::merge::{open_array, split_frame};
+use crate::resp::frame::{open_array, split_frame};
 use crate::resp::number::{Line, integer_line, parse_integer};
 use crate::resp::{Args, write};
 

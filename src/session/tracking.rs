@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use super::answer::{Answer, NOT_AN_INTEGER, SYNTAX, shown};
 use crate::backend::{TrackingMode, TrackingOptions};
 use crate::database::Databases;
-use crate::reply::merge::{open_array, split_frame};
 use crate::reply::texts;
+use crate::resp::frame::{open_array, split_frame};
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Protocol, write};
 

@@ -11,8 +11,9 @@ use super::proof::Role;
 use super::{Asker, Trying, WHAT_DO_YOU_OWN, declined, read};
 use crate::backend::{Asked, Lane, LeaseError, NodeAddress};
 use crate::metrics::Outcome;
-use crate::reply::merge::{Holds, open_array, retain, split_frame};
+use crate::reply::merge::{Holds, retain};
 use crate::reply::texts;
+use crate::resp::frame::{open_array, split_frame};
 use crate::resp::{Args, write};
 use crate::topology::{ClusterMap, Partition, Trigger};
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::command::ReplyKeys;
 use crate::database::Database;
 use crate::glob::{self, Case};
-use crate::reply::merge::{bulk_text, open_array, retain, split_frame};
+use crate::reply::merge::{bulk_text, retain};
+use crate::resp::frame::{open_array, split_frame};
 use crate::resp::number::{Line, integer_line};
 use crate::resp::write;
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the putting of answers and changed items into their places. Pure: frames in, a frame out.
 
-use crate::reply::merge::{open_array, split_frame};
+use crate::resp::frame::{open_array, split_frame};
 use crate::resp::write;
 use crate::session::database::Rename;
 
