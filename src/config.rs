@@ -55,7 +55,7 @@ pub const MASTERS_MIN: usize = 3;
 pub struct Config {
     /// The file that it was read from, if there is one.
     pub file: Option<PathBuf>,
-    /// What is to be written otherwise some time, and is understood for now.
+    /// Options that were given by their old names, each with the name to write instead.
     pub warnings: Vec<Problem>,
     /// Worker threads; 0 is one per core.
     pub workers: usize,

@@ -73,6 +73,20 @@ fn sum(gateway: &Gateway, figure: impl Fn(&WorkerStats) -> &Count) -> u64 {
     gateway.workers.iter().map(|worker| figure(&worker.stats).get()).sum()
 }
 
+/// By row of the command table, how often and with which outcome; the last row is that of all others.
+pub(super) fn command_counts(gateway: &Gateway) -> Vec<[u64; OUTCOMES]> {
+    let mut counts: Vec<[u64; OUTCOMES]> = Vec::new();
+    for worker in &gateway.workers {
+        for (row, outcomes) in worker.stats.commands().enumerate() {
+            if counts.len() <= row {
+                counts.push([0; OUTCOMES]);
+            }
+            counts[row].iter_mut().zip(outcomes).for_each(|(sum, count)| *sum += count);
+        }
+    }
+    counts
+}
+
 pub(super) fn flag(yes: bool) -> f64 {
     f64::from(u8::from(yes))
 }
@@ -125,15 +139,7 @@ fn set_clients(scrape: &mut Scrape<'_>, gateway: &Gateway) {
 
 fn set_commands(scrape: &mut Scrape<'_>, gateway: &Gateway, rows: &mut BTreeSet<usize>) {
     let table = gateway.topology.table().load();
-    let mut counts: Vec<[u64; OUTCOMES]> = Vec::new();
-    for worker in &gateway.workers {
-        for (row, outcomes) in worker.stats.commands().enumerate() {
-            if counts.len() <= row {
-                counts.push([0; OUTCOMES]);
-            }
-            counts[row].iter_mut().zip(outcomes).for_each(|(sum, count)| *sum += count);
-        }
-    }
+    let counts = command_counts(gateway);
     // The last row is that of everything without a row.
     let named = counts.len().saturating_sub(1);
     let at_start = COMMANDS_AT_START.iter().filter_map(|name| table.by_name(name));
@@ -163,15 +169,7 @@ fn set_commands(scrape: &mut Scrape<'_>, gateway: &Gateway, rows: &mut BTreeSet<
     let (bytes, sent) = gateway.scripts.figures();
     scrape.counter(&names::SCRIPTS_SENT, &[], sent);
     scrape.gauge(&names::SCRIPT_CACHE_BYTES, &[], bytes as f64);
-    let modes = gateway.clients.modes();
-    for (mode, clients) in [
-        ("transaction", modes.queuing),
-        ("watching", modes.watching),
-        ("blocked", modes.blocked),
-        ("subscribed", modes.subscribed),
-        ("monitor", modes.monitoring),
-        ("tracking", modes.tracking),
-    ] {
+    for (mode, clients) in gateway.clients.modes().by_name() {
         scrape.gauge(&names::CLIENT_MODES, &[mode], clients as f64);
     }
     set_pubsub(scrape, gateway);

@@ -13,11 +13,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::collect::command_counts;
 use super::sampler::{Rate, Sample, Sampler};
 use super::status::{GatewayStatus, WorkerStatus};
 use crate::command::Class;
 use crate::memory::{KINDS, Kind};
-use crate::metrics::stats::RESULTS;
+use crate::metrics::stats::Outcome;
 use crate::server::Gateway;
 use crate::topology::{DatabaseSize, Event};
 use clients::ClientsOverview;
@@ -161,13 +162,7 @@ impl MemoryOverview {
 /// Those with most requests, of the last seconds first.
 fn commands(gateway: &Gateway, sampler: &Sampler) -> Vec<CommandOverview> {
     let table = gateway.topology.table().load();
-    let mut counts: Vec<[u64; RESULTS.len()]> = Vec::new();
-    for worker in &gateway.workers {
-        for (row, outcomes) in worker.stats.commands().enumerate() {
-            counts.resize(counts.len().max(row + 1), [0; RESULTS.len()]);
-            counts[row].iter_mut().zip(outcomes).for_each(|(sum, count)| *sum += count);
-        }
-    }
+    let counts = command_counts(gateway);
     let used = counts.iter().enumerate().filter(|(_, outcomes)| outcomes.iter().sum::<u64>() > 0);
     let mut commands: Vec<CommandOverview> = used
         .map(|(row, outcomes)| {
@@ -181,7 +176,7 @@ fn commands(gateway: &Gateway, sampler: &Sampler) -> Vec<CommandOverview> {
                 requests_per_s: rates.0,
                 errors_per_s: rates.1,
                 requests,
-                errors: requests - outcomes[0],
+                errors: requests - outcomes[Outcome::Ok as usize],
             }
         })
         .collect();

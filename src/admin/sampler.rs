@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::collect::command_counts;
 use crate::command::Class;
 use crate::metrics::exposition::BucketCounts;
 use crate::metrics::stats::{BUCKETS_US, CLASSES, Count, OUTCOMES, Outcome};
@@ -158,7 +159,7 @@ impl Sampler {
 
 impl Totals {
     fn of(gateway: &Gateway) -> Totals {
-        let mut totals = Totals::default();
+        let mut totals = Totals { commands: command_counts(gateway), ..Totals::default() };
         for worker in &gateway.workers {
             totals.add(&worker.stats);
         }
@@ -171,12 +172,6 @@ impl Totals {
     }
 
     fn add(&mut self, stats: &WorkerStats) {
-        for (row, outcomes) in stats.commands().enumerate() {
-            if self.commands.len() <= row {
-                self.commands.push([0; OUTCOMES]);
-            }
-            self.commands[row].iter_mut().zip(outcomes).for_each(|(sum, count)| *sum += count);
-        }
         for (counts, latencies) in self.classes.iter_mut().zip(&stats.latencies) {
             latencies.add_to(counts, &mut 0);
         }

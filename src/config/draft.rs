@@ -22,7 +22,7 @@ pub(super) struct Draft {
     /// Options that have a problem already; combinations with them are not judged.
     pub(super) spoilt: BTreeSet<String>,
     pub(super) is_torn: bool,
-    /// What is to be changed some time, and serves for now.
+    /// Options that were given by their old names, each with the name to write instead.
     pub(super) warnings: Vec<Problem>,
     /// The addresses that replace those of the file.
     binds: Option<(Vec<SocketAddr>, Place)>,

@@ -90,6 +90,20 @@ pub struct Modes {
     pub tracking: usize,
 }
 
+impl Modes {
+    /// The clients in each mode, by the label values of their metric.
+    pub fn by_name(&self) -> [(&'static str, usize); 6] {
+        [
+            ("transaction", self.queuing),
+            ("watching", self.watching),
+            ("blocked", self.blocked),
+            ("subscribed", self.subscribed),
+            ("monitor", self.monitoring),
+            ("tracking", self.tracking),
+        ]
+    }
+}
+
 impl Clients {
     /// A register for at most `clients_max` clients, none of whom waits longer than `auth_delay`
     /// for an AUTH to be looked at.

@@ -118,7 +118,8 @@ impl ClusterReport {
 }
 
 impl TopologyReport {
-    fn new(map: &ClusterMap, state: &State, now: Instant) -> TopologyReport {
+    /// The report of a map.
+    pub fn new(map: &ClusterMap, state: &State, now: Instant) -> TopologyReport {
         let refreshes = TRIGGERS.iter().zip(&state.refreshes);
         let age = state.refreshed.map(|then| now.saturating_duration_since(then).as_secs_f64());
         TopologyReport {
@@ -138,7 +139,7 @@ impl TopologyReport {
 }
 
 /// The slots of every shard, in one pass over the map.
-fn slots_of(map: &ClusterMap) -> Vec<SlotsReport> {
+pub fn slots_of(map: &ClusterMap) -> Vec<SlotsReport> {
     let mut slots = vec![SlotsReport::default(); map.shards().len()];
     for number in 0..SLOTS as u16 {
         let shard = Slot::new(u64::from(number)).and_then(|slot| map.shard_of(slot));

@@ -66,15 +66,7 @@ impl ClientsOverview {
     /// All of them, now.
     pub(super) fn of(gateway: &Gateway) -> ClientsOverview {
         let clients = &gateway.clients;
-        let modes = clients.modes();
-        let modes = [
-            ("transaction", modes.queuing),
-            ("watching", modes.watching),
-            ("blocked", modes.blocked),
-            ("subscribed", modes.subscribed),
-            ("monitor", modes.monitoring),
-            ("tracking", modes.tracking),
-        ];
+        let modes = clients.modes().by_name();
         let mut disconnected = BTreeMap::new();
         for (at, reason) in DISCONNECTS.into_iter().enumerate() {
             let workers = gateway.workers.iter();

@@ -15,8 +15,8 @@ use crate::metrics::NodeStats;
 use crate::metrics::stats::NODE_ERRORS;
 use crate::server::Gateway;
 use crate::slot::{SLOTS, Slot};
-use crate::topology::report::{ClusterReport, SlotsReport};
-use crate::topology::{ClusterMap, NodeInfo, State};
+use crate::topology::report::{SlotsReport, TopologyReport, slots_of};
+use crate::topology::{ClusterMap, NodeInfo, Shard, State};
 
 /// Ranges of slots that nobody serves which are told.
 const UNSERVED_MAX: usize = 64;
@@ -99,23 +99,24 @@ impl ClusterOverview {
         sampler: &Sampler,
         now: Instant,
     ) -> ClusterOverview {
-        let report = ClusterReport::new(map, state, now);
+        let report = TopologyReport::new(map, state, now);
         let mut blocks: HashMap<Arc<str>, Vec<Arc<NodeStats>>> = HashMap::new();
         gateway.registry.for_each(|name, of_node| {
             blocks.insert(name.into(), of_node.to_vec());
         });
         let sight = Sight { state, sampler, blocks };
+        let shards = map.shards().iter().zip(slots_of(map));
         let mut shards: Vec<ShardOverview> =
-            (0..map.shards().len()).map(|index| ShardOverview::of(map, index, &sight)).collect();
+            shards.map(|(shard, slots)| ShardOverview::of(shard, slots, &sight)).collect();
         shards.sort_by_key(|shard| shard.slots.ranges.first().map_or(u16::MAX, |range| range[0]));
         ClusterOverview {
-            is_ok: report.topology.cluster_ok,
+            is_ok: report.cluster_ok,
             epoch: map.epoch,
-            age_s: report.topology.age_s,
+            age_s: report.age_s,
             slots_assigned: map.assigned(),
             unserved: unserved(map),
-            problem: report.topology.problem,
-            troubles: report.topology.troubles,
+            problem: report.problem,
+            troubles: report.troubles,
             failovers: state.failovers,
             shards,
             spares: map.spares().iter().map(|node| sight.node(node, None)).collect(),
@@ -124,15 +125,11 @@ impl ClusterOverview {
 }
 
 impl ShardOverview {
-    fn of(map: &ClusterMap, index: usize, sight: &Sight<'_>) -> ShardOverview {
-        let shard = &map.shards()[index];
+    fn of(shard: &Shard, slots: SlotsReport, sight: &Sight<'_>) -> ShardOverview {
         let master = sight.node(&shard.master, None);
         let offset = master.info.as_ref().map(|info| info.replication_offset);
-        let ranges: Vec<[u16; 2]> =
-            map.ranges_of(index).into_iter().map(|(first, last)| [first, last]).collect();
-        let count = ranges.iter().map(|[first, last]| usize::from(last - first) + 1).sum();
         ShardOverview {
-            slots: SlotsReport { count, ranges },
+            slots,
             replicas: shard.replicas.iter().map(|node| sight.node(node, offset)).collect(),
             master,
         }

@@ -71,10 +71,11 @@ struct NodeRow<'a> {
 
 /// The document.
 pub(super) fn html(overview: &Overview) -> Result<String, askama::Error> {
+    let alerts = alerts(overview);
     let page = Page {
         o: overview,
-        headline: headline(overview),
-        alerts: alerts(overview),
+        headline: headline(overview, !alerts.is_empty()),
+        alerts,
         charts: charts(overview),
     };
     page.render()
@@ -116,12 +117,12 @@ fn replication(node: &NodeOverview, role: &str) -> String {
     }
 }
 
-fn headline(overview: &Overview) -> Headline {
+fn headline(overview: &Overview, needs_look: bool) -> Headline {
     let (word, mark, class) = match &overview.gateway {
         gateway if gateway.draining => ("stopping", "◐", "warn"),
         gateway if !gateway.ready => ("not serving", "✗", "bad"),
         _ if !overview.cluster.unserved.is_empty() => ("serving a part", "✗", "bad"),
-        _ if !alerts(overview).is_empty() => ("serving, see below", "!", "warn"),
+        _ if needs_look => ("serving, see below", "!", "warn"),
         _ => ("serving", "✓", "good"),
     };
     Headline { word, mark, class }
