@@ -11,6 +11,7 @@ mod fence;
 mod life;
 mod line;
 mod replies;
+mod succession;
 mod tracked;
 mod window;
 
@@ -35,6 +36,7 @@ use crate::metrics::{NodeStats, Wait, WorkerStats};
 use crate::reply::{ClientWriter, ReplyHandle, ReturnReason};
 use crate::resp::ReplyScanner;
 
+use succession::Succession;
 use window::Window;
 
 /// Most chunks given to the kernel in one write.
@@ -106,6 +108,10 @@ pub struct Pipeline {
     fault: Cell<bool>,
     /// Why the node turned the gateway away the last time, if it did.
     turned_away: Cell<Option<TurnedAway>>,
+    /// What the node says while a script keeps it from letting the gateway in.
+    script: RefCell<Option<Box<str>>>,
+    /// What it has to do with a connection that waits for a script.
+    succession: Succession,
     /// It is one client's, whose keys the node tracks.
     tracker: Option<Rc<Tracker>>,
     /// The number behind the latest request of that client that has been answered here.
@@ -169,6 +175,8 @@ impl Pipeline {
             deposed_us: Cell::new(None),
             fault: Cell::new(false),
             turned_away: Cell::new(None),
+            script: RefCell::default(),
+            succession: Succession::default(),
             tracker,
             answered: Cell::new(0),
             messages: RefCell::default(),
@@ -188,7 +196,7 @@ impl Pipeline {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
-            return make().returned(request.to_vec(), ReturnReason::Unsent);
+            return self.turn_back(make(), request.to_vec());
         }
         if self.tracker.is_some() {
             return self.send_tracked(&mut state, (request, weight), make);
@@ -202,7 +210,7 @@ impl Pipeline {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
-            return handle.returned(request, ReturnReason::Unsent);
+            return self.turn_back(handle, request);
         }
         let len = request.len();
         let is_one = !handle.on_failure.is_block();
@@ -279,6 +287,7 @@ impl Pipeline {
         let state = self.state.borrow();
         state.send_queue.bytes() > self.shared.queue_bytes_max
             || self.window.is_exceeded(state.in_flight.len())
+            || self.succession.has_predecessor()
     }
 
     /// Whether this client, which has so many requests under way, may send another one now, whose
@@ -291,6 +300,13 @@ impl Pipeline {
         weight: u32,
     ) -> bool {
         let (state, client) = (self.state.borrow(), Rc::as_ptr(client_writer).addr());
+        if self.retired.get() {
+            // The request goes elsewhere, where it may have to wait again.
+            return true;
+        }
+        if under_way > 0 && self.succession.is_behind(client) {
+            return false;
+        }
         state.send_queue.bytes() <= self.shared.queue_bytes_max
             && self.window.has_room(state.in_flight.len(), under_way, client)
             && (weight == 0 || self.window.has_room_for_weight(weight, client))
@@ -314,6 +330,9 @@ impl Pipeline {
         waker: &Waker,
     ) {
         let client = Rc::as_ptr(client_writer).addr();
+        if under_way > 0 && self.succession.is_behind(client) {
+            return self.succession.wait(client, waker);
+        }
         let requests = self.state.borrow().in_flight.len();
         let lacks_weight = weight > 0 && self.window.has_room(requests, under_way, client);
         self.window.wait(client, lacks_weight, waker);
@@ -322,6 +341,7 @@ impl Pipeline {
     /// The node left the map: ends when everything sent has been answered.
     pub fn retire(&self) {
         self.retired.set(true);
+        self.window.call_all();
         self.wake();
     }
 

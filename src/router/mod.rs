@@ -6,6 +6,7 @@
 pub mod acknowledged;
 mod apart;
 pub mod blocked;
+mod busy_node;
 pub mod fanout;
 pub mod hold_budget;
 pub mod hub;
