@@ -12,7 +12,9 @@
 //! 6  server             accept, place, drain       worker       one core: its clients, its connections
 //!    admin              the page, metrics, health  keeper       forms and heals    local   one on this machine
 //!    admin_port         asking another's admin port
-//! 5  session            one client: read -> classify -> dispatch -> write
+//! 5  session            one client: read -> classify -> dispatch -> write; what it can be in
+//!    builtin            the commands that the gateway answers itself, a file each
+//!    clients            who is connected, and to which worker each belongs
 //! 4  router             request + map -> plan; a plan carried out; the one redirect and retry loop
 //! 3  topology           slots -> shards -> nodes, and how that is kept true
 //! 2  backend            connection, send queue, pipeline (shared), lease (for one user): the sockets towards nodes
@@ -35,7 +37,9 @@
 pub mod admin;
 pub mod admin_port;
 pub mod backend;
+pub mod builtin;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -68,6 +72,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use backend::{Identity, LeaseLimits, NodeStatsRegistry};
+use clients::{Assigner, Clients};
 use command::guarded::Allowed;
 use config::{Config, ListenerConfig};
 use database::Databases;
@@ -76,8 +81,6 @@ use memory::Budget;
 use metrics::WorkerStats;
 use router::{HoldBudget, ScriptCache};
 use server::{Gateway, Stop};
-use session::assigner::Assigner;
-use session::clients::Clients;
 use topology::{DatabaseWatch, NodeInfoWatch, Refresher, Topology};
 use worker::Parts;
 

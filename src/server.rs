@@ -16,13 +16,12 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::backend::NodeStatsRegistry;
+use crate::clients::{Assigner, Clients, Rejected};
 use crate::config::Config;
 use crate::memory::Budget;
 use crate::reply::texts;
 use crate::router::ScriptCache;
 use crate::router::hub::Census;
-use crate::session::assigner::Assigner;
-use crate::session::clients::{Clients, Rejected};
 use crate::topology::Topology;
 use crate::worker::{Arrival, Parts, Worker};
 

@@ -25,6 +25,9 @@ use crate::backend::send_queue::ChunkPool;
 use crate::backend::{
     Identity, LargeValues, LeaseLimits, MemoryShortage, NodeStatsRegistry, Pipelines, Shared,
 };
+use crate::builtin::settings::Settings;
+use crate::builtin::state::State;
+use crate::clients::{Assigner, Assignment, ClientInfo, Clients, Monitors, Registration};
 use crate::clock::Clock;
 use crate::command::guarded::Allowed;
 use crate::config::Config;
@@ -35,11 +38,7 @@ use crate::reply::{ClientWriter, CloseReason, Flusher, PushLimits};
 use crate::resp::request::RequestLimits;
 use crate::router::hub::{Census, EventClasses};
 use crate::router::{HoldBudget, Hub, Router, Rules, ScriptCache};
-use crate::session::assigner::{Assigner, Assignment};
-use crate::session::client_info::ClientInfo;
-use crate::session::clients::{Clients, Registration};
-use crate::session::monitors::Monitors;
-use crate::session::state::{ListenerEnv, State};
+use crate::session::env::ListenerEnv;
 use crate::session::{ClientMigration, Session, SessionLimits};
 use crate::topology::Topology;
 use busy_time::{BusyTime, LagWindow};
@@ -264,7 +263,7 @@ impl WorkerCore {
                 port: listener.bind.port(),
                 config_file: config_file(config),
                 allowed: Arc::clone(&parts.allowed),
-                settings: crate::session::settings::Settings::of(config, listener),
+                settings: Settings::of(config, listener),
                 stats: Arc::clone(&parts.stats),
                 assigner: Arc::clone(&parts.assigner),
                 worker: index,
@@ -342,7 +341,7 @@ impl WorkerCore {
         let env = Rc::clone(&self.listener_envs[listener.min(self.listener_envs.len() - 1)]);
         let (state, unread) = known.unwrap_or_else(|| {
             let state = State::new(env.password.is_none(), Arc::clone(info));
-            (state.begin_in(&env), Vec::new())
+            (state.begin_in(env.first_database()), Vec::new())
         });
         Ok(Session::new(
             (reader, unread),

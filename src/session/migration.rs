@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::task::Context;
 
 use super::Session;
-use super::assigner::Assignment;
-use super::state::State;
+use crate::builtin::state::State;
+use crate::clients::Assignment;
 
 /// How often a session lets others run first so that they let go of its client's way out.
 const YIELDS_MAX: u8 = 16;

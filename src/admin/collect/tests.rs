@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::backend::{NodeAddress, NodeStatsRegistry};
+use crate::clients::{Assigner, Clients};
 use crate::config::Config;
 use crate::metrics::format_check::Exposed;
 use crate::metrics::{Outcome, documented};
 use crate::router::HoldBudget;
-use crate::session::assigner::Assigner;
-use crate::session::clients::Clients;
 use crate::topology::{DatabaseSize, Shard, Topology, map::Range};
 use crate::worker::{self, Parts};
 

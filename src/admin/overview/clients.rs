@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clients::ClientInfo;
 use crate::metrics::stats::{DISCONNECTS, REJECTIONS};
 use crate::server::Gateway;
-use crate::session::client_info::ClientInfo;
 
 /// Clients that are told by themselves.
 const BUSIEST_MAX: usize = 10;

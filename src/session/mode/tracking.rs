@@ -9,6 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::backend::{Invalidation, Invalidations, Tracker, TrackingMode};
+use crate::builtin::tracking::{self, Wanted};
+use crate::clients::mailbox::Letter;
+use crate::clients::{ClientInfo, Clients, TrackingPlace};
 use crate::command::CommandId;
 use crate::database::Databases;
 use crate::metrics::{Outcome, WorkerStats};
@@ -17,12 +20,8 @@ use crate::reply::{ClientWriter, texts};
 use crate::resp::{Protocol, write};
 use crate::router::Router;
 use crate::session::Session;
-use crate::session::client_info::ClientInfo;
-use crate::session::clients::{Clients, TrackingPlace};
 use crate::session::dispatch::{Dispatch, Request};
-use crate::session::mailbox::Letter;
-use crate::session::state::ListenerEnv;
-use crate::session::tracking::{self, Wanted};
+use crate::session::env::ListenerEnv;
 
 /// Connections of one client from before a change that are kept, for each node.
 const PREVIOUS_MAX: usize = 3;

@@ -99,7 +99,7 @@ pub struct Texts {
 }
 
 /// An address in the form that clients compare it in.
-pub(super) fn shown_address(address: SocketAddr) -> SocketAddr {
+pub(crate) fn shown_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

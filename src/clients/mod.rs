@@ -3,15 +3,23 @@
 //! Owns the process-wide register of clients. It is locked when a client comes, goes or is asked
 //! about, never for a request. Must not know what clients send.
 
+mod assigner;
+pub mod attempts;
+pub mod info;
+pub mod mailbox;
+pub mod monitors;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::attempts::Attempts;
-use super::client_info::{ClientInfo, Overdue};
 use crate::metrics::stats::REJECTIONS;
+pub use assigner::{Assigner, Assignment};
+use attempts::Attempts;
+pub use info::{ClientInfo, Overdue};
+pub use monitors::Monitors;
 
 /// All clients of the gateway.
 #[derive(Debug)]
