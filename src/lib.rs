@@ -21,6 +21,7 @@
 //! 1  command            THE TABLE, where keys are  reply        order, merging, the way out to a client
 //!    database           the tags of databases
 //! 0  resp               scanners and frames        slot, clock, config, glob, metrics, version
+//!    net                streams and their halves, whatever they go over
 //!    memory             one budget for all that can grow
 //! ```
 //!
@@ -51,6 +52,7 @@ pub mod keeper;
 pub mod local;
 pub mod memory;
 pub mod metrics;
+pub mod net;
 pub mod reply;
 pub mod resp;
 pub mod router;
@@ -68,7 +70,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use backend::{Identity, LeaseLimits, NodeStatsRegistry};
@@ -79,6 +80,7 @@ use database::Databases;
 use keeper::{Keeper, KeeperError};
 use memory::Budget;
 use metrics::WorkerStats;
+use net::Listener;
 use router::{HoldBudget, ScriptCache};
 use server::{Gateway, Stop};
 use topology::{DatabaseWatch, NodeInfoWatch, Refresher, Topology};
@@ -176,9 +178,9 @@ pub async fn run(
 /// The ports of a gateway.
 struct Sockets {
     /// In the order of the listeners.
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     /// Of metrics and health, with its address.
-    admin: Option<(SocketAddr, TcpListener)>,
+    admin: Option<(SocketAddr, Listener)>,
 }
 
 impl Sockets {
@@ -190,8 +192,8 @@ impl Sockets {
     }
 }
 
-fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, RunError> {
-    server::listen(address).map_err(|error| RunError::Listen(address, flag, error))
+fn bind(address: SocketAddr, flag: &'static str) -> Result<Listener, RunError> {
+    Listener::bind(address).map_err(|error| RunError::Listen(address, flag, error))
 }
 
 fn warn_if_protected(listener: &ListenerConfig) {

@@ -5,13 +5,12 @@
 
 pub mod memory;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -19,14 +18,13 @@ use crate::backend::NodeStatsRegistry;
 use crate::clients::{Assigner, Clients, Rejected};
 use crate::config::Config;
 use crate::memory::Budget;
+use crate::net::{DetachedStream, Listener, Stream};
 use crate::reply::texts;
 use crate::router::ScriptCache;
 use crate::router::hub::Census;
 use crate::topology::Topology;
 use crate::worker::{Arrival, Parts, Worker};
 
-/// Connections the kernel may have waiting for us.
-const BACKLOG: u32 = 4096;
 /// Pause when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A worker gives a sign of life every second; one that has not for so long is stuck.
@@ -144,7 +142,7 @@ impl Gateway {
     }
 
     /// Accepts clients until it is told to stop.
-    pub async fn accept(self: Arc<Self>, index: usize, listener: TcpListener) {
+    pub async fn accept(self: Arc<Self>, index: usize, listener: Listener) {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => self.take_in(stream, peer, index),
@@ -156,7 +154,7 @@ impl Gateway {
         }
     }
 
-    fn take_in(&self, stream: TcpStream, peer: SocketAddr, listener: usize) {
+    fn take_in(&self, stream: Stream, peer: SocketAddr, listener: usize) {
         let config = &self.config.listeners[listener];
         if config.denies(peer.ip()) {
             self.clients.note_rejected(Rejected::Denied);
@@ -255,26 +253,18 @@ fn what_is_wrong(is_alive: bool, silence: Duration) -> Option<String> {
 }
 
 /// The line is short: what the socket does not take at once is not worth waiting for.
-fn say_and_close(stream: TcpStream, line: &[u8]) {
-    let _ = stream.into_std().and_then(|mut stream| stream.write(line));
+fn say_and_close(stream: Stream, line: &[u8]) {
+    let _ = stream.detach().and_then(|stream| stream.try_write(line));
 }
 
-fn prepare(stream: TcpStream) -> io::Result<std::net::TcpStream> {
-    stream.set_nodelay(true)?;
+fn prepare(stream: Stream) -> io::Result<DetachedStream> {
+    stream.set_nodelay()?;
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(10))
         .with_retries(3);
     socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    stream.into_std()
-}
-
-/// Listens on an address.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    stream.detach()
 }
 
 #[cfg(test)]

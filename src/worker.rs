@@ -12,7 +12,6 @@ mod scheduling;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpStream as StdTcpStream;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -34,6 +33,7 @@ use crate::config::Config;
 use crate::database::Databases;
 use crate::memory::{Budget, Ledger};
 use crate::metrics::WorkerStats;
+use crate::net::DetachedStream;
 use crate::reply::{ClientWriter, CloseReason, Flusher, PushLimits};
 use crate::resp::request::RequestLimits;
 use crate::router::hub::{Census, EventClasses};
@@ -71,7 +71,7 @@ pub struct Arrival {
 /// What a worker needs to serve a client.
 #[derive(Debug)]
 struct Handoff {
-    stream: StdTcpStream,
+    stream: DetachedStream,
     /// Which listener it came to.
     listener: usize,
     /// Where it belongs.
@@ -81,9 +81,9 @@ struct Handoff {
 }
 
 impl Arrival {
-    /// A client that has just been accepted by this listener; its socket does not block.
+    /// A client that has just been accepted by this listener.
     pub fn new(
-        stream: StdTcpStream,
+        stream: DetachedStream,
         registration: Registration,
         listener: usize,
         place: Assignment,
@@ -332,8 +332,7 @@ impl WorkerCore {
 
     fn session(&self, info: &Arc<ClientInfo>, handoff: Handoff) -> io::Result<Session> {
         let Handoff { stream, listener, place, known } = handoff;
-        let stream = tokio::net::TcpStream::from_std(stream)?;
-        let (reader, writer) = stream.into_split();
+        let (reader, writer) = stream.attach()?.into_split();
         let client_writer =
             ClientWriter::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
         let present = (Rc::downgrade(&client_writer), Arc::clone(info));

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src` in layers; one may use those of lower layers, and itself.
 const LAYERS: &[&[&str]] = &[
-    &["slot", "clock", "resp", "config", "glob", "memory", "metrics", "version"],
+    &["slot", "clock", "resp", "config", "glob", "memory", "metrics", "net", "version"],
     &["command", "reply", "database"],
     &["backend"],
     &["topology"],
@@ -191,6 +191,50 @@ fn redis_protocol_has_one_door() {
     for (path, text) in shipped("src") {
         let inside = path.starts_with(root().join("src/resp"));
         assert!(inside || !code(&text).contains("redis_protocol"), "{}", path.display());
+    }
+}
+
+/// The types of sockets that code names, when they are tokio's.
+fn socket_types(code: &str) -> Vec<&str> {
+    let types =
+        ["OwnedReadHalf", "OwnedWriteHalf", "TcpSocket", "UnixStream", "UnixListener", "UdpSocket"];
+    let mut found: Vec<&str> = types.into_iter().filter(|name| code.contains(name)).collect();
+    // What is left of its module is no type.
+    let others = code.replace("tokio::net::lookup_host", "");
+    let in_lists = others.contains("tokio::{") && others.contains(" net::");
+    if others.contains("tokio::net") || in_lists {
+        found.push("tokio::net");
+    }
+    found
+}
+
+#[test]
+fn socket_types_are_found() {
+    for code in [
+        "use tokio::net::TcpStream;",
+        "use tokio::net::{TcpListener, lookup_host};",
+        "let stream = tokio::net::TcpStream::from_std(stream)?;",
+        "use tokio::{io, net::TcpStream};",
+        "fn f(half: OwnedReadHalf) {}",
+    ] {
+        assert!(!socket_types(code).is_empty(), "{code}");
+    }
+    for code in [
+        "use std::net::TcpStream;",
+        "tokio::net::lookup_host((host, 0))",
+        "use crate::net::{ReadHalf, WriteHalf};",
+    ] {
+        assert_eq!(socket_types(code), [] as [&str; 0], "{code}");
+    }
+}
+
+/// What a stream goes over is `net`'s to know.
+#[test]
+fn sockets_have_one_door() {
+    for (path, text) in shipped("src") {
+        let found = socket_types(&code(&text)).join(", ");
+        let inside = module(&path) == "net";
+        assert_eq!(inside, !found.is_empty(), "{} names {found}", path.display());
     }
 }
 

@@ -12,10 +12,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use tokio::net::tcp::OwnedWriteHalf;
-
 use super::{CloseReason, Flusher, ReplyQueue, ReturnedRequest};
 use crate::memory::{Budget, Kind, Share};
+use crate::net::WriteHalf;
 use crate::slot::Slot;
 
 /// Pieces at least this long are written straight from the buffer they were read into.
@@ -26,7 +25,7 @@ const THROUGH_BYTES_MIN: usize = 16 * 1024;
 pub struct ClientWriter {
     queue: RefCell<ReplyQueue>,
     /// `None` once the client is cut off: what is still under way for it must not keep it open.
-    socket: RefCell<Option<OwnedWriteHalf>>,
+    socket: RefCell<Option<WriteHalf>>,
     /// What is held for the client, and of its requests that have come in part.
     output: Share,
     input: Share,
@@ -69,7 +68,7 @@ pub struct ClientWriter {
 
 impl ClientWriter {
     /// A way out through `socket`.
-    pub fn new(socket: OwnedWriteHalf, flusher: Rc<Flusher>, output_bytes_max: usize) -> Rc<Self> {
+    pub fn new(socket: WriteHalf, flusher: Rc<Flusher>, output_bytes_max: usize) -> Rc<Self> {
         Rc::new(ClientWriter {
             queue: RefCell::default(),
             socket: RefCell::new(Some(socket)),
@@ -99,7 +98,7 @@ impl ClientWriter {
     }
 
     /// The socket's half, for another client writer.
-    pub fn into_socket(self) -> Option<OwnedWriteHalf> {
+    pub fn into_socket(self) -> Option<WriteHalf> {
         self.socket.into_inner()
     }
 

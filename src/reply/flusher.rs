@@ -206,6 +206,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::net::WriteHalf;
 
     /// Nobody lives to see its end.
     const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -230,7 +231,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (_, writer) = listener.accept().await.unwrap().0.into_split();
-        let client_writer = ClientWriter::new(writer, Rc::clone(flusher), 1 << 20);
+        let client_writer = ClientWriter::new(WriteHalf::Tcp(writer), Rc::clone(flusher), 1 << 20);
         let together = [client_writer.take_seq(), client_writer.take_seq()];
         client_writer.begin_batch(together[0]);
         (client, client_writer)

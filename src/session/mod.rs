@@ -26,14 +26,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::net::tcp::OwnedReadHalf;
-
 use crate::backend::{Pipeline, pipeline::OWNED_BYTES_MIN};
 use crate::builtin::state::{ReplyMode, State};
 use crate::clients::Assignment;
 use crate::command::CommandTable;
 use crate::memory::PAUSED_MIN;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
+use crate::net::ReadHalf;
 use crate::reply::{ClientWriter, CloseReason, ReplyHandle};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{Args, RequestScanner, inline};
@@ -121,7 +120,7 @@ impl Session {
     /// A session over a client's socket, of which `unread` has been read already. The client
     /// belongs to the worker that its place says.
     pub fn new(
-        (reader, unread): (OwnedReadHalf, Vec<u8>),
+        (reader, unread): (ReadHalf, Vec<u8>),
         writer: Rc<ClientWriter>,
         (state, place): (State, Assignment),
         env: Rc<ListenerEnv>,

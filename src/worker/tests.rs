@@ -1,7 +1,7 @@
 //! What becomes of a client whose worker is not there. Owns cases only.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use super::*;
 
@@ -34,13 +34,14 @@ fn parts(workers: usize) -> Parts {
 }
 
 /// Both ends of a connection.
-fn connection() -> (TcpStream, TcpStream) {
+fn connection() -> (TcpStream, SocketAddr, DetachedStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(TIMEOUT)).unwrap();
     let (server, _) = listener.accept().unwrap();
     server.set_nonblocking(true).unwrap();
-    (client, server)
+    let address = server.local_addr().unwrap();
+    (client, address, DetachedStream::Tcp(server))
 }
 
 /// Waits until it is so.
@@ -64,8 +65,7 @@ fn a_client_stays_when_its_worker_has_ended_until_it_belongs_to_another() {
     let parts = parts(3);
     let mut workers = start_all(&parts).unwrap();
     drop(workers.remove(1));
-    let (mut client, server) = connection();
-    let address = server.local_addr().unwrap();
+    let (mut client, address, server) = connection();
     let registration = parts.clients.enter(address, address).unwrap();
     parts.assigner.set_in_use(2);
     let place = [parts.assigner.give(), parts.assigner.give()][1];
@@ -98,8 +98,7 @@ fn there_is_room_for_all_clients_on_their_way_to_one_worker() {
     let worker = Worker { arrivals: door, stats: Arc::clone(&parts.stats[0]), thread: None };
     let mut clients = Vec::new();
     loop {
-        let (client, server) = connection();
-        let address = server.local_addr().unwrap();
+        let (client, address, server) = connection();
         let Some(registration) = parts.clients.enter(address, address) else { break };
         let arrival = Arrival::new(server, registration, 0, parts.assigner.give());
         assert!(worker.place(arrival).is_ok(), "number {}", clients.len());
@@ -114,8 +113,7 @@ fn a_client_that_no_worker_takes_is_not_registered_any_more() {
     let (door, arrivals) = mpsc::channel(1);
     let worker = Worker { arrivals: door, stats: Arc::clone(&parts.stats[0]), thread: None };
     let arrive = || {
-        let (client, server) = connection();
-        let address = server.local_addr().unwrap();
+        let (client, address, server) = connection();
         let registration = parts.clients.enter(address, address).unwrap();
         (client, worker.place(Arrival::new(server, registration, 0, parts.assigner.give())))
     };
