@@ -72,7 +72,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use backend::{Identity, LeaseLimits, NodeStatsRegistry};
+use backend::Identity;
 use clients::{Assigner, Clients};
 use command::guarded::Allowed;
 use config::{Config, ListenerConfig};
@@ -81,9 +81,9 @@ use keeper::{Keeper, KeeperError};
 use memory::Budget;
 use metrics::WorkerStats;
 use net::Listener;
-use router::{HoldBudget, ScriptCache};
+use router::{ClusterHandle, HoldBudget};
 use server::{Gateway, Stop};
-use topology::{DatabaseWatch, NodeInfoWatch, Refresher, Topology};
+use topology::{DatabaseWatch, NodeInfoWatch, Refresher};
 use worker::Parts;
 
 /// File descriptors that are not clients: listeners, node connections, logs.
@@ -144,7 +144,7 @@ pub async fn run(
     if let Some((address, socket)) = sockets.admin {
         tasks.spawn(admin::serve(Arc::clone(&gateway), socket));
         let watch = NodeInfoWatch::new(Identity::of(&config.topology), config.timeouts.connect);
-        tasks.spawn(watch.run(Arc::clone(&gateway.topology)));
+        tasks.spawn(watch.run(Arc::clone(&gateway.cluster.topology)));
         tracing::info!(%address, "metrics and health are served");
     }
     tasks.spawn(Arc::clone(&gateway).end_overdue());
@@ -155,7 +155,7 @@ pub async fn run(
         config.worker_scale_up_percent,
     ));
     let refresher = Refresher::new(
-        Arc::clone(&gateway.topology),
+        Arc::clone(&gateway.cluster.topology),
         config.topology.seeds.clone(),
         Identity::of(&config.topology),
         config.topology.refresh_interval,
@@ -167,7 +167,7 @@ pub async fn run(
         Identity::of(&config.topology),
         config.timeouts.connect,
     );
-    tasks.spawn(watch.run(Arc::clone(&gateway.topology)));
+    tasks.spawn(watch.run(Arc::clone(&gateway.cluster.topology)));
     started(&gateway);
     // An error means that nobody can ask for a stop any more, which is one.
     let _ = stop.wait_for(|stop| *stop != Stop::No).await;
@@ -256,31 +256,22 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     let count = if config.workers == 0 { cores } else { config.workers };
     let allowed = Allowed::of(&config.routing.allow_commands).map_err(RunError::Allow)?;
     let config = Arc::new(config);
-    let topology = Arc::new(Topology::default());
+    let cluster = ClusterHandle::new(&config.limits);
     // Rows that a live server adds to the table later are counted as "other".
-    let rows = topology.table().load().len();
+    let rows = cluster.topology.table().load().len();
     // One is enough until it is full.
     let in_use = if config.worker_scale_up_percent == 0 { count } else { 1 };
     let stats = || Arc::new(WorkerStats::new(rows));
     let parts = Parts {
         config: Arc::clone(&config),
         clients: Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay)),
-        topology,
-        registry: Arc::new(NodeStatsRegistry::default()),
+        cluster,
         stats: (0..count).map(|_| stats()).collect(),
         assigner: Arc::new(Assigner::new(count, in_use)),
         held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(Budget::new(memory_max(&config))),
         allowed: Arc::new(allowed),
-        scripts: Arc::new(ScriptCache::new(config.limits.script_cache_bytes_max)),
-        shortage: Arc::default(),
-        lease_limits: Arc::new(LeaseLimits::new(
-            config.limits.watching_clients_max,
-            config.limits.blocked_clients_max,
-        )),
-        census: Arc::default(),
         databases: Arc::new(Databases::of(&config.routing)),
-        event_classes: Arc::default(),
         monitors: Arc::default(),
     };
     let workers = worker::start_all(&parts).map_err(RunError::Worker)?;

@@ -14,15 +14,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::backend::NodeStatsRegistry;
 use crate::clients::{Assigner, Clients, Rejected};
 use crate::config::Config;
 use crate::memory::Budget;
 use crate::net::{DetachedStream, Listener, Stream};
 use crate::reply::texts;
-use crate::router::ScriptCache;
-use crate::router::hub::Census;
-use crate::topology::Topology;
+use crate::router::ClusterHandle;
 use crate::worker::{Arrival, Parts, Worker};
 
 /// Pause when the process has no file descriptors left.
@@ -47,22 +44,16 @@ pub enum Stop {
 pub struct Gateway {
     /// The configuration in force.
     pub config: Arc<Config>,
-    /// The knowledge of the cluster.
-    pub topology: Arc<Topology>,
+    /// The cluster.
+    pub cluster: ClusterHandle,
     /// All clients.
     pub clients: Arc<Clients>,
-    /// Where counters of nodes are found.
-    pub registry: Arc<NodeStatsRegistry>,
     /// The workers.
     pub workers: Vec<Worker>,
     /// Which of them a client belongs to.
     pub assigner: Arc<Assigner>,
     /// What all buffers draw on.
     pub budget: Arc<Budget>,
-    /// The scripts that clients have sent.
-    pub scripts: Arc<ScriptCache>,
-    /// Who is subscribed to what.
-    pub census: Arc<Census>,
     /// When it started.
     pub started: Instant,
     /// Whether it is about to end.
@@ -85,14 +76,11 @@ impl Gateway {
     pub fn new(parts: Parts, workers: Vec<Worker>) -> Gateway {
         Gateway {
             config: parts.config,
-            topology: parts.topology,
+            cluster: parts.cluster,
             clients: parts.clients,
-            registry: parts.registry,
             workers,
             assigner: parts.assigner,
             budget: parts.budget,
-            scripts: parts.scripts,
-            census: parts.census,
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }
@@ -117,7 +105,7 @@ impl Gateway {
             Check {
                 name: "topology",
                 problem: self.missing_map(),
-                notes: self.topology.state().troubles.sentences(),
+                notes: self.cluster.topology.state().troubles.sentences(),
             },
         ]
     }
@@ -132,11 +120,11 @@ impl Gateway {
     }
 
     fn missing_map(&self) -> Option<String> {
-        if !self.topology.map().load().shards().is_empty() {
+        if !self.cluster.topology.map().load().shards().is_empty() {
             // Another gateway may know the names; this one will not get there.
-            return self.topology.state().troubles.unreachable_names();
+            return self.cluster.topology.state().troubles.unreachable_names();
         }
-        let problem = self.topology.state().problem.clone();
+        let problem = self.cluster.topology.state().problem.clone();
         let problem = problem.unwrap_or_else(|| "no node has answered yet".into());
         Some(format!("no map of the cluster: {problem}"))
     }

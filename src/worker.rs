@@ -21,9 +21,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::backend::send_queue::ChunkPool;
-use crate::backend::{
-    Identity, LargeValues, LeaseLimits, MemoryShortage, NodeStatsRegistry, Pipelines, Shared,
-};
+use crate::backend::{Identity, LargeValues, Pipelines, Shared};
 use crate::builtin::settings::Settings;
 use crate::builtin::state::State;
 use crate::clients::{Assigner, Assignment, ClientInfo, Clients, Monitors, Registration};
@@ -36,11 +34,9 @@ use crate::metrics::WorkerStats;
 use crate::net::DetachedStream;
 use crate::reply::{ClientWriter, CloseReason, Flusher, PushLimits};
 use crate::resp::request::RequestLimits;
-use crate::router::hub::{Census, EventClasses};
-use crate::router::{HoldBudget, Hub, Router, Rules, ScriptCache};
+use crate::router::{ClusterHandle, HoldBudget, Hub, Router, Rules};
 use crate::session::env::ListenerEnv;
 use crate::session::{ClientMigration, Session, SessionLimits};
-use crate::topology::Topology;
 use busy_time::{BusyTime, LagWindow};
 use scaling::Load;
 
@@ -111,12 +107,10 @@ pub struct Worker {
 pub struct Parts {
     /// The configuration.
     pub config: Arc<Config>,
-    /// The knowledge of the cluster.
-    pub topology: Arc<Topology>,
+    /// The cluster.
+    pub cluster: ClusterHandle,
     /// All clients.
     pub clients: Arc<Clients>,
-    /// Where counters of nodes are found.
-    pub registry: Arc<NodeStatsRegistry>,
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
     /// Which worker a client belongs to.
@@ -127,18 +121,8 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// What the configuration allows of what is denied else.
     pub allowed: Arc<Allowed>,
-    /// The scripts that clients have sent.
-    pub scripts: Arc<ScriptCache>,
-    /// How many node connections clients keep for themselves.
-    pub lease_limits: Arc<LeaseLimits>,
-    /// Whether nodes may be short of memory.
-    pub shortage: Arc<MemoryShortage>,
-    /// Who is subscribed to what.
-    pub census: Arc<Census>,
     /// The databases there are.
     pub databases: Arc<Databases>,
-    /// Which events of the keyspace the nodes tell of.
-    pub event_classes: Arc<EventClasses>,
     /// Who sees what all clients ask.
     pub monitors: Arc<Monitors>,
 }
@@ -202,7 +186,7 @@ fn work(index: usize, parts: Parts, doors: Doors, arrivals: mpsc::Receiver<Arriv
     runtime.block_on(async {
         let bench = WorkerCore::new(index, &parts, doors, busy);
         if index == 0 {
-            let classes = Arc::clone(&parts.event_classes);
+            let classes = Arc::clone(&parts.cluster.event_classes);
             tokio::task::spawn_local(classes.keep(Rc::clone(&bench.router)));
         }
         bench.run(arrivals).await;
@@ -234,19 +218,19 @@ impl WorkerCore {
         let ledger = Ledger::new(Arc::clone(&parts.budget));
         let shared = shared(parts, &stats, &ledger);
         let identity = Identity::of(&config.topology);
-        let pipelines = Pipelines::new(shared, &identity, Arc::clone(&parts.registry));
+        let pipelines = Pipelines::new(shared, &identity, Arc::clone(&parts.cluster.registry));
         let rules = Rules::new(
             config.routing.cross_slot,
             &config.limits,
             &config.timeouts,
             Arc::clone(&parts.held),
-            Arc::clone(&parts.scripts),
+            Arc::clone(&parts.cluster.scripts),
         );
-        let router = Rc::new(Router::new(Arc::clone(&parts.topology), pipelines, rules));
+        let router = Rc::new(Router::new(Arc::clone(&parts.cluster.topology), pipelines, rules));
         let scripts = Rc::default();
         let hub = Rc::new(Hub::new(
             Rc::clone(&router),
-            Arc::clone(&parts.census),
+            Arc::clone(&parts.cluster.census),
             Arc::clone(&parts.databases),
         ));
         let env = |listener: &crate::config::ListenerConfig| {
@@ -256,7 +240,7 @@ impl WorkerCore {
                 databases: Arc::clone(&parts.databases),
                 database: listener.database,
                 scripts: Rc::clone(&scripts),
-                event_classes: Arc::clone(&parts.event_classes),
+                event_classes: Arc::clone(&parts.cluster.event_classes),
                 monitors: Arc::clone(&parts.monitors),
                 clients: Arc::clone(&parts.clients),
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
@@ -438,8 +422,8 @@ fn shared(parts: &Parts, stats: &Arc<WorkerStats>, ledger: &Rc<Ledger>) -> Rc<Sh
         send_buffer_bytes: config.limits.node_send_buffer_bytes,
         chunk_pool: Rc::new(ChunkPool::new(Rc::clone(ledger))),
         ledger: Rc::clone(ledger),
-        lease_limits: Arc::clone(&parts.lease_limits),
-        shortage: Arc::clone(&parts.shortage),
+        lease_limits: Arc::clone(&parts.cluster.lease_limits),
+        shortage: Arc::clone(&parts.cluster.shortage),
         large: LargeValues::default(),
         classes: RefCell::default(),
     })

@@ -163,7 +163,7 @@ impl Totals {
         for worker in &gateway.workers {
             totals.add(&worker.stats);
         }
-        gateway.registry.for_each(|name, blocks| {
+        gateway.cluster.registry.for_each(|name, blocks| {
             if totals.nodes.len() < NODES_MAX {
                 totals.nodes.insert(name.into(), NodeTotals::of(blocks));
             }

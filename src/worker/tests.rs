@@ -11,25 +11,19 @@ fn parts(workers: usize) -> Parts {
     let mut config = Config::default();
     config.limits.clients_max = 10;
     let config = Arc::new(config);
-    let topology = Arc::new(Topology::default());
-    let rows = topology.table().load().len();
+    let cluster = ClusterHandle::new(&config.limits);
+    let rows = cluster.topology.table().load().len();
     Parts {
         clients: Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay)),
-        registry: Arc::new(NodeStatsRegistry::default()),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new(rows))).collect(),
         assigner: Arc::new(Assigner::new(workers, 1)),
         held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
         allowed: Arc::default(),
-        scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
-        lease_limits: Arc::default(),
-        shortage: Arc::default(),
-        census: Arc::default(),
         databases: Arc::new(crate::database::Databases::new(16, "db")),
-        event_classes: Arc::default(),
         monitors: Arc::default(),
+        cluster,
         config,
-        topology,
     }
 }
 

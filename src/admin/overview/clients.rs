@@ -99,7 +99,7 @@ fn busiest(gateway: &Gateway) -> Vec<ClientOverview> {
     by_rate.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
     told.extend(by_rate.into_iter().take(BUSIEST_MAX / 2));
     told.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
-    let (table, now_s) = (gateway.topology.table().load(), gateway.clients.now_s());
+    let (table, now_s) = (gateway.cluster.topology.table().load(), gateway.clients.now_s());
     told.iter()
         .map(|client| {
             let texts = client.texts().clone();
