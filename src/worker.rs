@@ -318,7 +318,7 @@ impl WorkerCore {
         let Handoff { stream, listener, place, known } = handoff;
         let (reader, writer) = stream.attach()?.into_split();
         let client_writer =
-            ClientWriter::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
+            ClientWriter::new(writer, Rc::clone(self.flusher.list()), self.output_bytes_max);
         let present = (Rc::downgrade(&client_writer), Arc::clone(info));
         self.present.borrow_mut().insert(info.id, present);
         let env = Rc::clone(&self.listener_envs[listener.min(self.listener_envs.len() - 1)]);

@@ -13,9 +13,9 @@ use crate::command::Class;
 use crate::memory::{KINDS, Kind};
 use crate::metrics::exposition::{BucketCounts, seconds_of};
 use crate::metrics::stats::{
-    BUCKETS_US, CLASSES, Count, DISCONNECTS, NODE_ERRORS, OUTCOMES, REJECTIONS, RESULTS,
+    BUCKETS_US, CLASSES, DISCONNECTS, NODE_ERRORS, OUTCOMES, REJECTIONS, RESULTS,
 };
-use crate::metrics::{Exposition, NodeStats, Scrape, Waits, WorkerStats, names};
+use crate::metrics::{Count, Exposition, NodeStats, Scrape, Waits, WorkerStats, names};
 use crate::server::Gateway;
 use crate::topology::{ClusterMap, State, TRIGGERS};
 use crate::version;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::stats::Count;
+use super::count::Count;
 
 /// The waits for one thing.
 #[derive(Debug, Default)]

@@ -1,24 +1,13 @@
-//! A request that came back unanswered: a redirect, a node that cannot serve, a lost connection.
+//! Why a request came back unanswered: a redirect, a node that cannot serve, a lost connection.
 //!
 //! Owns the reading of those error replies that Redis Cluster means for its clients' libraries and
 //! that plain clients must never see. Must not decide what happens next; the router does.
 
-use super::{ReplyHandle, texts};
+use super::texts;
 use crate::slot::Slot;
 
 /// Longest host that a redirect can name (RFC 1035).
 const HOST_BYTES_MAX: usize = 253;
-
-/// A request that has no reply yet and needs a decision.
-#[derive(Debug)]
-pub struct ReturnedRequest {
-    /// Whose request it is.
-    pub handle: ReplyHandle,
-    /// The request, ready to be sent again.
-    pub request: Vec<u8>,
-    /// What happened.
-    pub why: ReturnReason,
-}
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

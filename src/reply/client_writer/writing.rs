@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{ClientWriter, CloseReason, THROUGH_BYTES_MIN};
+use super::{CloseReason, THROUGH_BYTES_MIN, Writer};
 use crate::reply::ReplyQueue;
 
-impl ClientWriter {
+impl<R> Writer<R> {
     /// Writes what is ready; whether that was all.
     pub(super) fn write_before(&self, queue: &mut ReplyQueue) -> bool {
         while !queue.ready().is_empty() {
@@ -46,7 +46,7 @@ impl ClientWriter {
 
     fn note_written(&self, count: usize) {
         self.bytes_written.set(self.bytes_written.get() + count as u64);
-        self.flusher.note_sent(count);
+        self.flush_list.note_sent(count);
     }
 
     /// Writes what is ready until the socket takes no more.
