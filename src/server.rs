@@ -187,7 +187,7 @@ impl Gateway {
             sleep(Duration::from_secs(1).min(least)).await;
             if let Some(limit) = auth {
                 let now_s = self.clients.now_s();
-                let ended = self.clients.kill_strangers(now_s, limit.as_secs());
+                let ended = self.clients.kill_unauthenticated(now_s, limit.as_secs());
                 if ended > 0 {
                     tracing::debug!(ended, "closed clients that did not say the password in time");
                 }

@@ -184,12 +184,12 @@ fn work(index: usize, parts: Parts, doors: Doors, arrivals: mpsc::Receiver<Arriv
         Err(error) => return tracing::error!(%error, "a worker cannot start"),
     };
     runtime.block_on(async {
-        let bench = WorkerCore::new(index, &parts, doors, busy);
+        let core = WorkerCore::new(index, &parts, doors, busy);
         if index == 0 {
             let classes = Arc::clone(&parts.cluster.event_classes);
-            tokio::task::spawn_local(classes.keep(Rc::clone(&bench.router)));
+            tokio::task::spawn_local(classes.keep(Rc::clone(&core.router)));
         }
-        bench.run(arrivals).await;
+        core.run(arrivals).await;
     });
 }
 
@@ -279,8 +279,8 @@ impl WorkerCore {
         tokio::task::spawn_local(Rc::clone(&self).sweep());
         tokio::task::spawn_local(Rc::clone(&self).keep_to_the_budget());
         while let Some(arrival) = arrivals.recv().await {
-            let seat = ClientTask::new(arrival.registration.info().id, &self);
-            tokio::task::spawn_local(async move { seat.serve(arrival).await });
+            let task = ClientTask::new(arrival.registration.info().id, &self);
+            tokio::task::spawn_local(async move { task.serve(arrival).await });
         }
     }
 
@@ -347,13 +347,13 @@ impl WorkerCore {
 /// A client's place on a worker; given up when dropped, however its task ends.
 struct ClientTask {
     id: u64,
-    bench: Rc<WorkerCore>,
+    core: Rc<WorkerCore>,
 }
 
 impl ClientTask {
-    fn new(id: u64, bench: &Rc<WorkerCore>) -> ClientTask {
-        bench.stats.connections.add(1);
-        ClientTask { id, bench: Rc::clone(bench) }
+    fn new(id: u64, core: &Rc<WorkerCore>) -> ClientTask {
+        core.stats.connections.add(1);
+        ClientTask { id, core: Rc::clone(core) }
     }
 
     /// Serves the client until its connection ends or another worker takes it.
@@ -362,7 +362,7 @@ impl ClientTask {
         loop {
             let Arrival { registration, handoff } = arrival;
             let listener = handoff.listener;
-            let mut session = match self.bench.session(registration.info(), handoff) {
+            let mut session = match self.core.session(registration.info(), handoff) {
                 Ok(session) => session,
                 Err(error) => {
                     tracing::warn!(%error, "a client's socket cannot be used");
@@ -380,7 +380,7 @@ impl ClientTask {
             };
             let ClientMigration { stream, state, unread, place } = moving;
             let handoff = Handoff { stream, listener, place, known: Some((state, unread)) };
-            match self.bench.hand_over(Arrival { registration, handoff }) {
+            match self.core.hand_over(Arrival { registration, handoff }) {
                 Ok(()) => return,
                 Err(refused) => (arrival, was_refused) = (refused, true),
             }
@@ -388,23 +388,23 @@ impl ClientTask {
     }
 
     fn note_closed(&self, end: CloseReason) {
-        self.bench.stats.disconnects[end as usize].add(1);
+        self.core.stats.disconnects[end as usize].add(1);
     }
 }
 
 impl Drop for ClientTask {
     fn drop(&mut self) {
-        let bench = &self.bench;
+        let core = &self.core;
         if std::thread::panicking() {
-            bench.stats.disconnects[CloseReason::Failed as usize].add(1);
+            core.stats.disconnects[CloseReason::Failed as usize].add(1);
             tracing::error!(client = self.id, "a client's task failed; its connection is closed");
         }
-        let present = bench.present.borrow_mut().remove(&self.id);
+        let present = core.present.borrow_mut().remove(&self.id);
         if let Some(client_writer) = present.and_then(|(client_writer, _)| client_writer.upgrade())
         {
             client_writer.finish();
         }
-        bench.stats.connections.sub(1);
+        core.stats.connections.sub(1);
     }
 }
 

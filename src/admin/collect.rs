@@ -133,7 +133,7 @@ fn set_clients(scrape: &mut Scrape<'_>, gateway: &Gateway) {
     };
     labelled(&names::REDIRECTS, "moved", |stats| &stats.moved);
     labelled(&names::REDIRECTS, "ask", |stats| &stats.asked);
-    labelled(&names::RETRIES, "not_now", |stats| &stats.retried_not_now);
+    labelled(&names::RETRIES, "not_now", |stats| &stats.retried_unavailable);
     labelled(&names::RETRIES, "lost", |stats| &stats.retried_lost);
 }
 

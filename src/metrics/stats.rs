@@ -123,7 +123,7 @@ pub struct WorkerStats {
     /// `-ASK` replies followed.
     pub asked: Count,
     /// Requests sent again because a node could not serve them.
-    pub retried_not_now: Count,
+    pub retried_unavailable: Count,
     /// Requests sent again because a connection was lost.
     pub retried_lost: Count,
     /// Requests split over several slots.
@@ -198,7 +198,7 @@ impl WorkerStats {
             protocol_errors: Count::default(),
             moved: Count::default(),
             asked: Count::default(),
-            retried_not_now: Count::default(),
+            retried_unavailable: Count::default(),
             retried_lost: Count::default(),
             split: Count::default(),
             cross_slot: Count::default(),

@@ -55,7 +55,7 @@ pub struct Retry {
     /// How often it was sent again because a connection was lost before the answer.
     pub losses: u16,
     /// When it first came back.
-    pub troubled_us: u64,
+    pub first_returned_us: u64,
     /// When it was last sent again.
     pub sent_us: u64,
 }

@@ -138,7 +138,7 @@ fn classify_word(line: &[u8]) -> Option<ReturnReason> {
     let text = String::from_utf8_lossy(line.get(1..)?);
     let text = text.trim_end();
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let not_now = match word {
+    let kind = match word {
         "MOVED" | "ASK" => return Some(redirect(word, rest)),
         "TRYAGAIN" => Unavailable::TryAgain,
         "CLUSTERDOWN" => Unavailable::ClusterDown,
@@ -147,7 +147,7 @@ fn classify_word(line: &[u8]) -> Option<ReturnReason> {
         "MASTERDOWN" => Unavailable::MasterDown,
         _ => return None,
     };
-    Some(ReturnReason::Unavailable(not_now, text.to_owned()))
+    Some(ReturnReason::Unavailable(kind, text.to_owned()))
 }
 
 /// What a node says that does not know a script, in every version.
@@ -234,13 +234,13 @@ mod tests {
 
     #[test]
     fn only_the_clusters_own_errors_are_troubles() {
-        let not_now = |kind, text: &str| Some(ReturnReason::Unavailable(kind, text.to_owned()));
+        let unavailable = |kind, text: &str| Some(ReturnReason::Unavailable(kind, text.to_owned()));
         let down = "CLUSTERDOWN Hash slot not served";
         assert_eq!(
             classify(b"-CLUSTERDOWN Hash slot not served\r\n"),
-            not_now(Unavailable::ClusterDown, down)
+            unavailable(Unavailable::ClusterDown, down)
         );
-        assert_eq!(classify(b"-TRYAGAIN x\r\n"), not_now(Unavailable::TryAgain, "TRYAGAIN x"));
+        assert_eq!(classify(b"-TRYAGAIN x\r\n"), unavailable(Unavailable::TryAgain, "TRYAGAIN x"));
         assert!(matches!(classify(b"-MOVED 1 a:1\r\n"), Some(ReturnReason::Moved(_))));
         assert!(matches!(classify(b"-ASK 1 a:1\r\n"), Some(ReturnReason::Ask(_))));
         let bad = Some(ReturnReason::Unavailable(

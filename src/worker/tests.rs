@@ -128,7 +128,7 @@ fn the_task_of_a_client_is_little_more_than_its_session() {
     fn size<F: Future>(_: impl Fn(ClientTask, Arrival) -> F) -> usize {
         size_of::<F>()
     }
-    let task = size(|seat, arrival| async move { seat.serve(arrival).await });
+    let task = size(|task, arrival| async move { task.serve(arrival).await });
     let parts = size_of::<Session>() + size_of::<ClientTask>() + 2 * size_of::<Arrival>();
     assert!(task <= parts + 200, "{task} bytes, its parts have {parts}");
 }

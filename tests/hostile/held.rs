@@ -81,7 +81,7 @@ fn a_node_that_stays_away_is_an_error_after_the_wait() {
 fn another_node_at_the_address_gets_no_requests() {
     let (cluster, gateway, mut client) = pair(WAIT_SHORT);
     let (here, there) = (key(0, 2, 0), key(1, 2, 0));
-    // Node 0 has gone and its address belongs to a stranger.
+    // Node 0 has gone and its address belongs to a foreign node.
     cluster.answers(|call| match (call.node, call.text.as_str()) {
         (0, "CLUSTER MYID") => Some(Act::say(bulk(&"f".repeat(40)))),
         (0, "CLUSTER SLOTS") => Some(Act::say("-ERR not in a cluster\r\n")),

@@ -226,8 +226,8 @@ impl Pipeline {
             why = ReturnReason::Unavailable(Unavailable::TryAgain, text);
         }
         why.said_by(self.upstream.node.address.ip());
-        if let ReturnReason::Unavailable(not_now, _) = &why {
-            self.stats.error(not_now.kind());
+        if let ReturnReason::Unavailable(unavailable, _) = &why {
+            self.stats.error(unavailable.kind());
         }
         Some(why)
     }
