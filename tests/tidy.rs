@@ -347,7 +347,7 @@ fn page(path: &str) -> String {
 
 /// All pages, as paths from the root.
 fn pages() -> impl Iterator<Item = String> {
-    ["", "docs/"].into_iter().flat_map(|folder| {
+    ["", "docs/", "docs/performance/"].into_iter().flat_map(|folder| {
         let listed = fs::read_dir(root().join(folder)).expect("a folder of pages");
         let names = listed.map(|entry| entry.expect("an entry").file_name());
         let pages = names.filter(|name| Path::new(name).extension().is_some_and(|e| e == "md"));
