@@ -12,13 +12,16 @@
 //! 6  server             accept, place, drain       worker       one core: its clients, its connections
 //!    admin              the page, metrics, health  keeper       forms and heals    local   one on this machine
 //!    admin_port         asking another's admin port
-//! 5  session            one client: read -> classify -> dispatch -> write
+//! 5  session            one client: read -> classify -> dispatch -> write; what it can be in
+//!    builtin            the commands that the gateway answers itself, a file each
+//!    clients            who is connected, and to which worker each belongs
 //! 4  router             request + map -> plan; a plan carried out; the one redirect and retry loop
 //! 3  topology           slots -> shards -> nodes, and how that is kept true
 //! 2  backend            connection, send queue, pipeline (shared), lease (for one user): the sockets towards nodes
 //! 1  command            THE TABLE, where keys are  reply        order, merging, the way out to a client
 //!    database           the tags of databases
 //! 0  resp               scanners and frames        slot, clock, config, glob, metrics, version
+//!    net                streams and their halves, whatever they go over
 //!    memory             one budget for all that can grow
 //! ```
 //!
@@ -35,7 +38,9 @@
 pub mod admin;
 pub mod admin_port;
 pub mod backend;
+pub mod builtin;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -47,6 +52,7 @@ pub mod keeper;
 pub mod local;
 pub mod memory;
 pub mod metrics;
+pub mod net;
 pub mod reply;
 pub mod resp;
 pub mod router;
@@ -64,21 +70,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use backend::{Identity, LeaseLimits, NodeStatsRegistry};
+use backend::Identity;
+use clients::{Assigner, Clients};
 use command::guarded::Allowed;
 use config::{Config, ListenerConfig};
 use database::Databases;
 use keeper::{Keeper, KeeperError};
 use memory::Budget;
 use metrics::WorkerStats;
-use router::{HoldBudget, ScriptCache};
+use net::Listener;
+use router::{ClusterHandle, HoldBudget};
 use server::{Gateway, Stop};
-use session::assigner::Assigner;
-use session::clients::Clients;
-use topology::{DatabaseWatch, NodeInfoWatch, Refresher, Topology};
+use topology::{DatabaseWatch, NodeInfoWatch, Refresher};
 use worker::Parts;
 
 /// File descriptors that are not clients: listeners, node connections, logs.
@@ -139,7 +144,7 @@ pub async fn run(
     if let Some((address, socket)) = sockets.admin {
         tasks.spawn(admin::serve(Arc::clone(&gateway), socket));
         let watch = NodeInfoWatch::new(Identity::of(&config.topology), config.timeouts.connect);
-        tasks.spawn(watch.run(Arc::clone(&gateway.topology)));
+        tasks.spawn(watch.run(Arc::clone(&gateway.cluster.topology)));
         tracing::info!(%address, "metrics and health are served");
     }
     tasks.spawn(Arc::clone(&gateway).end_overdue());
@@ -150,7 +155,7 @@ pub async fn run(
         config.worker_scale_up_percent,
     ));
     let refresher = Refresher::new(
-        Arc::clone(&gateway.topology),
+        Arc::clone(&gateway.cluster.topology),
         config.topology.seeds.clone(),
         Identity::of(&config.topology),
         config.topology.refresh_interval,
@@ -162,7 +167,7 @@ pub async fn run(
         Identity::of(&config.topology),
         config.timeouts.connect,
     );
-    tasks.spawn(watch.run(Arc::clone(&gateway.topology)));
+    tasks.spawn(watch.run(Arc::clone(&gateway.cluster.topology)));
     started(&gateway);
     // An error means that nobody can ask for a stop any more, which is one.
     let _ = stop.wait_for(|stop| *stop != Stop::No).await;
@@ -173,9 +178,9 @@ pub async fn run(
 /// The ports of a gateway.
 struct Sockets {
     /// In the order of the listeners.
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     /// Of metrics and health, with its address.
-    admin: Option<(SocketAddr, TcpListener)>,
+    admin: Option<(SocketAddr, Listener)>,
 }
 
 impl Sockets {
@@ -187,8 +192,8 @@ impl Sockets {
     }
 }
 
-fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, RunError> {
-    server::listen(address).map_err(|error| RunError::Listen(address, flag, error))
+fn bind(address: SocketAddr, flag: &'static str) -> Result<Listener, RunError> {
+    Listener::bind(address).map_err(|error| RunError::Listen(address, flag, error))
 }
 
 fn warn_if_protected(listener: &ListenerConfig) {
@@ -251,31 +256,22 @@ fn build(config: Config) -> Result<Arc<Gateway>, RunError> {
     let count = if config.workers == 0 { cores } else { config.workers };
     let allowed = Allowed::of(&config.routing.allow_commands).map_err(RunError::Allow)?;
     let config = Arc::new(config);
-    let topology = Arc::new(Topology::default());
+    let cluster = ClusterHandle::new(&config.limits);
     // Rows that a live server adds to the table later are counted as "other".
-    let rows = topology.table().load().len();
+    let rows = cluster.topology.table().load().len();
     // One is enough until it is full.
     let in_use = if config.worker_scale_up_percent == 0 { count } else { 1 };
     let stats = || Arc::new(WorkerStats::new(rows));
     let parts = Parts {
         config: Arc::clone(&config),
         clients: Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay)),
-        topology,
-        registry: Arc::new(NodeStatsRegistry::default()),
+        cluster,
         stats: (0..count).map(|_| stats()).collect(),
         assigner: Arc::new(Assigner::new(count, in_use)),
         held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(Budget::new(memory_max(&config))),
         allowed: Arc::new(allowed),
-        scripts: Arc::new(ScriptCache::new(config.limits.script_cache_bytes_max)),
-        shortage: Arc::default(),
-        lease_limits: Arc::new(LeaseLimits::new(
-            config.limits.watching_clients_max,
-            config.limits.blocked_clients_max,
-        )),
-        census: Arc::default(),
         databases: Arc::new(Databases::of(&config.routing)),
-        event_classes: Arc::default(),
         monitors: Arc::default(),
     };
     let workers = worker::start_all(&parts).map_err(RunError::Worker)?;

@@ -15,7 +15,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, HostPort};
 use crate::keeper::KeeperError;
+use crate::net::Stream;
 pub use cluster::{Exit, LocalCluster};
 
 /// The cluster that is started.
@@ -139,7 +139,7 @@ async fn until_ready(config: &Config) {
 }
 
 async fn answers(address: SocketAddr) -> io::Result<bool> {
-    let mut stream = TcpStream::connect(reachable(address)).await?;
+    let mut stream = Stream::connect(reachable(address)).await?;
     stream.write_all(b"PING\r\n").await?;
     Ok(stream.read(&mut [0; 64]).await? > 0)
 }

@@ -5,29 +5,23 @@
 
 pub mod memory;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::backend::NodeStatsRegistry;
+use crate::clients::{Assigner, Clients, Rejected};
 use crate::config::Config;
 use crate::memory::Budget;
+use crate::net::{DetachedStream, Listener, Stream};
 use crate::reply::texts;
-use crate::router::ScriptCache;
-use crate::router::hub::Census;
-use crate::session::assigner::Assigner;
-use crate::session::clients::{Clients, Rejected};
-use crate::topology::Topology;
+use crate::router::ClusterHandle;
 use crate::worker::{Arrival, Parts, Worker};
 
-/// Connections the kernel may have waiting for us.
-const BACKLOG: u32 = 4096;
 /// Pause when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A worker gives a sign of life every second; one that has not for so long is stuck.
@@ -50,22 +44,16 @@ pub enum Stop {
 pub struct Gateway {
     /// The configuration in force.
     pub config: Arc<Config>,
-    /// The knowledge of the cluster.
-    pub topology: Arc<Topology>,
+    /// The cluster.
+    pub cluster: ClusterHandle,
     /// All clients.
     pub clients: Arc<Clients>,
-    /// Where counters of nodes are found.
-    pub registry: Arc<NodeStatsRegistry>,
     /// The workers.
     pub workers: Vec<Worker>,
     /// Which of them a client belongs to.
     pub assigner: Arc<Assigner>,
     /// What all buffers draw on.
     pub budget: Arc<Budget>,
-    /// The scripts that clients have sent.
-    pub scripts: Arc<ScriptCache>,
-    /// Who is subscribed to what.
-    pub census: Arc<Census>,
     /// When it started.
     pub started: Instant,
     /// Whether it is about to end.
@@ -88,14 +76,11 @@ impl Gateway {
     pub fn new(parts: Parts, workers: Vec<Worker>) -> Gateway {
         Gateway {
             config: parts.config,
-            topology: parts.topology,
+            cluster: parts.cluster,
             clients: parts.clients,
-            registry: parts.registry,
             workers,
             assigner: parts.assigner,
             budget: parts.budget,
-            scripts: parts.scripts,
-            census: parts.census,
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }
@@ -120,7 +105,7 @@ impl Gateway {
             Check {
                 name: "topology",
                 problem: self.missing_map(),
-                notes: self.topology.state().troubles.sentences(),
+                notes: self.cluster.topology.state().troubles.sentences(),
             },
         ]
     }
@@ -135,17 +120,17 @@ impl Gateway {
     }
 
     fn missing_map(&self) -> Option<String> {
-        if !self.topology.map().load().shards().is_empty() {
+        if !self.cluster.topology.map().load().shards().is_empty() {
             // Another gateway may know the names; this one will not get there.
-            return self.topology.state().troubles.unreachable_names();
+            return self.cluster.topology.state().troubles.unreachable_names();
         }
-        let problem = self.topology.state().problem.clone();
+        let problem = self.cluster.topology.state().problem.clone();
         let problem = problem.unwrap_or_else(|| "no node has answered yet".into());
         Some(format!("no map of the cluster: {problem}"))
     }
 
     /// Accepts clients until it is told to stop.
-    pub async fn accept(self: Arc<Self>, index: usize, listener: TcpListener) {
+    pub async fn accept(self: Arc<Self>, index: usize, listener: Listener) {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => self.take_in(stream, peer, index),
@@ -157,7 +142,7 @@ impl Gateway {
         }
     }
 
-    fn take_in(&self, stream: TcpStream, peer: SocketAddr, listener: usize) {
+    fn take_in(&self, stream: Stream, peer: SocketAddr, listener: usize) {
         let config = &self.config.listeners[listener];
         if config.denies(peer.ip()) {
             self.clients.note_rejected(Rejected::Denied);
@@ -202,7 +187,7 @@ impl Gateway {
             sleep(Duration::from_secs(1).min(least)).await;
             if let Some(limit) = auth {
                 let now_s = self.clients.now_s();
-                let ended = self.clients.kill_strangers(now_s, limit.as_secs());
+                let ended = self.clients.kill_unauthenticated(now_s, limit.as_secs());
                 if ended > 0 {
                     tracing::debug!(ended, "closed clients that did not say the password in time");
                 }
@@ -256,26 +241,18 @@ fn what_is_wrong(is_alive: bool, silence: Duration) -> Option<String> {
 }
 
 /// The line is short: what the socket does not take at once is not worth waiting for.
-fn say_and_close(stream: TcpStream, line: &[u8]) {
-    let _ = stream.into_std().and_then(|mut stream| stream.write(line));
+fn say_and_close(stream: Stream, line: &[u8]) {
+    let _ = stream.detach().and_then(|stream| stream.try_write(line));
 }
 
-fn prepare(stream: TcpStream) -> io::Result<std::net::TcpStream> {
-    stream.set_nodelay(true)?;
+fn prepare(stream: Stream) -> io::Result<DetachedStream> {
+    stream.set_nodelay()?;
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(10))
         .with_retries(3);
     socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    stream.into_std()
-}
-
-/// Listens on an address.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    stream.detach()
 }
 
 #[cfg(test)]

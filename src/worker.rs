@@ -12,7 +12,6 @@ mod scheduling;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpStream as StdTcpStream;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,26 +21,22 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::backend::send_queue::ChunkPool;
-use crate::backend::{
-    Identity, LargeValues, LeaseLimits, MemoryShortage, NodeStatsRegistry, Pipelines, Shared,
-};
+use crate::backend::{Identity, LargeValues, Pipelines, Shared};
+use crate::builtin::settings::Settings;
+use crate::builtin::state::State;
+use crate::clients::{Assigner, Assignment, ClientInfo, Clients, Monitors, Registration};
 use crate::clock::Clock;
 use crate::command::guarded::Allowed;
 use crate::config::Config;
 use crate::database::Databases;
 use crate::memory::{Budget, Ledger};
 use crate::metrics::WorkerStats;
+use crate::net::DetachedStream;
 use crate::reply::{ClientWriter, CloseReason, Flusher, PushLimits};
 use crate::resp::request::RequestLimits;
-use crate::router::hub::{Census, EventClasses};
-use crate::router::{HoldBudget, Hub, Router, Rules, ScriptCache};
-use crate::session::assigner::{Assigner, Assignment};
-use crate::session::client_info::ClientInfo;
-use crate::session::clients::{Clients, Registration};
-use crate::session::monitors::Monitors;
-use crate::session::state::{ListenerEnv, State};
+use crate::router::{ClusterHandle, HoldBudget, Hub, Router, Rules};
+use crate::session::env::ListenerEnv;
 use crate::session::{ClientMigration, Session, SessionLimits};
-use crate::topology::Topology;
 use busy_time::{BusyTime, LagWindow};
 use scaling::Load;
 
@@ -72,7 +67,7 @@ pub struct Arrival {
 /// What a worker needs to serve a client.
 #[derive(Debug)]
 struct Handoff {
-    stream: StdTcpStream,
+    stream: DetachedStream,
     /// Which listener it came to.
     listener: usize,
     /// Where it belongs.
@@ -82,9 +77,9 @@ struct Handoff {
 }
 
 impl Arrival {
-    /// A client that has just been accepted by this listener; its socket does not block.
+    /// A client that has just been accepted by this listener.
     pub fn new(
-        stream: StdTcpStream,
+        stream: DetachedStream,
         registration: Registration,
         listener: usize,
         place: Assignment,
@@ -112,12 +107,10 @@ pub struct Worker {
 pub struct Parts {
     /// The configuration.
     pub config: Arc<Config>,
-    /// The knowledge of the cluster.
-    pub topology: Arc<Topology>,
+    /// The cluster.
+    pub cluster: ClusterHandle,
     /// All clients.
     pub clients: Arc<Clients>,
-    /// Where counters of nodes are found.
-    pub registry: Arc<NodeStatsRegistry>,
     /// The counters of all workers.
     pub stats: Arc<[Arc<WorkerStats>]>,
     /// Which worker a client belongs to.
@@ -128,18 +121,8 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// What the configuration allows of what is denied else.
     pub allowed: Arc<Allowed>,
-    /// The scripts that clients have sent.
-    pub scripts: Arc<ScriptCache>,
-    /// How many node connections clients keep for themselves.
-    pub lease_limits: Arc<LeaseLimits>,
-    /// Whether nodes may be short of memory.
-    pub shortage: Arc<MemoryShortage>,
-    /// Who is subscribed to what.
-    pub census: Arc<Census>,
     /// The databases there are.
     pub databases: Arc<Databases>,
-    /// Which events of the keyspace the nodes tell of.
-    pub event_classes: Arc<EventClasses>,
     /// Who sees what all clients ask.
     pub monitors: Arc<Monitors>,
 }
@@ -201,12 +184,12 @@ fn work(index: usize, parts: Parts, doors: Doors, arrivals: mpsc::Receiver<Arriv
         Err(error) => return tracing::error!(%error, "a worker cannot start"),
     };
     runtime.block_on(async {
-        let bench = WorkerCore::new(index, &parts, doors, busy);
+        let core = WorkerCore::new(index, &parts, doors, busy);
         if index == 0 {
-            let classes = Arc::clone(&parts.event_classes);
-            tokio::task::spawn_local(classes.keep(Rc::clone(&bench.router)));
+            let classes = Arc::clone(&parts.cluster.event_classes);
+            tokio::task::spawn_local(classes.keep(Rc::clone(&core.router)));
         }
-        bench.run(arrivals).await;
+        core.run(arrivals).await;
     });
 }
 
@@ -235,19 +218,19 @@ impl WorkerCore {
         let ledger = Ledger::new(Arc::clone(&parts.budget));
         let shared = shared(parts, &stats, &ledger);
         let identity = Identity::of(&config.topology);
-        let pipelines = Pipelines::new(shared, &identity, Arc::clone(&parts.registry));
+        let pipelines = Pipelines::new(shared, &identity, Arc::clone(&parts.cluster.registry));
         let rules = Rules::new(
             config.routing.cross_slot,
             &config.limits,
             &config.timeouts,
             Arc::clone(&parts.held),
-            Arc::clone(&parts.scripts),
+            Arc::clone(&parts.cluster.scripts),
         );
-        let router = Rc::new(Router::new(Arc::clone(&parts.topology), pipelines, rules));
+        let router = Rc::new(Router::new(Arc::clone(&parts.cluster.topology), pipelines, rules));
         let scripts = Rc::default();
         let hub = Rc::new(Hub::new(
             Rc::clone(&router),
-            Arc::clone(&parts.census),
+            Arc::clone(&parts.cluster.census),
             Arc::clone(&parts.databases),
         ));
         let env = |listener: &crate::config::ListenerConfig| {
@@ -257,14 +240,14 @@ impl WorkerCore {
                 databases: Arc::clone(&parts.databases),
                 database: listener.database,
                 scripts: Rc::clone(&scripts),
-                event_classes: Arc::clone(&parts.event_classes),
+                event_classes: Arc::clone(&parts.cluster.event_classes),
                 monitors: Arc::clone(&parts.monitors),
                 clients: Arc::clone(&parts.clients),
                 password: listener.password.as_ref().map(|secret| secret.expose().to_owned()),
                 port: listener.bind.port(),
                 config_file: config_file(config),
                 allowed: Arc::clone(&parts.allowed),
-                settings: crate::session::settings::Settings::of(config, listener),
+                settings: Settings::of(config, listener),
                 stats: Arc::clone(&parts.stats),
                 assigner: Arc::clone(&parts.assigner),
                 worker: index,
@@ -296,8 +279,8 @@ impl WorkerCore {
         tokio::task::spawn_local(Rc::clone(&self).sweep());
         tokio::task::spawn_local(Rc::clone(&self).keep_to_the_budget());
         while let Some(arrival) = arrivals.recv().await {
-            let seat = ClientTask::new(arrival.registration.info().id, &self);
-            tokio::task::spawn_local(async move { seat.serve(arrival).await });
+            let task = ClientTask::new(arrival.registration.info().id, &self);
+            tokio::task::spawn_local(async move { task.serve(arrival).await });
         }
     }
 
@@ -334,16 +317,15 @@ impl WorkerCore {
 
     fn session(&self, info: &Arc<ClientInfo>, handoff: Handoff) -> io::Result<Session> {
         let Handoff { stream, listener, place, known } = handoff;
-        let stream = tokio::net::TcpStream::from_std(stream)?;
-        let (reader, writer) = stream.into_split();
+        let (reader, writer) = stream.attach()?.into_split();
         let client_writer =
-            ClientWriter::new(writer, Rc::clone(&self.flusher), self.output_bytes_max);
+            ClientWriter::new(writer, Rc::clone(self.flusher.list()), self.output_bytes_max);
         let present = (Rc::downgrade(&client_writer), Arc::clone(info));
         self.present.borrow_mut().insert(info.id, present);
         let env = Rc::clone(&self.listener_envs[listener.min(self.listener_envs.len() - 1)]);
         let (state, unread) = known.unwrap_or_else(|| {
             let state = State::new(env.password.is_none(), Arc::clone(info));
-            (state.begin_in(&env), Vec::new())
+            (state.begin_in(env.first_database()), Vec::new())
         });
         Ok(Session::new(
             (reader, unread),
@@ -366,13 +348,13 @@ impl WorkerCore {
 /// A client's place on a worker; given up when dropped, however its task ends.
 struct ClientTask {
     id: u64,
-    bench: Rc<WorkerCore>,
+    core: Rc<WorkerCore>,
 }
 
 impl ClientTask {
-    fn new(id: u64, bench: &Rc<WorkerCore>) -> ClientTask {
-        bench.stats.connections.add(1);
-        ClientTask { id, bench: Rc::clone(bench) }
+    fn new(id: u64, core: &Rc<WorkerCore>) -> ClientTask {
+        core.stats.connections.add(1);
+        ClientTask { id, core: Rc::clone(core) }
     }
 
     /// Serves the client until its connection ends or another worker takes it.
@@ -381,7 +363,7 @@ impl ClientTask {
         loop {
             let Arrival { registration, handoff } = arrival;
             let listener = handoff.listener;
-            let mut session = match self.bench.session(registration.info(), handoff) {
+            let mut session = match self.core.session(registration.info(), handoff) {
                 Ok(session) => session,
                 Err(error) => {
                     tracing::warn!(%error, "a client's socket cannot be used");
@@ -399,7 +381,7 @@ impl ClientTask {
             };
             let ClientMigration { stream, state, unread, place } = moving;
             let handoff = Handoff { stream, listener, place, known: Some((state, unread)) };
-            match self.bench.hand_over(Arrival { registration, handoff }) {
+            match self.core.hand_over(Arrival { registration, handoff }) {
                 Ok(()) => return,
                 Err(refused) => (arrival, was_refused) = (refused, true),
             }
@@ -407,23 +389,23 @@ impl ClientTask {
     }
 
     fn note_closed(&self, end: CloseReason) {
-        self.bench.stats.disconnects[end as usize].add(1);
+        self.core.stats.disconnects[end as usize].add(1);
     }
 }
 
 impl Drop for ClientTask {
     fn drop(&mut self) {
-        let bench = &self.bench;
+        let core = &self.core;
         if std::thread::panicking() {
-            bench.stats.disconnects[CloseReason::Failed as usize].add(1);
+            core.stats.disconnects[CloseReason::Failed as usize].add(1);
             tracing::error!(client = self.id, "a client's task failed; its connection is closed");
         }
-        let present = bench.present.borrow_mut().remove(&self.id);
+        let present = core.present.borrow_mut().remove(&self.id);
         if let Some(client_writer) = present.and_then(|(client_writer, _)| client_writer.upgrade())
         {
             client_writer.finish();
         }
-        bench.stats.connections.sub(1);
+        core.stats.connections.sub(1);
     }
 }
 
@@ -441,8 +423,8 @@ fn shared(parts: &Parts, stats: &Arc<WorkerStats>, ledger: &Rc<Ledger>) -> Rc<Sh
         send_buffer_bytes: config.limits.node_send_buffer_bytes,
         chunk_pool: Rc::new(ChunkPool::new(Rc::clone(ledger))),
         ledger: Rc::clone(ledger),
-        lease_limits: Arc::clone(&parts.lease_limits),
-        shortage: Arc::clone(&parts.shortage),
+        lease_limits: Arc::clone(&parts.cluster.lease_limits),
+        shortage: Arc::clone(&parts.cluster.shortage),
         large: LargeValues::default(),
         classes: RefCell::default(),
     })

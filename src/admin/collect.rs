@@ -13,9 +13,9 @@ use crate::command::Class;
 use crate::memory::{KINDS, Kind};
 use crate::metrics::exposition::{BucketCounts, seconds_of};
 use crate::metrics::stats::{
-    BUCKETS_US, CLASSES, Count, DISCONNECTS, NODE_ERRORS, OUTCOMES, REJECTIONS, RESULTS,
+    BUCKETS_US, CLASSES, DISCONNECTS, NODE_ERRORS, OUTCOMES, REJECTIONS, RESULTS,
 };
-use crate::metrics::{Exposition, NodeStats, Scrape, Waits, WorkerStats, names};
+use crate::metrics::{Count, Exposition, NodeStats, Scrape, Waits, WorkerStats, names};
 use crate::server::Gateway;
 use crate::topology::{ClusterMap, State, TRIGGERS};
 use crate::version;
@@ -42,8 +42,8 @@ pub(super) struct Collector {
 impl Collector {
     /// The text of a scrape.
     pub(super) fn collect(&mut self, gateway: &Gateway, now: Instant) -> String {
-        let map = gateway.topology.map().load_full();
-        let state = gateway.topology.state().clone();
+        let map = gateway.cluster.topology.map().load_full();
+        let state = gateway.cluster.topology.state().clone();
         let mut scrape = self.exposition.scrape();
         set_build(&mut scrape);
         set_gateway(&mut scrape, gateway);
@@ -133,12 +133,12 @@ fn set_clients(scrape: &mut Scrape<'_>, gateway: &Gateway) {
     };
     labelled(&names::REDIRECTS, "moved", |stats| &stats.moved);
     labelled(&names::REDIRECTS, "ask", |stats| &stats.asked);
-    labelled(&names::RETRIES, "not_now", |stats| &stats.retried_not_now);
+    labelled(&names::RETRIES, "not_now", |stats| &stats.retried_unavailable);
     labelled(&names::RETRIES, "lost", |stats| &stats.retried_lost);
 }
 
 fn set_commands(scrape: &mut Scrape<'_>, gateway: &Gateway, rows: &mut BTreeSet<usize>) {
-    let table = gateway.topology.table().load();
+    let table = gateway.cluster.topology.table().load();
     let counts = command_counts(gateway);
     // The last row is that of everything without a row.
     let named = counts.len().saturating_sub(1);
@@ -166,7 +166,7 @@ fn set_commands(scrape: &mut Scrape<'_>, gateway: &Gateway, rows: &mut BTreeSet<
     }
     let inflight = sum(gateway, |stats| &stats.inflight);
     scrape.gauge(&names::INFLIGHT_COMMANDS, &[], inflight as f64);
-    let (bytes, sent) = gateway.scripts.figures();
+    let (bytes, sent) = gateway.cluster.scripts.figures();
     scrape.counter(&names::SCRIPTS_SENT, &[], sent);
     scrape.gauge(&names::SCRIPT_CACHE_BYTES, &[], bytes as f64);
     for (mode, clients) in gateway.clients.modes().by_name() {
@@ -176,7 +176,8 @@ fn set_commands(scrape: &mut Scrape<'_>, gateway: &Gateway, rows: &mut BTreeSet<
 }
 
 fn set_pubsub(scrape: &mut Scrape<'_>, gateway: &Gateway) {
-    for (kind, count) in ["channel", "pattern", "shard"].iter().zip(gateway.census.sizes()) {
+    for (kind, count) in ["channel", "pattern", "shard"].iter().zip(gateway.cluster.census.sizes())
+    {
         scrape.gauge(&names::PUBSUB_NAMES, &[kind], count as f64);
     }
     let subscriptions = sum(gateway, |stats| &stats.subscriptions);
@@ -213,9 +214,9 @@ fn known_nodes(
         seen.insert(Arc::clone(&node.name), now);
     }
     let recent = |then: Instant| now.saturating_duration_since(then) <= NODE_REMEMBERED;
-    gateway.registry.forget(|name| seen.get(name).is_none_or(|then| recent(*then)));
+    gateway.cluster.registry.forget(|name| seen.get(name).is_none_or(|then| recent(*then)));
     let mut booked = BTreeSet::<Arc<str>>::new();
-    gateway.registry.for_each(|name, blocks| {
+    gateway.cluster.registry.for_each(|name, blocks| {
         if blocks.iter().any(|block| block.connections.get() > 0) || !seen.contains_key(name) {
             seen.insert(name.into(), now);
         }
@@ -237,7 +238,7 @@ fn named_nodes(map: &ClusterMap) -> impl Iterator<Item = (&NodeAddress, usize, b
 
 fn set_nodes(scrape: &mut Scrape<'_>, gateway: &Gateway, known: &BTreeSet<Arc<str>>) {
     let mut blocks_of: HashMap<Arc<str>, Vec<Arc<NodeStats>>> = HashMap::new();
-    gateway.registry.for_each(|name, blocks| {
+    gateway.cluster.registry.for_each(|name, blocks| {
         if known.contains(name) {
             blocks_of.insert(name.into(), blocks.to_vec());
         }

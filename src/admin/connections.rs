@@ -15,10 +15,11 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use crate::net::Stream;
 
 /// Connections served at once.
 const CONNECTIONS_MAX: usize = 64;
@@ -46,7 +47,7 @@ pub(super) struct Connections {
 
 impl Connections {
     /// Serves one more, in the place of the oldest when there are too many.
-    pub(super) fn serve(&mut self, stream: TcpStream, router: axum::Router) {
+    pub(super) fn serve(&mut self, stream: Stream, router: axum::Router) {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|connection| !connection.is_closed());
         if self.open.len() >= CONNECTIONS_MAX {
@@ -59,7 +60,7 @@ impl Connections {
 }
 
 /// One request and its answer, until then, or until the connection is to end.
-async fn answer(stream: TcpStream, router: axum::Router, ended: oneshot::Receiver<()>) {
+async fn answer(stream: Stream, router: axum::Router, ended: oneshot::Receiver<()>) {
     let was_asked = Arc::new(AtomicBool::new(false));
     let (asked, routes) = (Arc::clone(&was_asked), TowerToHyperService::new(router));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -91,7 +92,7 @@ async fn answer(stream: TcpStream, router: axum::Router, ended: oneshot::Receive
 }
 
 /// An answer that is not waited for: it is short, and a socket that has been sent nothing takes it.
-fn say(stream: &TcpStream, (status, text): (&str, &str)) {
+fn say(stream: &Stream, (status, text): (&str, &str)) {
     let head = "content-type: text/plain; charset=utf-8\r\nconnection: close";
     let answer =
         format!("HTTP/1.1 {status}\r\n{head}\r\ncontent-length: {}\r\n\r\n{text}", text.len());

@@ -23,10 +23,10 @@ pub mod words;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::keeper::Status;
+use crate::net::Listener;
 use crate::server::Gateway;
 use collect::Collector;
 use connections::Connections;
@@ -66,19 +66,19 @@ impl Admin {
 }
 
 /// Answers the operators of a gateway, for ever.
-pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
+pub async fn serve(gateway: Arc<Gateway>, listener: Listener) {
     let admin = Arc::new(Admin::new(gateway));
     let router = routes::router(Arc::clone(&admin));
     accept(listener, router, || admin.upkeep()).await;
 }
 
 /// Answers the operators of a keeper, for ever.
-pub async fn serve_keeper(status: Arc<Status>, listener: TcpListener) {
+pub async fn serve_keeper(status: Arc<Status>, listener: Listener) {
     let keeper = Arc::new(keeper::Keeper::new(status));
     accept(listener, keeper::router(Arc::clone(&keeper)), || keeper.upkeep()).await;
 }
 
-async fn accept(listener: TcpListener, router: axum::Router, look_after: impl Fn()) {
+async fn accept(listener: Listener, router: axum::Router, look_after: impl Fn()) {
     let mut connections = Connections::default();
     let mut upkeep = interval(UPKEEP_EVERY);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);

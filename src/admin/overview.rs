@@ -120,8 +120,8 @@ pub struct Hour {
 impl Overview {
     /// All of it, now.
     pub(super) fn of(gateway: &Gateway, sampler: &Sampler, now: Instant) -> Overview {
-        let state = gateway.topology.state().clone();
-        let map = gateway.topology.map().load_full();
+        let state = gateway.cluster.topology.state().clone();
+        let map = gateway.cluster.topology.map().load_full();
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         let sum = |figure: fn(&crate::metrics::WorkerStats) -> u64| {
             gateway.workers.iter().map(|worker| figure(&worker.stats)).sum()
@@ -161,7 +161,7 @@ impl MemoryOverview {
 
 /// Those with most requests, of the last seconds first.
 fn commands(gateway: &Gateway, sampler: &Sampler) -> Vec<CommandOverview> {
-    let table = gateway.topology.table().load();
+    let table = gateway.cluster.topology.table().load();
     let counts = command_counts(gateway);
     let used = counts.iter().enumerate().filter(|(_, outcomes)| outcomes.iter().sum::<u64>() > 0);
     let mut commands: Vec<CommandOverview> = used

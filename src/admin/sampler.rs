@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::collect::command_counts;
 use crate::command::Class;
+use crate::metrics::Count;
 use crate::metrics::exposition::BucketCounts;
-use crate::metrics::stats::{BUCKETS_US, CLASSES, Count, OUTCOMES, Outcome};
+use crate::metrics::stats::{BUCKETS_US, CLASSES, OUTCOMES, Outcome};
 use crate::metrics::{NodeStats, WorkerStats};
 use crate::server::Gateway;
 
@@ -163,7 +164,7 @@ impl Totals {
         for worker in &gateway.workers {
             totals.add(&worker.stats);
         }
-        gateway.registry.for_each(|name, blocks| {
+        gateway.cluster.registry.for_each(|name, blocks| {
             if totals.nodes.len() < NODES_MAX {
                 totals.nodes.insert(name.into(), NodeTotals::of(blocks));
             }

@@ -95,10 +95,10 @@ struct NodeStatus {
 impl Status {
     /// The status now.
     pub(super) fn of(gateway: &Gateway, now: Instant) -> Status {
-        let map = gateway.topology.map().load_full();
-        let state = gateway.topology.state().clone();
+        let map = gateway.cluster.topology.map().load_full();
+        let state = gateway.cluster.topology.state().clone();
         let mut nodes = BTreeMap::new();
-        gateway.registry.for_each(|name, blocks| {
+        gateway.cluster.registry.for_each(|name, blocks| {
             nodes.insert(name.to_owned(), NodeStatus::of(blocks));
         });
         Status {

@@ -7,15 +7,16 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time;
 
 use super::own_addresses::OwnAddress;
 use super::{BackendError, Identity, Upstream};
+use crate::net::Stream;
 use crate::resp::{Protocol, Value, reply, write};
 
 /// Longest reply to one of the gateway's own questions; `COMMAND` with many modules is about 1 MiB,
@@ -44,7 +45,7 @@ pub struct Asked<'a> {
 /// A connection that has been greeted.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     own: OwnAddress,
     buffer: Vec<u8>,
     timeout: Duration,
@@ -60,7 +61,7 @@ impl Connection {
         identity: &Identity,
         timeout: Duration,
     ) -> Result<Connection, BackendError> {
-        let stream = match time::timeout(timeout, TcpStream::connect(address)).await {
+        let stream = match time::timeout(timeout, Stream::connect(address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(BackendError::Connect(error)),
             Err(_) => return Err(BackendError::Connect(io::ErrorKind::TimedOut.into())),
@@ -252,7 +253,7 @@ impl Connection {
     }
 
     /// The greeted socket, for those who pipeline on it, and what it is known by as long as it lives.
-    pub fn into_stream(self) -> (TcpStream, OwnAddress) {
+    pub fn into_stream(self) -> (Stream, OwnAddress) {
         (self.stream, self.own)
     }
 
@@ -276,7 +277,7 @@ impl Connection {
 /// whom or whatever. It would go on sending, and what a client was told may not have run would run
 /// behind its back, when the network comes back and others have taken its word for it. What the
 /// node's own system has received is out of reach.
-pub(super) fn withdraw_when_closed(stream: &TcpStream, withdraw: bool) {
+pub(super) fn withdraw_when_closed(stream: &impl AsFd, withdraw: bool) {
     if let Err(error) = SockRef::from(stream).set_linger(withdraw.then_some(Duration::ZERO)) {
         tracing::debug!(%error, "a connection to a node is closed as usual");
     }
@@ -299,8 +300,8 @@ async fn within<T>(
 }
 
 /// No delay for small requests, and an end to peers that are gone without a word.
-fn set_options(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+fn set_options(stream: &Stream) -> io::Result<()> {
+    stream.set_nodelay()?;
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(15))

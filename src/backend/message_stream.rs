@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::own_addresses::OwnAddress;
 use super::{BackendError, Connection};
 use crate::metrics::NodeStats;
+use crate::net::Stream;
 use crate::resp::ReplyScanner;
 use crate::resp::reply::LeftOut;
 
@@ -64,7 +64,7 @@ impl Outbox {
 /// The open connection.
 #[derive(Debug)]
 pub struct MessageStream {
-    stream: TcpStream,
+    stream: Stream,
     _own: OwnAddress,
     stats: Arc<NodeStats>,
     inbox: Vec<u8>,

@@ -22,8 +22,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-
 use super::in_flight::{Entry, InFlight, Kind, Weight};
 use super::large::{LARGE_MIN, LargeValues};
 use super::message_stream::MessageStream;
@@ -33,6 +31,7 @@ use super::{BackendError, LeaseLimits, MemoryShortage, NodeAddress, TurnedAway, 
 use crate::clock::Clock;
 use crate::memory::Ledger;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
+use crate::net::{ReadHalf, WriteHalf};
 use crate::reply::{ClientWriter, ReplyHandle, ReturnReason};
 use crate::resp::ReplyScanner;
 
@@ -96,7 +95,7 @@ pub struct Pipeline {
     shared: Rc<Shared>,
     state: RefCell<State>,
     /// The way out of the open connection.
-    writer: RefCell<Option<OwnedWriteHalf>>,
+    writer: RefCell<Option<WriteHalf>>,
     /// Something waits to be written, or the connection is wanted.
     dirty: Cell<bool>,
     task: RefCell<Option<Waker>>,
@@ -396,7 +395,7 @@ impl Pipeline {
     }
 
     /// Serves until the connection ends; returns why.
-    async fn serve(&self, mut reader: OwnedReadHalf) -> BackendError {
+    async fn serve(&self, mut reader: ReadHalf) -> BackendError {
         let mut put_off = false;
         std::future::poll_fn(|cx| {
             self.set_task(cx);
@@ -418,7 +417,7 @@ impl Pipeline {
     fn poll_both(
         &self,
         cx: &mut Context<'_>,
-        reader: &mut OwnedReadHalf,
+        reader: &mut ReadHalf,
         put_off: &mut bool,
     ) -> Result<(), BackendError> {
         self.poll_messages(cx)?;
@@ -440,7 +439,7 @@ impl Pipeline {
             if error.kind() != io::ErrorKind::WouldBlock {
                 return Err(BackendError::Io(error));
             }
-            match writer.as_ref().poll_write_ready(cx) {
+            match writer.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Err(BackendError::Io(error)),
                 Poll::Pending => return Ok(()),
@@ -452,7 +451,7 @@ impl Pipeline {
 }
 
 /// Writes all that is unsent, or as much as the socket takes.
-fn write_out(writer: &OwnedWriteHalf, send_queue: &mut SendQueue) -> io::Result<()> {
+fn write_out(writer: &WriteHalf, send_queue: &mut SendQueue) -> io::Result<()> {
     while !send_queue.is_sent() {
         match write_some(writer, send_queue) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -464,7 +463,7 @@ fn write_out(writer: &OwnedWriteHalf, send_queue: &mut SendQueue) -> io::Result<
     Ok(())
 }
 
-fn write_some(writer: &OwnedWriteHalf, send_queue: &SendQueue) -> io::Result<usize> {
+fn write_some(writer: &WriteHalf, send_queue: &SendQueue) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); SLICES];
     match send_queue.unsent(&mut slices) {
         1 => writer.try_write(&slices[0]),

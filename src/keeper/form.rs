@@ -30,7 +30,7 @@ pub(super) enum Taken {
     /// It holds so many keys.
     Keys(u64),
     /// It knows a node that is none of the list.
-    Stranger(String),
+    Foreign(String),
     /// It serves so many slots that are not planned for it.
     Slots(usize),
     /// It follows a master, and the plan has no place for it.
@@ -96,7 +96,7 @@ fn refuse_foreign<'a>(
                 continue;
             }
             if !line.is_meeting {
-                return Err((*member, Taken::Stranger(line.to_string())));
+                return Err((*member, Taken::Foreign(line.to_string())));
             }
             forming.lacks.push(format!("{} is just meeting somebody", member.name));
         }
@@ -202,7 +202,7 @@ impl fmt::Display for Taken {
         match self {
             Taken::Keys(1) => f.write_str("it holds a key"),
             Taken::Keys(count) => write!(f, "it holds {count} keys"),
-            Taken::Stranger(node) => write!(f, "it knows a node that is not named here: {node}"),
+            Taken::Foreign(node) => write!(f, "it knows a node that is not named here: {node}"),
             Taken::Slots(count) => write!(f, "it already serves {count} slots"),
             Taken::Replica => f.write_str("it already follows a master"),
         }

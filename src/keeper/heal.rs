@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::plan::{Leader, Spare, followed};
 use super::snapshot::{Act, Limits, Listed, Member, Memory, Step, Verdict};
-use super::view::{NodeLine, View, count};
+use super::view::{View, count};
 use crate::config::MASTERS_MIN;
 use crate::slot::SLOTS;
+use crate::topology::nodes_reply::NodeLine;
 
 /// Nodes that lose a connection make it again within a tenth of a second; a meeting replaces it, so
 /// it comes only where they do not.

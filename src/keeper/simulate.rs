@@ -11,8 +11,9 @@ use super::heal::groups;
 use super::plan::Shape;
 use super::reconcile::reconcile;
 use super::snapshot::{Act, Limits, Listed, Memory, Step, members};
-use super::view::{NodeLine, View};
+use super::view::View;
 use crate::slot::SLOTS;
+use crate::topology::nodes_reply::NodeLine;
 
 /// Far more rounds than any plan takes.
 const ROUNDS_MAX: usize = 100;

@@ -7,7 +7,8 @@ use super::plan::Shape;
 use super::reconcile::reconcile;
 use super::simulate::Simulation;
 use super::snapshot::{Act, Limits, Listed, Memory, Missing, Reached, Step, Verdict};
-use super::view::{NodeLine, View};
+use super::view::View;
+use crate::topology::nodes_reply::NodeLine;
 
 const SHAPE: Shape = Shape { nodes: 6, masters: 3 };
 
@@ -15,16 +16,8 @@ fn own(number: usize) -> NodeLine {
     NodeLine {
         // Not in the order of the list.
         id: format!("{:040x}", (number % 11 * 7 + 3) % 11 + number / 11 * 11),
-        address: None,
-        bus: None,
-        master: None,
-        is_meeting: false,
-        is_failed: false,
-        is_suspected: false,
         is_connected: true,
-        epoch: 0,
-        slots: Vec::new(),
-        moves_slots: false,
+        ..NodeLine::default()
     }
 }
 

@@ -1,18 +1,16 @@
 //! What one node says of itself and of the cluster.
 //!
-//! Owns reading `INFO`, `CLUSTER NODES` and `CLUSTER INFO`, and what of it makes sense: a node may
-//! be of any version, odd, or hostile. Pure: knows no socket.
+//! Owns reading `INFO` and `CLUSTER INFO`, and what of them and of `CLUSTER NODES` makes sense: a node
+//! may be of any version, odd, or hostile. Pure: knows no socket.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use crate::slot::SLOTS;
+use crate::topology::nodes_reply::NodeLine;
 
 /// More nodes than any cluster has; its own documentation advises against more than a thousand.
 const LINES_MAX: usize = 4096;
-/// Ids have 40 characters.
-const ID_LEN_MAX: usize = 40;
 
 /// One node, as it sees itself and the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,29 +27,6 @@ pub(super) struct View {
     pub(super) source: Option<IpAddr>,
     /// How much of the data's history it has.
     pub(super) offset: u64,
-}
-
-/// A line of `CLUSTER NODES`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NodeLine {
-    pub(super) id: String,
-    /// Where it is thought to be; none when that is not known.
-    pub(super) address: Option<SocketAddr>,
-    /// Its port towards other nodes.
-    pub(super) bus: Option<u16>,
-    /// The id of the master it follows.
-    pub(super) master: Option<String>,
-    /// The two are just meeting; the id is not its own until they have.
-    pub(super) is_meeting: bool,
-    /// All agree that it is gone.
-    pub(super) is_failed: bool,
-    /// It does not answer the node that says this.
-    pub(super) is_suspected: bool,
-    pub(super) is_connected: bool,
-    pub(super) epoch: u64,
-    pub(super) slots: Vec<RangeInclusive<u16>>,
-    /// Slots are on their way to it or from it; a node tells that of itself only.
-    pub(super) moves_slots: bool,
 }
 
 /// Why there is no view although the node answers.
@@ -121,8 +96,7 @@ impl View {
 
     /// Serves nothing, holds nothing, follows nobody.
     pub(super) fn is_bare(&self) -> bool {
-        let NodeLine { slots, master, moves_slots, .. } = &self.own;
-        self.keys == 0 && slots.is_empty() && master.is_none() && !moves_slots
+        self.keys == 0 && !self.own.has_slots() && self.own.master.is_none()
     }
 
     /// As a node is that was never used, or has lost its volume.
@@ -148,33 +122,6 @@ impl View {
     }
 }
 
-// === impl NodeLine ===
-
-impl NodeLine {
-    /// Whether it is thought to be gone.
-    pub(super) fn is_failing(&self) -> bool {
-        self.is_failed || self.is_suspected
-    }
-
-    /// Whether there is no connection to it, or nobody knows where it is. `seen` is where the list
-    /// leads to it: a network may swallow what is sent to an address that nobody has any more, and
-    /// then a connection is being made for ever, which is told as one.
-    pub(super) fn is_lost(&self, seen: Option<SocketAddr>) -> bool {
-        let moved = self.is_failing() && seen.is_some_and(|seen| self.address != Some(seen));
-        !self.is_meeting && (self.address.is_none() || !self.is_connected || moved)
-    }
-}
-
-impl fmt::Display for NodeLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let short = self.id.get(..8).unwrap_or(&self.id);
-        match self.address {
-            Some(address) => write!(f, "{short} at {address}"),
-            None => f.write_str(short),
-        }
-    }
-}
-
 // === reading ===
 
 /// How many slots `ranges` have.
@@ -187,12 +134,11 @@ fn parse_nodes(text: &str) -> Result<(NodeLine, Vec<NodeLine>), &'static str> {
     let mut own = None;
     let mut others: Vec<NodeLine> = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let (node, is_myself) = parse_node(line).ok_or("CLUSTER NODES is not readable")?;
-        if is_myself && own.replace(node.clone()).is_some() {
-            return Err("CLUSTER NODES has the node itself twice");
-        }
-        if !is_myself {
+        let node = NodeLine::read(line).ok_or("CLUSTER NODES is not readable")?;
+        if !node.is_myself {
             others.push(node);
+        } else if own.replace(node).is_some() {
+            return Err("CLUSTER NODES has the node itself twice");
         }
         if others.len() >= LINES_MAX {
             return Err("CLUSTER NODES has too many nodes");
@@ -206,54 +152,6 @@ fn parse_nodes(text: &str) -> Result<(NodeLine, Vec<NodeLine>), &'static str> {
         return Err("CLUSTER NODES has an id twice");
     }
     Ok((own, others))
-}
-
-/// `<id> <ip:port@bus,host> <flags> <master> <ping> <pong> <epoch> <link> <slot> …`, and whether it
-/// is the node itself.
-fn parse_node(line: &str) -> Option<(NodeLine, bool)> {
-    let mut words = line.split_whitespace();
-    let (id, place, flags, master) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let (epoch, link) = (words.nth(2)?, words.next()?);
-    let is_id = |word: &str| {
-        word.len() <= ID_LEN_MAX && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    };
-    if !is_id(id) || !(master == "-" || is_id(master)) {
-        return None;
-    }
-    let (moving, ranges): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('['));
-    let has = |flag| flags.split(',').any(|f| f == flag);
-    let (address, bus) = parse_place(place);
-    let line = NodeLine {
-        id: id.to_owned(),
-        address: address.filter(|_| !has("noaddr")),
-        bus,
-        master: (master != "-").then(|| master.to_owned()),
-        is_meeting: has("handshake"),
-        is_failed: has("fail"),
-        is_suspected: has("fail?"),
-        is_connected: link == "connected",
-        epoch: epoch.parse().ok()?,
-        slots: ranges.into_iter().map(parse_range).collect::<Option<_>>()?,
-        moves_slots: !moving.is_empty(),
-    };
-    Some((line, has("myself")))
-}
-
-/// `ip:port@bus`, and more behind a comma. What is announced may be a name, which is no address.
-fn parse_place(place: &str) -> (Option<SocketAddr>, Option<u16>) {
-    let place = place.split(',').next().unwrap_or_default();
-    let (address, bus) = place.split_once('@').unwrap_or((place, ""));
-    let address = address.rsplit_once(':').and_then(|(ip, port)| {
-        let ip: IpAddr = ip.trim_matches(['[', ']']).parse().ok()?;
-        Some(SocketAddr::new(ip, port.parse().ok().filter(|port| *port != 0)?))
-    });
-    (address, bus.parse().ok().filter(|bus| *bus != 0))
-}
-
-fn parse_range(word: &str) -> Option<RangeInclusive<u16>> {
-    let (start, end) = word.split_once('-').unwrap_or((word, word));
-    let (start, end): (u16, u16) = (start.parse().ok()?, end.parse().ok()?);
-    (start <= end && usize::from(end) < SLOTS).then_some(start..=end)
 }
 
 /// The value of `name` in a reply of `name:value` lines.
@@ -297,7 +195,7 @@ e7d1 127.0.0.1:30001@31001 myself,master - 0 0 1 connected 0-5460 [93-<-292f] [7
         assert!(view.is_ok && view.is_linked && !view.is_alone() && !view.is_bare());
         assert_eq!(view.source, "10.0.0.9".parse().ok());
         assert_eq!((view.covered(), view.masters()), (5461 + 5462 + 1, 2));
-        assert!(view.own.moves_slots);
+        assert!(view.own.moves_slots());
         let replica = view.line("07c3").unwrap();
         assert_eq!(replica.master.as_deref(), Some("e7d1"));
         assert_eq!(

@@ -1,8 +1,9 @@
 //! What the gateway counts and under which names it tells.
 //!
-//! Owns the counters ([`stats`], [`waits`]), the list of metrics ([`names`]) and their text
+//! Owns the counters ([`count`], [`stats`], [`waits`]), the list of metrics ([`names`]) and their text
 //! ([`exposition`]). Must not know the parts that count: whoever has figures brings them.
 
+pub mod count;
 pub mod exposition;
 #[cfg(test)]
 #[path = "../../tests/admin/format_check.rs"]
@@ -11,6 +12,7 @@ pub mod names;
 pub mod stats;
 pub mod waits;
 
+pub use count::Count;
 pub use exposition::{Exposition, Scrape};
 pub use names::{Kind, Metric, Unit, documented};
 pub use stats::{Bucket, NodeStats, Outcome, WorkerStats};

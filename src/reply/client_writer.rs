@@ -12,29 +12,29 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use tokio::net::tcp::OwnedWriteHalf;
-
-use super::{CloseReason, Flusher, ReplyQueue, ReturnedRequest};
+use super::{CloseReason, FlushList, ReplyQueue};
 use crate::memory::{Budget, Kind, Share};
+use crate::net::WriteHalf;
 use crate::slot::Slot;
 
 /// Pieces at least this long are written straight from the buffer they were read into.
 const THROUGH_BYTES_MIN: usize = 16 * 1024;
 
-/// The side of a client that replies go to. Belongs to one worker.
+/// The side of a client that replies go to. Belongs to one worker. `R` is what comes back unanswered: it
+/// is kept for the client's session, unread.
 #[derive(Debug)]
-pub struct ClientWriter {
+pub struct Writer<R> {
     queue: RefCell<ReplyQueue>,
     /// `None` once the client is cut off: what is still under way for it must not keep it open.
-    socket: RefCell<Option<OwnedWriteHalf>>,
+    socket: RefCell<Option<WriteHalf>>,
     /// What is held for the client, and of its requests that have come in part.
     output: Share,
     input: Share,
-    /// Small replies are not written yet: see [`ClientWriter::hold`].
+    /// Small replies are not written yet: see [`Writer::hold`].
     held_back: Cell<bool>,
     /// The client has closed its side and hears no more: its replies are dropped.
     deaf: Cell<bool>,
-    flusher: Rc<Flusher>,
+    flush_list: Rc<FlushList<Writer<R>>>,
     output_bytes_max: usize,
     /// In the flusher's list already.
     pub(super) listed: Cell<bool>,
@@ -50,7 +50,7 @@ pub struct ClientWriter {
     stuck: Cell<bool>,
     /// Set once: the client is to be dropped, and why.
     end: Cell<Option<CloseReason>>,
-    returned: RefCell<Vec<ReturnedRequest>>,
+    returned: RefCell<Vec<R>>,
     /// While something is in trouble: what has been answered meanwhile, slot and sequence number.
     answered: RefCell<Option<Vec<(Slot, u64)>>>,
     /// Bytes in gatherings under way.
@@ -67,17 +67,21 @@ pub struct ClientWriter {
     replies: Cell<(u64, u64)>,
 }
 
-impl ClientWriter {
+impl<R> Writer<R> {
     /// A way out through `socket`.
-    pub fn new(socket: OwnedWriteHalf, flusher: Rc<Flusher>, output_bytes_max: usize) -> Rc<Self> {
-        Rc::new(ClientWriter {
+    pub fn new(
+        socket: WriteHalf,
+        flush_list: Rc<FlushList<Self>>,
+        output_bytes_max: usize,
+    ) -> Rc<Self> {
+        Rc::new(Writer {
             queue: RefCell::default(),
             socket: RefCell::new(Some(socket)),
-            output: Share::new(flusher.ledger(), Kind::Output),
-            input: Share::new(flusher.ledger(), Kind::Input),
+            output: Share::new(flush_list.ledger(), Kind::Output),
+            input: Share::new(flush_list.ledger(), Kind::Input),
             held_back: Cell::new(false),
             deaf: Cell::new(false),
-            flusher,
+            flush_list,
             output_bytes_max,
             listed: Cell::new(false),
             delayed_at: Cell::new(None),
@@ -99,7 +103,7 @@ impl ClientWriter {
     }
 
     /// The socket's half, for another client writer.
-    pub fn into_socket(self) -> Option<OwnedWriteHalf> {
+    pub fn into_socket(self) -> Option<WriteHalf> {
         self.socket.into_inner()
     }
 
@@ -192,7 +196,7 @@ impl ClientWriter {
     /// replies before `not_before`, never within a reply. A client that does not read such messages is
     /// cut off at limits of their own.
     pub fn push(self: &Rc<Self>, bytes: &[u8], not_before: u64, now_us: u64) {
-        let limits = self.flusher.push_limits();
+        let limits = self.flush_list.push_limits();
         let is_too_much = |held| limits.is_exceeded(held, &self.over_soft_since, now_us);
         self.push_within(bytes, not_before, is_too_much);
     }
@@ -229,7 +233,7 @@ impl ClientWriter {
     #[inline]
     pub fn flush_later(self: &Rc<Self>) {
         if !self.listed.replace(true) {
-            self.flusher.add(Rc::clone(self));
+            self.flush_list.add(Rc::clone(self));
         }
     }
 
@@ -297,7 +301,7 @@ impl ClientWriter {
 
     /// Takes a request that came back unanswered and wakes the session for it. When the client has
     /// gone there is none, and the request goes too.
-    pub fn add_returned(&self, returned: ReturnedRequest) {
+    pub fn add_returned(&self, returned: R) {
         if self.is_closed() {
             return;
         }
@@ -326,7 +330,7 @@ impl ClientWriter {
     }
 
     /// The requests that came back since the last call.
-    pub fn take_returned(&self) -> Vec<ReturnedRequest> {
+    pub fn take_returned(&self) -> Vec<R> {
         std::mem::take(&mut self.returned.borrow_mut())
     }
 

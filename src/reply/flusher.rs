@@ -7,17 +7,16 @@
 //! first replies wait for the others, since a write costs more than all else that a small request
 //! needs.
 
-use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use super::ClientWriter;
+use super::{ClientWriter, FlushList, PushLimits};
 use crate::memory::Ledger;
 use crate::metrics::WorkerStats;
 
@@ -28,48 +27,11 @@ const TIMER_STEP: Duration = Duration::from_millis(1);
 /// receivers.
 const FLUSHES_MAX: usize = 256;
 
-/// What may wait for a client that is sent messages which it did not ask for: Redis's
-/// `client-output-buffer-limit pubsub`.
-#[derive(Clone, Copy, Debug)]
-pub struct PushLimits {
-    /// More bytes than this end the client at once.
-    pub hard_bytes: usize,
-    /// More bytes than this, for longer than `soft_us`, end it too.
-    pub soft_bytes: usize,
-    /// Microseconds.
-    pub soft_us: u64,
-}
-
-impl PushLimits {
-    /// Whether so many waiting bytes are too many; `since` remembers when there were too many for long.
-    pub(super) fn is_exceeded(&self, bytes: usize, since: &Cell<Option<u64>>, now_us: u64) -> bool {
-        if bytes <= self.soft_bytes {
-            since.set(None);
-            return false;
-        }
-        let since_us = since.get().unwrap_or(now_us);
-        since.set(Some(since_us));
-        bytes > self.hard_bytes || now_us.saturating_sub(since_us) > self.soft_us
-    }
-}
-
-impl Default for PushLimits {
-    /// None.
-    fn default() -> PushLimits {
-        PushLimits { hard_bytes: usize::MAX, soft_bytes: usize::MAX, soft_us: u64::MAX }
-    }
-}
-
-/// The clients of one worker that have something to be written.
+/// What flushes the clients of one worker.
 #[derive(Debug)]
 pub struct Flusher {
-    /// Those that are looked at when this turn ends.
-    list: RefCell<Vec<Rc<ClientWriter>>>,
-    task: RefCell<Option<Waker>>,
+    list: Rc<FlushList<ClientWriter>>,
     delay: Duration,
-    push_limits: PushLimits,
-    stats: Arc<WorkerStats>,
-    ledger: Rc<Ledger>,
 }
 
 impl Flusher {
@@ -81,58 +43,35 @@ impl Flusher {
         delay: Duration,
         push_limits: PushLimits,
     ) -> Rc<Self> {
-        let (list, task) = (RefCell::default(), RefCell::default());
-        Rc::new(Flusher { list, task, delay, push_limits, stats, ledger })
+        Rc::new(Flusher { list: FlushList::new(stats, ledger, push_limits), delay })
     }
 
-    /// What may wait for clients that are sent messages.
-    pub(super) fn push_limits(&self) -> &PushLimits {
-        &self.push_limits
-    }
-
-    /// Where this worker's buffers are added up.
-    pub(super) fn ledger(&self) -> &Rc<Ledger> {
-        &self.ledger
-    }
-
-    /// Looks at this client when the turn ends.
-    #[inline]
-    pub(super) fn add(&self, client_writer: Rc<ClientWriter>) {
-        let mut list = self.list.borrow_mut();
-        list.push(client_writer);
-        if list.len() == 1
-            && let Some(task) = self.task.borrow().as_ref()
-        {
-            task.wake_by_ref();
-        }
-    }
-
-    /// So many bytes have been written to a client.
-    pub(super) fn note_sent(&self, count: usize) {
-        self.stats.sent_bytes.add(count as u64);
+    /// Where client writers say that they have something to be written.
+    pub fn list(&self) -> &Rc<FlushList<ClientWriter>> {
+        &self.list
     }
 
     /// Flushes the listed clients whenever there are some, but for those that wait; never ends.
     pub async fn run(self: Rc<Self>) {
         let mut turn: Vec<Rc<ClientWriter>> = Vec::new();
-        let mut lingering = Lingering::new(self.delay);
+        let mut delayed = Delayed::new(self.delay);
         std::future::poll_fn(|cx| {
-            self.set_task(cx);
+            self.list.set_task(cx);
             if turn.is_empty() {
-                std::mem::swap(&mut turn, &mut self.list.borrow_mut());
+                self.list.swap(&mut turn);
             }
             let count = turn.len().min(FLUSHES_MAX);
             for client_writer in turn.drain(..count) {
                 client_writer.listed.set(false);
                 if !self.delay.is_zero() && client_writer.expects_rest() {
-                    lingering.add(client_writer);
+                    delayed.add(client_writer);
                 } else if !client_writer.is_held_back() {
-                    lingering.remove(&client_writer);
+                    delayed.remove(&client_writer);
                     client_writer.flush();
                 }
             }
-            lingering.poll(cx);
-            if count == FLUSHES_MAX || !self.list.borrow().is_empty() {
+            delayed.poll(cx);
+            if count == FLUSHES_MAX || !self.list.is_empty() {
                 // There may be more. The others' events are looked at first.
                 let mut others = std::pin::pin!(tokio::task::yield_now());
                 let _ = others.as_mut().poll(cx);
@@ -141,17 +80,10 @@ impl Flusher {
         })
         .await;
     }
-
-    fn set_task(&self, cx: &Context<'_>) {
-        let mut task = self.task.borrow_mut();
-        if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *task = Some(cx.waker().clone());
-        }
-    }
 }
 
 /// The clients that wait for the rest of their replies.
-struct Lingering {
+struct Delayed {
     client_writers: Vec<Rc<ClientWriter>>,
     delay: Duration,
     /// When all of them have waited long enough, none longer than the delay; none when there is
@@ -159,11 +91,11 @@ struct Lingering {
     end: Option<Pin<Box<Sleep>>>,
 }
 
-impl Lingering {
-    fn new(delay: Duration) -> Lingering {
+impl Delayed {
+    fn new(delay: Duration) -> Delayed {
         // A timer for no time at all would fire before anything else is looked at.
         let delay = delay.saturating_sub(TIMER_STEP).max(Duration::from_micros(1));
-        Lingering { client_writers: Vec::new(), delay, end: None }
+        Delayed { client_writers: Vec::new(), delay, end: None }
     }
 
     fn add(&mut self, client_writer: Rc<ClientWriter>) {
@@ -206,6 +138,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::net::WriteHalf;
 
     /// Nobody lives to see its end.
     const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -230,7 +163,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (_, writer) = listener.accept().await.unwrap().0.into_split();
-        let client_writer = ClientWriter::new(writer, Rc::clone(flusher), 1 << 20);
+        let client_writer =
+            ClientWriter::new(WriteHalf::Tcp(writer), Rc::clone(flusher.list()), 1 << 20);
         let together = [client_writer.take_seq(), client_writer.take_seq()];
         client_writer.begin_batch(together[0]);
         (client, client_writer)

@@ -6,8 +6,23 @@
 
 use std::rc::Rc;
 
-use super::{ClientWriter, CloseReason, Gather, ReturnedRequest, texts};
+use super::client_writer::Writer;
+use super::{CloseReason, Gather, ReturnReason, texts};
 use crate::slot::Slot;
+
+/// A client's way out, which keeps the requests that come back for its session.
+pub type ClientWriter = Writer<ReturnedRequest>;
+
+/// A request that has no reply yet and needs a decision.
+#[derive(Debug)]
+pub struct ReturnedRequest {
+    /// Whose request it is.
+    pub handle: ReplyHandle,
+    /// The request, ready to be sent again.
+    pub request: Vec<u8>,
+    /// What happened.
+    pub why: ReturnReason,
+}
 
 /// One awaited reply.
 #[derive(Debug)]
@@ -40,7 +55,7 @@ pub struct Retry {
     /// How often it was sent again because a connection was lost before the answer.
     pub losses: u16,
     /// When it first came back.
-    pub troubled_us: u64,
+    pub first_returned_us: u64,
     /// When it was last sent again.
     pub sent_us: u64,
 }
@@ -228,7 +243,7 @@ impl ReplyHandle {
     }
 
     /// Hands the request back to the client's session, which decides what becomes of it.
-    pub fn returned(self, request: Vec<u8>, why: super::ReturnReason) {
+    pub fn returned(self, request: Vec<u8>, why: ReturnReason) {
         let client_writer = Rc::clone(&self.client_writer);
         client_writer.add_returned(ReturnedRequest { handle: self, request, why });
     }

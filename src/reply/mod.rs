@@ -5,6 +5,7 @@
 
 pub mod client_writer;
 pub mod close_reason;
+pub mod flush_list;
 pub mod flusher;
 pub mod gather;
 pub mod handle;
@@ -14,10 +15,10 @@ pub mod queue;
 pub mod returned;
 pub mod texts;
 
-pub use client_writer::ClientWriter;
 pub use close_reason::CloseReason;
-pub use flusher::{Flusher, PushLimits};
+pub use flush_list::{FlushList, PushLimits};
+pub use flusher::Flusher;
 pub use gather::Gather;
-pub use handle::{Answered, ReplyHandle};
+pub use handle::{Answered, ClientWriter, ReplyHandle, ReturnedRequest};
 pub use queue::ReplyQueue;
-pub use returned::{ReturnReason, ReturnedRequest};
+pub use returned::ReturnReason;

@@ -1,24 +1,13 @@
-//! A request that came back unanswered: a redirect, a node that cannot serve, a lost connection.
+//! Why a request came back unanswered: a redirect, a node that cannot serve, a lost connection.
 //!
 //! Owns the reading of those error replies that Redis Cluster means for its clients' libraries and
 //! that plain clients must never see. Must not decide what happens next; the router does.
 
-use super::{ReplyHandle, texts};
+use super::texts;
 use crate::slot::Slot;
 
 /// Longest host that a redirect can name (RFC 1035).
 const HOST_BYTES_MAX: usize = 253;
-
-/// A request that has no reply yet and needs a decision.
-#[derive(Debug)]
-pub struct ReturnedRequest {
-    /// Whose request it is.
-    pub handle: ReplyHandle,
-    /// The request, ready to be sent again.
-    pub request: Vec<u8>,
-    /// What happened.
-    pub why: ReturnReason,
-}
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +138,7 @@ fn classify_word(line: &[u8]) -> Option<ReturnReason> {
     let text = String::from_utf8_lossy(line.get(1..)?);
     let text = text.trim_end();
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let not_now = match word {
+    let kind = match word {
         "MOVED" | "ASK" => return Some(redirect(word, rest)),
         "TRYAGAIN" => Unavailable::TryAgain,
         "CLUSTERDOWN" => Unavailable::ClusterDown,
@@ -158,7 +147,7 @@ fn classify_word(line: &[u8]) -> Option<ReturnReason> {
         "MASTERDOWN" => Unavailable::MasterDown,
         _ => return None,
     };
-    Some(ReturnReason::Unavailable(not_now, text.to_owned()))
+    Some(ReturnReason::Unavailable(kind, text.to_owned()))
 }
 
 /// What a node says that does not know a script, in every version.
@@ -245,13 +234,13 @@ mod tests {
 
     #[test]
     fn only_the_clusters_own_errors_are_troubles() {
-        let not_now = |kind, text: &str| Some(ReturnReason::Unavailable(kind, text.to_owned()));
+        let unavailable = |kind, text: &str| Some(ReturnReason::Unavailable(kind, text.to_owned()));
         let down = "CLUSTERDOWN Hash slot not served";
         assert_eq!(
             classify(b"-CLUSTERDOWN Hash slot not served\r\n"),
-            not_now(Unavailable::ClusterDown, down)
+            unavailable(Unavailable::ClusterDown, down)
         );
-        assert_eq!(classify(b"-TRYAGAIN x\r\n"), not_now(Unavailable::TryAgain, "TRYAGAIN x"));
+        assert_eq!(classify(b"-TRYAGAIN x\r\n"), unavailable(Unavailable::TryAgain, "TRYAGAIN x"));
         assert!(matches!(classify(b"-MOVED 1 a:1\r\n"), Some(ReturnReason::Moved(_))));
         assert!(matches!(classify(b"-ASK 1 a:1\r\n"), Some(ReturnReason::Ask(_))));
         let bad = Some(ReturnReason::Unavailable(

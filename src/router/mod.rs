@@ -7,6 +7,7 @@ pub mod acknowledged;
 mod apart;
 pub mod blocked;
 mod busy_node;
+mod cluster_handle;
 pub mod fanout;
 pub mod hold_budget;
 pub mod hub;
@@ -25,6 +26,7 @@ pub mod script_cache;
 pub mod watched;
 pub mod wide;
 
+pub use cluster_handle::ClusterHandle;
 pub use fanout::{Asker, Fanout, ScanPage};
 pub use hold_budget::HoldBudget;
 pub use hub::Hub;

@@ -250,8 +250,8 @@ impl HeldRequest {
     fn case(&mut self, now_us: u64) -> Case<'_> {
         let handle = &mut self.returned.handle;
         let retry = handle.retry_mut();
-        if retry.troubled_us == 0 {
-            retry.troubled_us = now_us;
+        if retry.first_returned_us == 0 {
+            retry.first_returned_us = now_us;
         }
         let retry = *retry;
         Case {
@@ -259,7 +259,7 @@ impl HeldRequest {
             on_failure: handle.on_failure,
             redirects: retry.redirects,
             losses: retry.losses,
-            waited_us: now_us - retry.troubled_us,
+            waited_us: now_us - retry.first_returned_us,
         }
     }
 
@@ -276,9 +276,9 @@ impl HeldRequest {
                 self.patch(router);
             }
             ReturnReason::Moved(_) | ReturnReason::Ask(_) => topology.want_refresh(Trigger::Moved),
-            ReturnReason::Unavailable(Unavailable::TryAgain, _) => stats.retried_not_now.add(1),
+            ReturnReason::Unavailable(Unavailable::TryAgain, _) => stats.retried_unavailable.add(1),
             ReturnReason::Unavailable(..) => {
-                stats.retried_not_now.add(1);
+                stats.retried_unavailable.add(1);
                 topology.want_refresh(Trigger::NodeTrouble);
             }
             ReturnReason::Unsent | ReturnReason::Indeterminate => {

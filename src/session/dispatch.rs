@@ -4,10 +4,11 @@
 
 use std::rc::Rc;
 
-use super::state::ReplyMode;
+use super::Session;
 use super::wide_start::WideStart;
-use super::{Session, config_get, local};
 use crate::backend::large::LARGE_MIN;
+use crate::builtin::state::ReplyMode;
+use crate::builtin::{self, config};
 use crate::command::guarded::Denied;
 use crate::command::handling::Way;
 use crate::command::{
@@ -205,13 +206,13 @@ impl Session {
         }
         let masters = self.router().map().shards().len();
         if command.handling == Handling::ConfigSet
-            && let Some(frame) = config_get::with_shares(args, masters)
+            && let Some(frame) = config::with_shares(args, masters)
         {
             self.router().shared().shortage.suspect();
             return Some(self.tell_all(Request { frame: &frame, ..request }));
         }
         if command.handling == Handling::ConfigSet
-            && let Some(classes) = config_get::event_classes(args)
+            && let Some(classes) = config::event_classes(args)
         {
             return Some(self.set_event_classes(request, classes));
         }
@@ -254,7 +255,8 @@ impl Session {
     fn answer(&mut self, id: CommandId, what: Local, args: Args<'_>) {
         let protocol = self.state.protocol;
         let mut out = Vec::new();
-        local::answer(what, args, &mut self.state, &self.env, &mut out);
+        let table = self.router().table();
+        builtin::answer(what, args, &mut self.state, &self.env.local(&table), &mut out);
         let error = out.first() == Some(&b'-');
         let outcome = if error { Outcome::GatewayError } else { Outcome::Ok };
         self.router().stats().command(id, outcome);

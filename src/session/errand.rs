@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::Session;
 use super::dispatch::{Dispatch, Request};
 use super::wide_start::WideStart;
-use super::{Session, slowlog};
 use crate::backend::Pipeline;
+use crate::builtin::slowlog;
 use crate::command::{Command, CommandId};
 use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::Merge;

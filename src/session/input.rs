@@ -5,12 +5,13 @@
 //! Invariant: a client that sends nothing owns no buffer.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::BufMut;
-use tokio::io::{AsyncRead, Interest, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
+
+use crate::net::ReadHalf;
 
 /// Least room for a half request.
 const ROOM_MIN: usize = 4 * 1024;
@@ -30,7 +31,7 @@ const ALONE_MIN: usize = 32 * 1024;
 /// What a client has sent.
 #[derive(Debug)]
 pub(super) struct Input {
-    reader: OwnedReadHalf,
+    reader: ReadHalf,
     /// Bytes read and not used: half a request, or whole ones that had to wait.
     kept: Vec<u8>,
     /// `kept` may hold a whole request.
@@ -57,13 +58,13 @@ pub(super) enum Read {
 
 impl Input {
     /// The bytes of a client of whom `kept` has been read already.
-    pub(super) fn new(reader: OwnedReadHalf, kept: Vec<u8>) -> Input {
+    pub(super) fn new(reader: ReadHalf, kept: Vec<u8>) -> Input {
         let unread = !kept.is_empty();
         Input { reader, kept, unread, missing: 1, look_after: 1, expected: 0 }
     }
 
     /// The socket's half, and what has been read from it and not used.
-    pub(super) fn into_parts(self) -> (OwnedReadHalf, Vec<u8>) {
+    pub(super) fn into_parts(self) -> (ReadHalf, Vec<u8>) {
         (self.reader, self.kept)
     }
 
@@ -79,18 +80,15 @@ impl Input {
 
     /// Whether the client has ended the connection without closing it in good order.
     pub(super) fn is_reset(&self) -> bool {
-        let error = self.reader.as_ref().take_error();
+        let error = self.reader.take_error();
         matches!(error, Ok(Some(error)) if error.kind() == std::io::ErrorKind::ConnectionReset)
     }
 
     /// Whether the request that has come in part can never be whole: the client has closed its side, or
     /// has gone, and what the system has of it is not enough. What is not read is not seen otherwise.
     pub(super) fn is_forsaken(&self) -> bool {
-        let socket = self.reader.as_ref();
-        let mut looking = std::pin::pin!(socket.ready(Interest::READABLE));
-        let looked = looking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let is_closed = matches!(looked, Poll::Ready(Ok(ready)) if ready.is_read_closed());
-        let left = || rustix::io::ioctl_fionread(socket).unwrap_or(u64::MAX);
+        let left = || self.reader.received().unwrap_or(u64::MAX);
+        let is_closed = self.reader.is_read_closed();
         self.is_reset() || is_closed && left() < self.missing as u64
     }
 
@@ -168,7 +166,7 @@ impl Input {
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.kept.len() < AHEAD_MAX {
             // A client that sends nothing owns no buffer.
-            if ready!(self.reader.as_ref().poll_read_ready(cx)).is_err() {
+            if ready!(self.reader.poll_read_ready(cx)).is_err() {
                 return Poll::Ready(());
             }
             if self.kept.capacity() - self.kept.len() < ROOM_MIN / 2 {
@@ -212,7 +210,7 @@ impl Input {
     /// Reads the rest of a half request.
     fn poll_read_more(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if self.kept.capacity() - self.kept.len() < self.missing.min(ROOM_MIN) {
-            if self.expected > 0 && ready!(self.reader.as_ref().poll_read_ready(cx)).is_err() {
+            if self.expected > 0 && ready!(self.reader.poll_read_ready(cx)).is_err() {
                 return Poll::Ready(Read::Broken);
             }
             self.kept.reserve_exact(self.room(self.kept.len()));
@@ -236,7 +234,7 @@ impl Input {
     /// Reads what is probably a large request into a buffer that can be sent on as it is. The
     /// buffer is made when there is something to be read, and kept when that was worth it.
     fn poll_read_large(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
-        if ready!(self.reader.as_ref().poll_read_ready(cx)).is_err() {
+        if ready!(self.reader.poll_read_ready(cx)).is_err() {
             return Poll::Ready(Read::Broken);
         }
         let mut buffer = Vec::with_capacity(self.expected.min(ROOM_MAX) + SLACK_BYTES);

@@ -5,13 +5,13 @@
 //! client that always has something under way is not read from until all of that is answered, or
 //! the busiest would stay for ever where they are.
 
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::task::Context;
 
 use super::Session;
-use super::assigner::Assignment;
-use super::state::State;
+use crate::builtin::state::State;
+use crate::clients::Assignment;
+use crate::net::DetachedStream;
 
 /// How often a session lets others run first so that they let go of its client's way out.
 const YIELDS_MAX: u8 = 16;
@@ -20,7 +20,7 @@ const YIELDS_MAX: u8 = 16;
 #[derive(Debug)]
 pub struct ClientMigration {
     /// Its socket, registered with nobody.
-    pub stream: TcpStream,
+    pub stream: DetachedStream,
     /// What it has said about its connection.
     pub state: State,
     /// What has been read of it and is no request yet.
@@ -92,7 +92,7 @@ impl Session {
     pub fn depart(self) -> Option<ClientMigration> {
         let (reader, unread) = self.input.into_parts();
         let writer = Rc::into_inner(self.writer)?.into_socket()?;
-        let stream = reader.reunite(writer).ok()?.into_std().ok()?;
+        let stream = reader.reunite(writer)?.detach().ok()?;
         Some(ClientMigration { stream, state: self.state, unread, place: self.migration.place })
     }
 }

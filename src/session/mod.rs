@@ -5,35 +5,18 @@
 //! slot. Invariants: requests are taken in the order in which they came; none is taken while an
 //! earlier one is in trouble, nor while earlier ones travel by an older map.
 
-mod answer;
-pub mod assigner;
-pub mod attempts;
 mod barrier;
-mod client_command;
-pub mod client_info;
-pub mod clients;
-mod command_command;
-mod config_get;
 pub mod database;
 mod dispatch;
+pub mod env;
 mod errand;
-mod handshake;
-pub mod info;
 mod input;
 mod key_scan;
 mod keyless;
-pub mod local;
-pub mod mailbox;
 mod migration;
 mod mode;
-pub mod monitors;
 mod pace;
-mod pubsub_command;
 mod script;
-pub mod settings;
-mod slowlog;
-pub mod state;
-pub mod tracking;
 mod trying;
 mod whole;
 mod wide_start;
@@ -43,25 +26,25 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::net::tcp::OwnedReadHalf;
-
 use crate::backend::{Pipeline, pipeline::OWNED_BYTES_MIN};
+use crate::builtin::state::{ReplyMode, State};
+use crate::clients::Assignment;
 use crate::command::CommandTable;
 use crate::memory::PAUSED_MIN;
 use crate::metrics::{NodeStats, Wait, WorkerStats};
+use crate::net::ReadHalf;
 use crate::reply::{ClientWriter, CloseReason, ReplyHandle};
 use crate::resp::request::{RequestLimits, Scan};
 use crate::resp::{Args, RequestScanner, inline};
 use crate::router::{Recovery, Router};
-use assigner::Assignment;
 use barrier::Barrier;
 use dispatch::Dispatch;
+use env::ListenerEnv;
 use input::{Input, Read, SLACK_BYTES};
 pub use migration::ClientMigration;
 use migration::Migration;
 use mode::Mode;
 use pace::{NotReading, OUTPUT_HIGH_WATER, Slice};
-use state::{ListenerEnv, ReplyMode, State};
 use trying::Trying;
 
 /// Bytes of the gateway's own answers to one client before others have their turn.
@@ -137,7 +120,7 @@ impl Session {
     /// A session over a client's socket, of which `unread` has been read already. The client
     /// belongs to the worker that its place says.
     pub fn new(
-        (reader, unread): (OwnedReadHalf, Vec<u8>),
+        (reader, unread): (ReadHalf, Vec<u8>),
         writer: Rc<ClientWriter>,
         (state, place): (State, Assignment),
         env: Rc<ListenerEnv>,

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::client_info::Overdue;
 use super::{OWN_BYTES_MAX, Session};
+use crate::clients::Overdue;
 use crate::metrics::Wait;
 use crate::reply::{CloseReason, texts};
 use crate::resp::Args;

@@ -1,6 +1,6 @@
 //! An AUTH that has to wait before it is looked at, because others of its address have failed.
 //!
-//! Owns the wait of one client. How long it is, the register of [attempts](super::attempts) says.
+//! Owns the wait of one client. How long it is, the register of [attempts](crate::clients::attempts) says.
 //! Nothing more is read of the client meanwhile, and its request stays where it is: however many
 //! it sends, one waits. Neither the worker nor another client waits with it.
 

@@ -6,10 +6,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Session;
 use super::database::hidden::{Size, sizes};
 use super::dispatch::{Dispatch, Request};
-use super::info::{self, Asked};
-use super::{Session, config_get};
+use crate::builtin::config;
+use crate::builtin::info::{self, Asked};
 use crate::metrics::Outcome;
 use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::{Make, Merge};
@@ -94,7 +95,7 @@ impl Session {
     pub(super) fn config_get(&mut self, request: Request<'_>) -> Dispatch {
         let (own, settings) = (self.env.own_figures(), self.env.settings);
         let merge = move |parts: &[&[u8]]| {
-            config_get::merge(parts, &own, &settings)
+            config::merge(parts, &own, &settings)
                 .or_else(|| parts.iter().find(|part| part.starts_with(b"-")).map(|e| e.to_vec()))
                 .unwrap_or_else(|| texts::frame(texts::CONFIG_REPLY))
         };

@@ -3,17 +3,17 @@
 //! Owns the published map, the wish for a fresh one, and where a redirect's target is. Readers
 //! never lock. Must not know requests in flight.
 
-pub mod cluster;
 pub mod database_sizes;
 pub mod events;
 pub mod map;
 pub mod names;
 pub mod node_info;
 pub mod node_limits;
+pub mod nodes_reply;
 pub mod ownership;
 pub mod refresh;
 pub mod report;
-pub mod slots_reply;
+pub mod source;
 mod troubles;
 
 pub use database_sizes::{DatabaseSize, DatabaseWatch};

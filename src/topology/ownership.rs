@@ -1,17 +1,16 @@
 //! What each master says it owns, and whether all of that is the whole of the slots.
 //!
-//! Owns the reading of a node's own line of `CLUSTER NODES`, and the proof that a set of nodes were
-//! all the masters at one time. Pure: no socket, no time. Must not know what is done with the proof.
+//! Owns what of `CLUSTER NODES` says that, and the proof that a set of nodes were all the masters at one
+//! time. Pure: no socket, no time. Must not know what is done with the proof.
 //!
 //! A map is what nodes said some time ago. A node's own line is what it serves by at the moment when
 //! it says it: nobody else decides which keys it takes. When the lines of some nodes name every slot
 //! once, those nodes are all masters there are, whatever any map says.
 
-use super::slots_reply;
-use crate::slot::SLOTS;
+use std::ops::RangeInclusive;
 
-/// More lines than any cluster has nodes; Redis advises against more than a thousand.
-const LINES_MAX: usize = 4096;
+use super::nodes_reply::{self, NodeLine};
+use crate::slot::SLOTS;
 
 /// A node's own line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,45 +36,22 @@ pub struct Ownership {
 impl Ownership {
     /// Reads the reply of `CLUSTER NODES`; `None` when it has no own line or makes no sense.
     pub fn read(text: &str) -> Option<Ownership> {
-        let is_own = |line: &&str| {
-            let flags = line.split_whitespace().nth(2).unwrap_or_default();
-            flags.split(',').any(|flag| flag == "myself")
+        let mut lines = nodes_reply::read(text);
+        let highest_epoch = nodes_reply::highest_config_epoch(&lines).unwrap_or(0);
+        let own = lines.remove(lines.iter().position(|line| line.is_myself)?);
+        let follows = |line: &&NodeLine| {
+            !line.is_master && line.master.as_ref() == Some(&own.id) && line.is_reachable()
         };
-        let own = text.lines().take(LINES_MAX).find(is_own)?;
-        let mut words = own.split_whitespace();
-        let (id, flags, epoch) = (words.next()?, words.nth(1)?, words.nth(3)?);
-        let mut ownership = Ownership {
-            id: id.to_owned(),
-            is_master: flags.split(',').any(|flag| flag == "master"),
-            epoch: epoch.parse().ok()?,
-            highest_epoch: slots_reply::highest_config_epoch(text).unwrap_or(0),
-            replicas: slots_reply::replicas_of(text, id),
-            ..Ownership::default()
-        };
-        // The state of the link comes first.
-        for word in words.skip(1) {
-            ownership.take_slots(word)?;
-        }
-        Some(ownership)
-    }
-
-    /// `5`, `0-99`, `[7->-ID]` or `[7-<-ID]`.
-    fn take_slots(&mut self, word: &str) -> Option<()> {
-        let slot =
-            |digits: &str| digits.parse::<u16>().ok().filter(|slot| usize::from(*slot) < SLOTS);
-        if let Some(moving) = word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
-            if let Some((number, to)) = moving.split_once("->-") {
-                self.migrating.push((slot(number)?, to.to_owned()));
-            } else {
-                let (number, from) = moving.split_once("-<-")?;
-                self.importing.push((slot(number)?, from.to_owned()));
-            }
-            return Some(());
-        }
-        let (first, last) = word.split_once('-').unwrap_or((word, word));
-        let (first, last) = (slot(first)?, slot(last)?);
-        self.slots.push((first, last));
-        (first <= last).then_some(())
+        Some(Ownership {
+            replicas: lines.iter().filter(follows).map(|line| line.id.clone()).collect(),
+            id: own.id,
+            is_master: own.is_master,
+            epoch: own.epoch,
+            highest_epoch,
+            slots: own.slots.into_iter().map(RangeInclusive::into_inner).collect(),
+            migrating: own.migrating,
+            importing: own.importing,
+        })
     }
 
     /// Whether the slot is its own, or about to be.

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{self, sleep};
 
-use super::cluster::{self, View};
 use super::names::{self, Resolver};
 use super::node_limits::NodeLimits;
+use super::source::{Source, View};
 use super::troubles::{Failures, Told, no_seed};
 use super::{TRIGGERS, Topology, Trigger};
 use crate::backend::{BackendError, Connection, Identity};
@@ -46,6 +46,7 @@ const FOREIGN_ACCEPTED_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Refresher {
     topology: Arc<Topology>,
+    source: Source,
     seeds: Vec<HostPort>,
     identity: Identity,
     interval: Duration,
@@ -94,6 +95,7 @@ impl Refresher {
         let (cluster_missed, named) = (None, Vec::new());
         Refresher {
             topology,
+            source: Source::default(),
             seeds,
             identity,
             interval,
@@ -293,9 +295,10 @@ impl Refresher {
         for candidate in candidates {
             let open = self.connections.remove(&candidate.1);
             let (identity, timeout) = (self.identity.clone(), self.timeout);
-            let resolver = self.resolver.clone();
+            let (source, resolver) = (self.source, self.resolver.clone());
             asked.spawn(async move {
-                let result = ask_one(open, &candidate, (&identity, &resolver), timeout).await;
+                let how = (source, &identity, &resolver);
+                let result = ask_one(open, &candidate, how, timeout).await;
                 Answer { candidate, result }
             });
         }
@@ -435,16 +438,16 @@ async fn server_version(connection: &mut Connection) -> Option<String> {
 async fn ask_one(
     open: Option<Connection>,
     (host, address): &Candidate,
-    (identity, resolver): (&Identity, &Resolver),
+    (source, identity, resolver): (Source, &Identity, &Resolver),
     timeout: Duration,
 ) -> Result<(Connection, View), BackendError> {
     if let Some(mut connection) = open
-        && let Ok(view) = cluster::ask(&mut connection, host, resolver).await
+        && let Ok(view) = source.ask(&mut connection, host, resolver).await
     {
         return Ok((connection, view));
     }
     let mut connection = Connection::open(*address, identity, timeout).await?;
-    let view = cluster::ask(&mut connection, host, resolver).await?;
+    let view = source.ask(&mut connection, host, resolver).await?;
     Ok((connection, view))
 }
 
@@ -476,8 +479,9 @@ mod tests {
         refresher.note_silent(vec![address]);
         refresher.note_silent(vec![address]);
         assert_eq!(up(), Some(true));
-        refresher.timeout = Duration::ZERO;
-        std::thread::sleep(Duration::from_millis(1));
+        refresher.timeout = Duration::from_millis(1);
+        let silence = refresher.silent.get_mut(&address).expect("it is silent");
+        silence.since -= Duration::from_millis(2);
         refresher.note_silent(vec![address]);
         assert_eq!(up(), Some(false));
         // Silence is remembered for nodes of the map only.

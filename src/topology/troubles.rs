@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::cluster::Unresolved;
+use super::source::Unresolved;
 use crate::backend::{BackendError, TurnedAway};
 use crate::config::HostPort;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::WorkerCore;
+use crate::clients::ClientInfo;
 use crate::memory::Budget;
 use crate::reply::{ClientWriter, CloseReason};
-use crate::session::client_info::ClientInfo;
 
 /// Between two looks at memory while more is in use than may be.
 const BUDGET_PAUSE: Duration = Duration::from_millis(1);

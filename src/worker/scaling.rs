@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core_time::{Core, Used};
+use crate::clients::Assigner;
 use crate::metrics::WorkerStats;
-use crate::session::assigner::Assigner;
 
 /// How often it is judged. A load is taken over two looks and may be one look old.
 const EVERY: Duration = Duration::from_millis(350);

@@ -1,7 +1,7 @@
 //! What becomes of a client whose worker is not there. Owns cases only.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use super::*;
 
@@ -11,36 +11,31 @@ fn parts(workers: usize) -> Parts {
     let mut config = Config::default();
     config.limits.clients_max = 10;
     let config = Arc::new(config);
-    let topology = Arc::new(Topology::default());
-    let rows = topology.table().load().len();
+    let cluster = ClusterHandle::new(&config.limits);
+    let rows = cluster.topology.table().load().len();
     Parts {
         clients: Arc::new(Clients::new(config.limits.clients_max, config.timeouts.auth_delay)),
-        registry: Arc::new(NodeStatsRegistry::default()),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new(rows))).collect(),
         assigner: Arc::new(Assigner::new(workers, 1)),
         held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
         allowed: Arc::default(),
-        scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
-        lease_limits: Arc::default(),
-        shortage: Arc::default(),
-        census: Arc::default(),
         databases: Arc::new(crate::database::Databases::new(16, "db")),
-        event_classes: Arc::default(),
         monitors: Arc::default(),
+        cluster,
         config,
-        topology,
     }
 }
 
 /// Both ends of a connection.
-fn connection() -> (TcpStream, TcpStream) {
+fn connection() -> (TcpStream, SocketAddr, DetachedStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(TIMEOUT)).unwrap();
     let (server, _) = listener.accept().unwrap();
     server.set_nonblocking(true).unwrap();
-    (client, server)
+    let address = server.local_addr().unwrap();
+    (client, address, DetachedStream::Tcp(server))
 }
 
 /// Waits until it is so.
@@ -64,8 +59,7 @@ fn a_client_stays_when_its_worker_has_ended_until_it_belongs_to_another() {
     let parts = parts(3);
     let mut workers = start_all(&parts).unwrap();
     drop(workers.remove(1));
-    let (mut client, server) = connection();
-    let address = server.local_addr().unwrap();
+    let (mut client, address, server) = connection();
     let registration = parts.clients.enter(address, address).unwrap();
     parts.assigner.set_in_use(2);
     let place = [parts.assigner.give(), parts.assigner.give()][1];
@@ -98,8 +92,7 @@ fn there_is_room_for_all_clients_on_their_way_to_one_worker() {
     let worker = Worker { arrivals: door, stats: Arc::clone(&parts.stats[0]), thread: None };
     let mut clients = Vec::new();
     loop {
-        let (client, server) = connection();
-        let address = server.local_addr().unwrap();
+        let (client, address, server) = connection();
         let Some(registration) = parts.clients.enter(address, address) else { break };
         let arrival = Arrival::new(server, registration, 0, parts.assigner.give());
         assert!(worker.place(arrival).is_ok(), "number {}", clients.len());
@@ -114,8 +107,7 @@ fn a_client_that_no_worker_takes_is_not_registered_any_more() {
     let (door, arrivals) = mpsc::channel(1);
     let worker = Worker { arrivals: door, stats: Arc::clone(&parts.stats[0]), thread: None };
     let arrive = || {
-        let (client, server) = connection();
-        let address = server.local_addr().unwrap();
+        let (client, address, server) = connection();
         let registration = parts.clients.enter(address, address).unwrap();
         (client, worker.place(Arrival::new(server, registration, 0, parts.assigner.give())))
     };
@@ -136,7 +128,7 @@ fn the_task_of_a_client_is_little_more_than_its_session() {
     fn size<F: Future>(_: impl Fn(ClientTask, Arrival) -> F) -> usize {
         size_of::<F>()
     }
-    let task = size(|seat, arrival| async move { seat.serve(arrival).await });
+    let task = size(|task, arrival| async move { task.serve(arrival).await });
     let parts = size_of::<Session>() + size_of::<ClientTask>() + 2 * size_of::<Arrival>();
     assert!(task <= parts + 200, "{task} bytes, its parts have {parts}");
 }

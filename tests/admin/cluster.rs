@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use slotway::backend::{Connection, Identity};
 use slotway::local::{LocalCluster, LocalOptions};
-use slotway::topology::cluster::{self, View};
 use slotway::topology::names::Resolver;
+use slotway::topology::source::{Source, View};
 
 use crate::PATIENCE;
 use crate::format_check::Exposed;
@@ -59,7 +59,7 @@ async fn until_it_knows_all(node: SocketAddr) {
     loop {
         let resolver = Resolver::default();
         let View { map, ok, .. } =
-            cluster::ask(&mut connection, "127.0.0.1", &resolver).await.unwrap();
+            Source::Cluster.ask(&mut connection, "127.0.0.1", &resolver).await.unwrap();
         if ok && map.is_complete() && map.nodes().count() == 6 {
             return;
         }

@@ -44,27 +44,27 @@ fn two_nodes_that_swap_their_addresses_are_not_taken_for_each_other() {
 /// A node of another cluster, and a much older one: it serves all slots, and says so. It is also
 /// what a seed of the gateway leads to.
 #[test]
-fn a_stranger_at_an_old_address_gets_nothing_and_is_not_believed() {
+fn a_foreign_node_at_an_old_address_gets_nothing_and_is_not_believed() {
     let often = ("SLOTWAY_TOPOLOGY_REFRESH_INTERVAL", "1s");
     let mut site = Site::start_with(&[], &[often]);
     let load = Load::start(site.gateway.clients, Mix::SMALL);
     site.kill(0);
     site.wait_for_recovery("kill", &load);
     site.fleet.add(11);
-    let stranger = site.fleet.nodes.pop().unwrap();
+    let foreign = site.fleet.nodes.pop().unwrap();
     for line in ["CLUSTER SET-CONFIG-EPOCH 1000", "CLUSTER ADDSLOTSRANGE 0 16383"] {
-        assert!(matches!(stranger.ask(&line.split(' ').collect::<Vec<_>>()), Ok(Value::Simple(_))));
+        assert!(matches!(foreign.ask(&line.split(' ').collect::<Vec<_>>()), Ok(Value::Simple(_))));
     }
     crate::nodes::until("a cluster of its own", || {
-        stranger.say("CLUSTER INFO").contains("cluster_state:ok")
+        foreign.say("CLUSTER INFO").contains("cluster_state:ok")
     });
     let asked = |site: &Site| site.gateway.metric("slotway_topology_refreshes_total", "");
     let before = asked(&site);
     crate::nodes::until("ten looks at the map", || asked(&site) >= before + 10.0);
     load.wait_for_progress(20);
-    assert_eq!(stranger.ask(&["DBSIZE"]).unwrap(), Value::Int(0));
+    assert_eq!(foreign.ask(&["DBSIZE"]).unwrap(), Value::Int(0));
     assert_eq!(site.gateway.metric("slotway_shard_masters", ""), 3.0, "{}", site.gateway.said());
-    drop(stranger);
+    drop(foreign);
     site.run(0);
-    site.finish("a stranger at an old address", load, Allowed::Indeterminate(1));
+    site.finish("a foreign node at an old address", load, Allowed::Indeterminate(1));
 }

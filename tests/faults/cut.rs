@@ -1,14 +1,15 @@
 //! Nodes that nothing reaches any more, and nobody says so: no reset, no refusal.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
-
 use slotway::resp::Value;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::firewall::Drops;
 use crate::load::{Allowed, Load, Mix};
 use crate::nodes::until;
 use crate::site::Site;
+
+/// As often a gateway that misses a node looks for a new map in some seconds.
+const LOOKS: f64 = 30.0;
 
 fn allowed() -> bool {
     let allowed = Drops::are_allowed();
@@ -45,10 +46,21 @@ fn a_gateway_that_alone_cannot_reach_a_master_waits_for_the_network() {
     let mut site = Site::start();
     let load = Load::start(site.gateway.clients, Mix::ALL);
     let gateway = IpAddr::from(Ipv4Addr::LOCALHOST);
-    let drops = Drops::between(gateway, site.fleet.nodes[0].address.ip());
-    std::thread::sleep(Duration::from_secs(7));
+    let master = site.fleet.nodes[0].address;
+    let up = |site: &Site| {
+        let label = format!("node=\"{master}\"");
+        site.gateway.metric("slotway_node_up", &label)
+    };
+    assert_eq!(up(&site), 1.0);
+    let drops = Drops::between(gateway, master.ip());
+    until("a gateway that misses the master", || up(&site) == 0.0);
+    // And goes on to miss it: the cluster has no other map for it.
+    let looks = || site.gateway.metric("slotway_topology_refreshes_total", "");
+    let before = looks();
+    until("looks at the map", || looks() >= before + LOOKS);
+    assert_eq!(up(&site), 0.0);
     drop(drops);
-    site.wait_for_recovery("the gateway alone cut off for 7 s", &load);
+    site.wait_for_recovery("the gateway alone cut off", &load);
     site.finish("the gateway alone cut off from a master", load, Allowed::None);
 }
 

@@ -64,7 +64,7 @@ fn the_old_map_of_a_minority_is_not_believed_though_all_others_are_silent() {
 
 /// Higher epoch, all slots, well by its own account: and yet nobody that the gateway knows.
 #[test]
-fn strangers_are_not_believed_while_a_known_node_answers() {
+fn foreign_nodes_are_not_believed_while_a_known_node_answers() {
     let (cluster, _gateway, mut client) = taken_over(OFTEN);
     let ids = || ["a", "b"].map(|letter| letter.repeat(40));
     let theirs = halves([cluster.port(0), cluster.port(0)], ids());
@@ -79,7 +79,7 @@ fn strangers_are_not_believed_while_a_known_node_answers() {
         (0, "CLUSTER MYID") => Some(Act::say(bulk(&ids()[0]))),
         _ => None,
     });
-    wait_for("ten looks at the strangers' map", || asked.load(Ordering::SeqCst) >= 10);
+    wait_for("ten looks at the foreign nodes' map", || asked.load(Ordering::SeqCst) >= 10);
     let word = format!("SET {} 1", key(0, 2, 0));
     assert_eq!(client.ask(&word), "+OK\r\n");
     assert_eq!((cluster.count(0, &word), cluster.count(1, &word)), (0, 1));

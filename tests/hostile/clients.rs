@@ -80,29 +80,30 @@ fn an_idle_client_is_closed_and_a_busy_one_is_not() {
     half.send_raw(b"*2\r\n$3\r\nGET\r\n$5\r\nab");
     let (mut busy, mut slow) = (gateway.client(), gateway.client());
     // An upload that takes longer than the limit is not idle.
-    let key = key(0, 2, 0);
-    let upload = request(&["SET", &key, &"v".repeat(40)]);
-    for byte in upload {
-        slow.send_raw(&[byte]);
+    let upload = request(&["SET", &key(0, 2, 0), &"v".repeat(1 << 20)]);
+    let mut bytes = upload.chunks(1);
+    wait_for("the end of those that are idle", || {
+        slow.send_raw(bytes.next().unwrap());
         assert_eq!(busy.ask("PING"), "+PONG\r\n");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+        idle.has_ended() && half.has_ended()
+    });
+    slow.send_raw(&bytes.flatten().copied().collect::<Vec<u8>>());
     assert_eq!(slow.reply(), "+OK\r\n");
-    assert_eq!(idle.rest(), "");
-    assert_eq!(half.rest(), "");
+    assert_eq!(busy.ask("PING"), "+PONG\r\n");
+    assert_eq!([idle.rest(), half.rest()], ["", ""]);
 }
 
 #[test]
 fn a_client_that_waits_for_its_reply_is_not_idle() {
-    let (cluster, _gateway, mut client) = pair("[timeouts]\nidle = \"1s\"\n");
+    let (cluster, gateway, mut client) = pair("[timeouts]\nidle = \"1s\"\n");
     let (gate, word) = (Gate::default(), format!("GET {}", key(0, 2, 0)));
     let (wait, text) = (gate.clone(), word.clone());
     cluster.script(move |call| {
         (call.text == text).then(|| vec![Act::Wait(wait.clone()), Act::Say(b"+late\r\n".to_vec())])
     });
     client.send(&[&word]);
-    // Meanwhile the gateway has looked for idle clients several times.
-    std::thread::sleep(std::time::Duration::from_millis(4500));
+    // Meanwhile the gateway looks for idle clients again and again, and finds others.
+    (0..2).for_each(|_| assert_eq!(gateway.client().rest(), ""));
     gate.open();
     assert_eq!(client.reply(), "+late\r\n");
     assert_eq!(client.rest(), "");

@@ -81,7 +81,7 @@ fn a_node_that_stays_away_is_an_error_after_the_wait() {
 fn another_node_at_the_address_gets_no_requests() {
     let (cluster, gateway, mut client) = pair(WAIT_SHORT);
     let (here, there) = (key(0, 2, 0), key(1, 2, 0));
-    // Node 0 has gone and its address belongs to a stranger.
+    // Node 0 has gone and its address belongs to a foreign node.
     cluster.answers(|call| match (call.node, call.text.as_str()) {
         (0, "CLUSTER MYID") => Some(Act::say(bulk(&"f".repeat(40)))),
         (0, "CLUSTER SLOTS") => Some(Act::say("-ERR not in a cluster\r\n")),
@@ -141,21 +141,33 @@ fn without_a_wait_the_error_comes_at_once() {
 fn a_request_that_was_held_for_long_has_its_full_time_at_the_node() {
     let settings = "[timeouts]\nfailover_wait = \"60s\"\nresponse_timeout = \"5s\"\n";
     let (cluster, gateway, mut client) = pair(settings);
-    let (word, gate) = (format!("INCR {}", key(0, 2, 0)), crate::support::Gate::default());
-    let (text, wait) = (word.clone(), gate.clone());
+    let (word, silent) = (format!("INCR {}", key(0, 2, 0)), format!("GET {}", key(1, 2, 0)));
+    let slow = format!("GET {}", key(1, 2, 1));
+    let [gate, never, later] = [0, 1, 2].map(|_| crate::support::Gate::default());
+    let gates = [(&word, &gate), (&silent, &never), (&slow, &later)];
+    let waits = gates.map(|(word, gate)| (word.clone(), gate.clone()));
     cluster.script(move |call| {
-        let acts = vec![Act::Wait(wait.clone()), Act::Say(b":1\r\n".to_vec())];
-        (call.text == text).then_some(acts)
+        let (_, gate) = waits.iter().find(|(word, _)| *word == call.text && call.before == 0)?;
+        Some(vec![Act::Wait(gate.clone()), Act::Say(b":1\r\n".to_vec())])
     });
     gateway.take_down(&cluster, 0);
     client.send(&[&word]);
-    std::thread::sleep(std::time::Duration::from_millis(5500));
+    // For longer than a node may be silent: one that is meanwhile is asked anew.
+    let mut other = gateway.client();
+    assert_eq!(other.ask(&silent), bulk(&value_of(&key(1, 2, 0))));
+    assert_eq!(cluster.count(1, &silent), 2);
     cluster.bring_up(0);
     cluster.wait_for(0, &word, 1);
-    // Silence is looked for every second.
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    // Silence is looked for several times a second, and once a second how much is under way.
+    let under_way = || gateway.metric("slotway_inflight_commands", &[]);
+    other.send(&[&slow]);
+    wait_for("a look at what is under way", || under_way() == 2);
+    later.open();
+    assert_eq!(other.reply(), ":1\r\n");
+    wait_for("another look", || under_way() == 1);
     gate.open();
     assert_eq!(client.reply(), ":1\r\n");
+    never.open();
 }
 
 #[test]

@@ -42,17 +42,22 @@ fn a_read_that_no_connection_survives_is_given_up() {
 
 #[test]
 fn a_read_that_waited_long_for_its_reply_is_still_sent_again() {
-    let (cluster, _gateway, mut client) = pair("[timeouts]\nfailover_wait = \"300ms\"\n");
-    let get = format!("GET {}", key(0, 2, 0));
-    let (text, gate) = (get.clone(), Gate::default());
+    let (cluster, gateway, mut client) = pair("[timeouts]\nfailover_wait = \"300ms\"\n");
+    let (get, held) = (format!("GET {}", key(0, 2, 0)), format!("SET {} 1", key(1, 2, 0)));
+    let (text, never, gate) = (get.clone(), held.clone(), Gate::default());
     let wait = gate.clone();
     cluster.script(move |call| {
+        if call.text == never {
+            return Some(Act::say("-TRYAGAIN not yet\r\n"));
+        }
         let acts = vec![Act::Wait(wait.clone()), Act::Close];
         (call.text == text && call.before == 0).then_some(acts)
     });
     client.send(&[&get]);
     cluster.wait_for(0, &get, 1);
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    // Longer than a request may be held, as the others see.
+    let mut other = gateway.client();
+    assert_eq!([&held; 2].map(|held| other.ask(held)), ["-TRYAGAIN not yet\r\n"; 2]);
     gate.open();
     assert_eq!(client.reply(), bulk(&value_of(&key(0, 2, 0))));
 }

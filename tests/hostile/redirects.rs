@@ -229,19 +229,23 @@ fn an_open_migration_that_says_try_again_at_both_ends_is_waited_for() {
 
 #[test]
 fn a_redirect_that_comes_late_is_followed_all_the_same() {
-    let (cluster, _gateway, mut client) = pair("[timeouts]\nfailover_wait = \"300ms\"\n");
-    let mine = key(0, 2, 0);
+    let (cluster, gateway, mut client) = pair("[timeouts]\nfailover_wait = \"300ms\"\n");
+    let (mine, held) = (key(0, 2, 0), format!("SET {} 1", key(1, 2, 0)));
     let moved = format!("-MOVED {} 127.0.0.1:{}\r\n", slot(&mine), cluster.port(1));
     let (word, gate) = (format!("SET {mine} 1"), crate::support::Gate::default());
-    let (text, wait) = (word.clone(), gate.clone());
+    let (text, never, wait) = (word.clone(), held.clone(), gate.clone());
     cluster.script(move |call| {
+        if call.text == never {
+            return Some(Act::say("-TRYAGAIN not yet\r\n"));
+        }
         let acts = vec![Act::Wait(wait.clone()), Act::Say(moved.clone().into_bytes())];
         (call.node == 0 && call.text == text).then_some(acts)
     });
     client.send(&[&word]);
     cluster.wait_for(0, &word, 1);
-    // Longer than a request may be held; this one is not held but slow.
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    // Longer than a request may be held, as the others see; this one is not held but slow.
+    let mut other = gateway.client();
+    assert_eq!([&held; 2].map(|held| other.ask(held)), ["-TRYAGAIN not yet\r\n"; 2]);
     gate.open();
     assert_eq!(client.reply(), "+OK\r\n");
 }

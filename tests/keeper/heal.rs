@@ -15,6 +15,13 @@ fn formed() -> Fleet {
     fleet
 }
 
+/// How often a node was asked for INFO, this time included.
+fn infos(node: &Node) -> u64 {
+    let info = node.say("INFO commandstats");
+    let calls = info.split("cmdstat_info:calls=").nth(1).and_then(|rest| rest.split(',').next());
+    calls.map_or(0, |calls| calls.parse::<u64>().unwrap()) + 1
+}
+
 /// The other tests kill masters: what these had must not be gone with them.
 #[test]
 fn what_is_written_is_on_a_replica_that_is_late() {
@@ -24,10 +31,16 @@ fn what_is_written_is_on_a_replica_that_is_late() {
     replica.signal(Signal::STOP);
     let is_awake = AtomicBool::new(false);
     let count = |node: &Node| node.ask(&["DBSIZE"]).ok().and_then(|size| size.as_int());
+    let before = infos(master);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             until("all writes", || fleet.nodes[..3].iter().filter_map(count).sum::<i64>() == 60);
-            std::thread::sleep(std::time::Duration::from_millis(300));
+            // Whoever waits for replicas asks the masters first how much there is.
+            let mut own = 0;
+            until("somebody who waits", || {
+                own += 1;
+                infos(master) > before + own
+            });
             is_awake.store(true, Ordering::Relaxed);
             replica.signal(Signal::CONT);
         });

@@ -3,36 +3,30 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::backend::{NodeAddress, NodeStatsRegistry};
+use crate::backend::NodeAddress;
+use crate::clients::{Assigner, Clients};
 use crate::config::Config;
 use crate::metrics::format_check::Exposed;
 use crate::metrics::{Outcome, documented};
-use crate::router::HoldBudget;
-use crate::session::assigner::Assigner;
-use crate::session::clients::Clients;
-use crate::topology::{DatabaseSize, Shard, Topology, map::Range};
+use crate::router::{ClusterHandle, HoldBudget};
+use crate::topology::{DatabaseSize, Shard, map::Range};
 use crate::worker::{self, Parts};
 
 /// A gateway of two workers, without clients and without a cluster.
 fn gateway() -> Gateway {
     let config = Arc::new(Config::default());
-    let topology = Arc::new(Topology::default());
+    let cluster = ClusterHandle::new(&config.limits);
+    let rows = cluster.topology.table().load().len();
     let parts = Parts {
         config: Arc::clone(&config),
         clients: Arc::new(Clients::new(10, config.timeouts.auth_delay)),
-        registry: Arc::new(NodeStatsRegistry::default()),
-        stats: (0..2).map(|_| Arc::new(WorkerStats::new(topology.table().load().len()))).collect(),
-        topology,
+        stats: (0..2).map(|_| Arc::new(WorkerStats::new(rows))).collect(),
+        cluster,
         assigner: Arc::new(Assigner::new(2, 1)),
         held: Arc::new(HoldBudget::new(config.limits.held_bytes_max)),
         budget: Arc::new(crate::memory::Budget::new(usize::MAX)),
         allowed: Arc::default(),
-        scripts: Arc::new(crate::router::ScriptCache::new(1 << 20)),
-        lease_limits: Arc::default(),
-        shortage: Arc::default(),
-        census: Arc::default(),
         databases: Arc::new(crate::database::Databases::new(16, "db")),
-        event_classes: Arc::default(),
         monitors: Arc::default(),
     };
     let workers = worker::start_all(&parts).unwrap();
@@ -56,7 +50,7 @@ fn publish(gateway: &Gateway, names: [&str; 6]) {
         },
     });
     let map = ClusterMap::from_ranges(ranges.collect(), 1).at_version(1);
-    gateway.topology.map().store(Arc::new(map));
+    gateway.cluster.topology.map().store(Arc::new(map));
 }
 
 const NODES: [&str; 6] = ["n1:1", "n2:2", "n3:3", "n4:4", "n5:5", "n6:6"];
@@ -72,8 +66,8 @@ fn a_scrape_has_every_metric_and_grows_only() {
     assert_eq!(empty.get("slotway_ready", &[]), Some(0.0));
     assert_eq!(empty.get("slotway_slots_assigned", &[]), Some(0.0));
     publish(&gateway, NODES);
-    gateway.topology.state().nodes_up.insert("n1:1".into(), true);
-    gateway.topology.state().databases = vec![DatabaseSize {
+    gateway.cluster.topology.state().nodes_up.insert("n1:1".into(), true);
+    gateway.cluster.topology.state().databases = vec![DatabaseSize {
         database: 3,
         tag: "{db3.1318}".into(),
         slot: 12_299,
@@ -125,7 +119,7 @@ fn names_of_nodes_may_be_anything() {
 fn a_node_that_left_before_anybody_asked_is_down() {
     let (gateway, mut collector, now) = (gateway(), Collector::default(), Instant::now());
     publish(&gateway, ["n7:7", "n2:2", "n3:3", "n4:4", "n5:5", "n6:6"]);
-    gateway.topology.state().nodes_up.insert("n1:1".into(), false);
+    gateway.cluster.topology.state().nodes_up.insert("n1:1".into(), false);
     let up = |collector: &mut Collector, after: u64| {
         let exposed = scrape(collector, &gateway, now + Duration::from_secs(after));
         exposed.get("slotway_node_up", &[("node", "n1:1")])
@@ -168,7 +162,7 @@ fn a_node_that_left_is_told_of_for_a_while() {
 #[test]
 fn commands_are_counted_by_name_up_to_a_bound() {
     let (gateway, mut collector, now) = (gateway(), Collector::default(), Instant::now());
-    let table = gateway.topology.table().load_full();
+    let table = gateway.cluster.topology.table().load_full();
     let hget = table.by_name("hget").unwrap();
     for worker in &gateway.workers {
         worker.stats.command(hget, Outcome::Ok);
@@ -222,7 +216,7 @@ fn waits_at_nodes_are_told() {
     use crate::metrics::Wait;
     let (gateway, mut collector, now) = (gateway(), Collector::default(), Instant::now());
     publish(&gateway, NODES);
-    let block = gateway.registry.open(&"n1:1".into());
+    let block = gateway.cluster.registry.open(&"n1:1".into());
     let waiting = Wait::begin(&block, |stats| &stats.turns);
     drop(Wait::begin(&block, |stats| &stats.lease_waits));
     block.lease_waits.waited_us.add(1_500_000);

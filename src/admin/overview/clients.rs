@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clients::ClientInfo;
 use crate::metrics::stats::{DISCONNECTS, REJECTIONS};
 use crate::server::Gateway;
-use crate::session::client_info::ClientInfo;
 
 /// Clients that are told by themselves.
 const BUSIEST_MAX: usize = 10;
@@ -99,7 +99,7 @@ fn busiest(gateway: &Gateway) -> Vec<ClientOverview> {
     by_rate.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
     told.extend(by_rate.into_iter().take(BUSIEST_MAX / 2));
     told.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
-    let (table, now_s) = (gateway.topology.table().load(), gateway.clients.now_s());
+    let (table, now_s) = (gateway.cluster.topology.table().load(), gateway.clients.now_s());
     told.iter()
         .map(|client| {
             let texts = client.texts().clone();

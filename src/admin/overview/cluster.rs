@@ -101,7 +101,7 @@ impl ClusterOverview {
     ) -> ClusterOverview {
         let report = TopologyReport::new(map, state, now);
         let mut blocks: HashMap<Arc<str>, Vec<Arc<NodeStats>>> = HashMap::new();
-        gateway.registry.for_each(|name, of_node| {
+        gateway.cluster.registry.for_each(|name, of_node| {
             blocks.insert(name.into(), of_node.to_vec());
         });
         let sight = Sight { state, sampler, blocks };

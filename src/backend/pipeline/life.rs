@@ -28,7 +28,7 @@ impl Pipeline {
                     let (stream, _own) = connection.into_stream();
                     let (reader, writer) = stream.into_split();
                     // However it ends, also with the process.
-                    connection::withdraw_when_closed(writer.as_ref(), true);
+                    connection::withdraw_when_closed(&writer, true);
                     *self.writer.borrow_mut() = Some(writer);
                     let error = match self.take_early(&early) {
                         Ok(()) => self.serve(reader).await,
@@ -37,7 +37,7 @@ impl Pipeline {
                     if let Some(writer) = self.writer.take()
                         && self.state.borrow().in_flight.is_empty()
                     {
-                        connection::withdraw_when_closed(writer.as_ref(), false);
+                        connection::withdraw_when_closed(&writer, false);
                     }
                     self.stats.connections.sub(1);
                     error

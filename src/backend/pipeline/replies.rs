@@ -8,13 +8,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::{Pipeline, State};
 use crate::backend::BackendError;
 use crate::backend::large::LARGE_MIN;
 use crate::backend::shortage::is_out_of_memory;
 use crate::metrics::{Bucket, Outcome};
+use crate::net::ReadHalf;
 use crate::reply::returned::Unavailable;
 use crate::reply::{Answered, ReplyHandle, ReturnReason, returned, texts};
 use crate::resp::reply::LeftOut;
@@ -32,7 +32,7 @@ impl Pipeline {
     pub(super) fn poll_read(
         &self,
         cx: &mut Context<'_>,
-        reader: &mut OwnedReadHalf,
+        reader: &mut ReadHalf,
     ) -> Result<bool, BackendError> {
         let mut scratch = self.shared.scratch.borrow_mut();
         let mut first_us = 0;
@@ -56,7 +56,7 @@ impl Pipeline {
     fn read_once(
         &self,
         cx: &mut Context<'_>,
-        reader: &mut OwnedReadHalf,
+        reader: &mut ReadHalf,
         scratch: &mut [u8],
     ) -> Poll<Result<(), BackendError>> {
         let mut state = self.state.borrow_mut();
@@ -226,8 +226,8 @@ impl Pipeline {
             why = ReturnReason::Unavailable(Unavailable::TryAgain, text);
         }
         why.said_by(self.upstream.node.address.ip());
-        if let ReturnReason::Unavailable(not_now, _) = &why {
-            self.stats.error(not_now.kind());
+        if let ReturnReason::Unavailable(unavailable, _) = &why {
+            self.stats.error(unavailable.kind());
         }
         Some(why)
     }

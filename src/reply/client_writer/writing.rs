@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{ClientWriter, CloseReason, THROUGH_BYTES_MIN};
+use super::{CloseReason, THROUGH_BYTES_MIN, Writer};
 use crate::reply::ReplyQueue;
 
-impl ClientWriter {
+impl<R> Writer<R> {
     /// Writes what is ready; whether that was all.
     pub(super) fn write_before(&self, queue: &mut ReplyQueue) -> bool {
         while !queue.ready().is_empty() {
@@ -46,7 +46,7 @@ impl ClientWriter {
 
     fn note_written(&self, count: usize) {
         self.bytes_written.set(self.bytes_written.get() + count as u64);
-        self.flusher.note_sent(count);
+        self.flush_list.note_sent(count);
     }
 
     /// Writes what is ready until the socket takes no more.
@@ -102,7 +102,7 @@ impl ClientWriter {
             && matches!(self.end.get(), Some(CloseReason::OutputLimit | CloseReason::Memory))
         {
             // The system must not keep either what the client does not read.
-            let _ = SockRef::from(socket.as_ref()).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
         }
         *self.queue.borrow_mut() = ReplyQueue::default();
         self.stuck.set(false);
@@ -119,7 +119,7 @@ impl ClientWriter {
             return;
         }
         let socket = self.socket.borrow();
-        let error = socket.as_ref().and_then(|socket| socket.as_ref().take_error().ok()?);
+        let error = socket.as_ref().and_then(|socket| socket.take_error().ok()?);
         drop(socket);
         match error.map(|error| error.kind()) {
             None => {}
@@ -151,7 +151,7 @@ impl ClientWriter {
         while self.stuck.get() && self.end.get().is_none() {
             let socket = self.socket.borrow();
             let Some(open) = socket.as_ref() else { break };
-            let polled = open.as_ref().poll_write_ready(cx);
+            let polled = open.poll_write_ready(cx);
             drop(socket);
             match polled {
                 Poll::Ready(Ok(())) => self.flush(),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::reply::by_client_digest;
 use super::tagged::{Tagged, Translation};
 use super::whole;
+use crate::builtin::answer::NOT_AN_INTEGER;
 use crate::command::CommandTable;
 use crate::command::lua_keys::LuaKeys;
 use crate::database::Database;
@@ -19,7 +20,6 @@ use crate::reply::handle::OnFailure;
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, write};
 use crate::router::ScriptCache;
-use crate::session::answer::NOT_AN_INTEGER;
 
 const PRELUDE: &str = include_str!("prelude.lua");
 /// Scripts that a worker remembers in their other form.

@@ -6,12 +6,12 @@
 
 use super::tagged::{Tagged, Translation};
 use super::whole;
+use crate::builtin::answer::{NOT_AN_INTEGER, SYNTAX};
 use crate::command::Command;
 use crate::database::Database;
 use crate::reply::handle::OnFailure;
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, write};
-use crate::session::answer::{NOT_AN_INTEGER, SYNTAX};
 
 const SCRIPT: &str = include_str!("sort.lua");
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::reply::{self, Rename};
 use super::tagged::{Tagged, Translation};
+use crate::builtin::answer::NOT_AN_INTEGER;
 use crate::command::Keyspace;
 use crate::database::Database;
 use crate::reply::handle::OnFailure;
 use crate::reply::texts;
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, write};
-use crate::session::answer::NOT_AN_INTEGER;
 
 /// Begins the key that stands for a whole database. No client's key is like it, and it is never there: so
 /// a node that has only a part of the slot says ASK or TRYAGAIN, and the request waits.

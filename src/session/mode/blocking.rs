@@ -6,11 +6,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::clients::ClientInfo;
 use crate::command::{ReplyKeys, TimeoutAt, block_option, positions};
 use crate::router::acknowledged::Acknowledged;
 use crate::router::blocked::{Blocked, WaitTime};
 use crate::session::Session;
-use crate::session::client_info::ClientInfo;
 use crate::session::dispatch::{Dispatch, Request};
 use crate::slot::Slot;
 

@@ -14,8 +14,8 @@ mod watching;
 
 use std::rc::Rc;
 
+use crate::clients::monitors::Shown;
 use crate::router::watched::{WatchCell, Watched};
-use crate::session::monitors::Shown;
 use monitoring::Monitor;
 use queuing::Queuing;
 use subscribed::Subscribed;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use tokio::task::JoinHandle;
 
+use crate::clients::monitors::{Monitoring, Shown};
 use crate::command::{Command, CommandId, CommandTable, Flags};
 use crate::metrics::Outcome;
 use crate::reply::{ClientWriter, CloseReason, texts};
@@ -15,7 +16,6 @@ use crate::router::Router;
 use crate::router::monitor::ForeignLines;
 use crate::session::Session;
 use crate::session::dispatch::Dispatch;
-use crate::session::monitors::{Monitoring, Shown};
 
 /// A client that sees what others ask, for as long as this is there.
 #[derive(Debug)]

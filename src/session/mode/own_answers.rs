@@ -8,13 +8,14 @@ use std::rc::Rc;
 
 use super::exec_reply::put_together;
 use super::queuing::{QUEUED, Queuing};
+use crate::builtin;
 use crate::command::{Command, CommandId, Flags, Handling};
 use crate::metrics::Outcome;
 use crate::reply::texts;
 use crate::resp::request::RequestLimits;
 use crate::resp::{RequestScanner, write};
 use crate::router::queue_check::QueueCheck;
-use crate::session::{Session, local};
+use crate::session::Session;
 use crate::slot::Slot;
 
 impl Session {
@@ -26,6 +27,7 @@ impl Session {
     /// The answers of the gateway to those commands that are its own, each with its place.
     pub(super) fn own_answers(&mut self, queuing: &Queuing) -> Vec<(usize, Vec<u8>)> {
         let table = self.router().table();
+        let env = self.env.local(&table);
         let mut answers = Vec::with_capacity(queuing.for_gateway.len());
         for (place, frame) in &queuing.for_gateway {
             let mut scanner = RequestScanner::default();
@@ -34,7 +36,7 @@ impl Session {
                 let args = scanner.args(frame);
                 match table.lookup(args).map(|(_, command)| command.handling) {
                     Ok(Handling::Local(what)) => {
-                        local::answer(what, args, &mut self.state, &self.env, &mut out);
+                        builtin::answer(what, args, &mut self.state, &env, &mut out);
                     }
                     Ok(Handling::ConfigSet) => write::error(&mut out, texts::CONFIG_SET_IN_EXEC),
                     // UNWATCH: EXEC does it in any case.

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::exec_reply::{put_together, renamed};
+use crate::clients::monitors::Shown;
 use crate::command::{
     Class, Client, Command, CommandId, CommandTable, Flags, Handling, Local, Script, Transaction,
 };
@@ -26,7 +27,6 @@ use crate::session::Session;
 use crate::session::database::Rename;
 use crate::session::database::tagged::Translation;
 use crate::session::dispatch::{Dispatch, Request};
-use crate::session::monitors::Shown;
 use crate::slot::Slot;
 
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::builtin::state::ReplyMode;
 use crate::command::{Command, CommandId, Handling, Local, Topic};
 use crate::metrics::Outcome;
 use crate::reply::handle::{OnFailure, RequestMeta};
@@ -17,7 +18,6 @@ use crate::router::hub::{Hub, Subscriber};
 use crate::router::publishing::Place;
 use crate::session::Session;
 use crate::session::dispatch::{Dispatch, Request};
-use crate::session::state::ReplyMode;
 use crate::slot::Slot;
 
 /// Names that are subscribed to before others have their turn.

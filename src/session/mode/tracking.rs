@@ -9,6 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::backend::{Invalidation, Invalidations, Tracker, TrackingMode};
+use crate::builtin::tracking::{self, Wanted};
+use crate::clients::mailbox::Letter;
+use crate::clients::{ClientInfo, Clients, TrackingPlace};
 use crate::command::CommandId;
 use crate::database::Databases;
 use crate::metrics::{Outcome, WorkerStats};
@@ -17,12 +20,8 @@ use crate::reply::{ClientWriter, texts};
 use crate::resp::{Protocol, write};
 use crate::router::Router;
 use crate::session::Session;
-use crate::session::client_info::ClientInfo;
-use crate::session::clients::{Clients, TrackingPlace};
 use crate::session::dispatch::{Dispatch, Request};
-use crate::session::mailbox::Letter;
-use crate::session::state::ListenerEnv;
-use crate::session::tracking::{self, Wanted};
+use crate::session::env::ListenerEnv;
 
 /// Connections of one client from before a change that are kept, for each node.
 const PREVIOUS_MAX: usize = 3;
@@ -35,7 +34,7 @@ pub(super) struct TrackingClient {
     /// What it goes back to.
     shared: Rc<ListenerEnv>,
     tracker: Rc<Tracker>,
-    outlet: Rc<Outlet>,
+    invalidations: Rc<InvalidationWriter>,
     /// A request reads what no node tracks: the client must not keep it.
     untracked: bool,
     /// The connections from before the options or the protocol changed, the latest last: the nodes still
@@ -47,9 +46,9 @@ pub(super) struct TrackingClient {
 /// The connections of a client that tracks: the way there, and what the nodes have been told.
 type Connections = (Rc<ListenerEnv>, Rc<Tracker>);
 
-/// Where the nodes' words go.
+/// Where the nodes' messages go: to the client, or to the one that it has named.
 #[derive(Debug)]
-struct Outlet {
+struct InvalidationWriter {
     writer: Rc<ClientWriter>,
     info: Arc<ClientInfo>,
     stats: Arc<WorkerStats>,
@@ -62,7 +61,7 @@ struct Outlet {
     flushed_at: Cell<Option<usize>>,
 }
 
-impl Outlet {
+impl InvalidationWriter {
     /// Whether the client knows already that all may have changed, and has read nothing since.
     fn knows(&self, not_before: u64) -> bool {
         if self.broadcasts {
@@ -98,7 +97,7 @@ impl Outlet {
     }
 }
 
-impl Invalidations for Outlet {
+impl Invalidations for InvalidationWriter {
     fn take(&self, what: Invalidation<'_>, not_before: u64) {
         if what == Invalidation::All && self.knows(not_before) {
             return;
@@ -178,7 +177,7 @@ impl Session {
         self.keep_caching();
         if is_same {
             if let Some(mode) = &self.mode.tracking {
-                *mode.outlet.target.borrow_mut() = target;
+                *mode.invalidations.target.borrow_mut() = target;
             }
         } else if !self.open_tracking(target) {
             self.end_tracking();
@@ -204,18 +203,18 @@ impl Session {
     fn open_tracking(&mut self, target: Option<Arc<ClientInfo>>) -> bool {
         let Some(wanted) = &self.state.tracking else { return false };
         let (mut is_unknown, mut previous) = (false, Vec::new());
-        let (shared, place, outlet) = match self.mode.tracking.take() {
+        let (shared, place, invalidations) = match self.mode.tracking.take() {
             Some(before) => {
-                let TrackingClient { shared, tracker, outlet, _place: place, .. } = *before;
-                *outlet.target.borrow_mut() = target;
+                let TrackingClient { shared, tracker, invalidations, _place: place, .. } = *before;
+                *invalidations.target.borrow_mut() = target;
                 previous = before.previous;
                 let has_read = self.env.router.pipelines().answered() > 0;
                 is_unknown = has_read && !tracker.can_tell();
                 previous.push((Rc::clone(&self.env), tracker));
-                (shared, place, outlet)
+                (shared, place, invalidations)
             }
             None => match Clients::begin_tracking(&self.env.clients, self.limits.tracking_max) {
-                Some(place) => (Rc::clone(&self.env), place, self.new_outlet(target)),
+                Some(place) => (Rc::clone(&self.env), place, self.new_invalidation_writer(target)),
                 None => return false,
             },
         };
@@ -225,8 +224,8 @@ impl Session {
         let (env, tracker) = match same {
             Some(at) => previous.remove(at),
             None => {
-                let sink: Rc<dyn Invalidations> = Rc::clone(&outlet) as _;
-                let tracker = Rc::new(Tracker::new(options, how, sink));
+                let messages: Rc<dyn Invalidations> = Rc::clone(&invalidations) as _;
+                let tracker = Rc::new(Tracker::new(options, how, messages));
                 let router = shared.router.apart(Rc::clone(&tracker));
                 (Rc::new(shared.with_router(router)), tracker)
             }
@@ -237,7 +236,7 @@ impl Session {
             is_unknown = true;
         }
         let (untracked, _place) = (false, place);
-        let client = TrackingClient { shared, tracker, outlet, untracked, previous, _place };
+        let client = TrackingClient { shared, tracker, invalidations, untracked, previous, _place };
         self.mode.tracking = Some(Box::new(client));
         if is_unknown {
             self.flush_tracked();
@@ -245,9 +244,9 @@ impl Session {
         true
     }
 
-    fn new_outlet(&self, target: Option<Arc<ClientInfo>>) -> Rc<Outlet> {
+    fn new_invalidation_writer(&self, target: Option<Arc<ClientInfo>>) -> Rc<InvalidationWriter> {
         let options = self.state.tracking.as_ref().map(|wanted| wanted.options.mode);
-        Rc::new(Outlet {
+        Rc::new(InvalidationWriter {
             writer: Rc::clone(&self.writer),
             info: Arc::clone(&self.state.info),
             stats: Arc::clone(self.env.router.stats()),
@@ -270,7 +269,7 @@ impl Session {
     /// The client speaks another protocol from now on, and so do its connections.
     pub(in crate::session) fn change_tracked_protocol(&mut self, id: CommandId) {
         let Some(mode) = &self.mode.tracking else { return };
-        let target = mode.outlet.target.borrow().clone();
+        let target = mode.invalidations.target.borrow().clone();
         if !self.open_tracking(target) || !self.broadcasts() {
             return;
         }

@@ -1,7 +1,9 @@
 //! `CLUSTER SLOTS`, `CLUSTER NODES` and `CLUSTER INFO`: what a node says of its cluster.
 
 use slotway::resp::Value;
-use slotway::topology::slots_reply::{self, NamedNode, SlotRange};
+use slotway::topology::Ownership;
+use slotway::topology::nodes_reply;
+use slotway::topology::source::slots_reply::{self, NamedNode, SlotRange};
 
 use super::reply;
 
@@ -38,23 +40,28 @@ pub fn drive(data: &[u8]) -> usize {
 
 /// Reads a text of `CLUSTER NODES` about these ranges.
 fn nodes_text(ranges: &mut [SlotRange], text: &str) {
-    let lines = text.lines().count();
-    let spares = slots_reply::parse_masters_without_slots(text, DIALLED);
+    let nodes = nodes_reply::read(text);
+    let lines = nodes.len();
+    assert!(lines <= text.lines().count());
+    let spares = slots_reply::masters_without_slots(&nodes, DIALLED);
     assert!(spares.len() <= lines);
     spares.iter().for_each(makes_sense);
-    assert!(slots_reply::replicas_of(text, MY_ID).len() <= lines);
+    if let Some(own) = Ownership::read(text) {
+        assert!(own.replicas.len() < lines && nodes.iter().any(|line| line.id == own.id));
+        assert!(own.slots.iter().all(|(first, last)| first <= last && *last < 16_384));
+    }
     let before: Vec<usize> = ranges.iter().map(|range| range.nodes.len()).collect();
-    slots_reply::add_new_replicas(ranges, text, DIALLED);
+    slots_reply::add_new_replicas(ranges, &nodes, DIALLED);
     for (range, before) in ranges.iter().zip(before) {
         let added = &range.nodes[before..];
         assert!(added.len() <= lines && (before > 0 || added.is_empty()));
         added.iter().for_each(makes_sense);
     }
     let once = ranges.to_vec();
-    slots_reply::add_new_replicas(ranges, text, DIALLED);
+    slots_reply::add_new_replicas(ranges, &nodes, DIALLED);
     assert_eq!(ranges, once);
     let masters = |line: &str| line.contains("master");
-    assert!(slots_reply::highest_config_epoch(text).is_none() || text.lines().any(masters));
+    assert!(nodes_reply::highest_config_epoch(&nodes).is_none() || text.lines().any(masters));
     let info = slots_reply::parse_info(text);
     assert!(!info.ok || text.contains("cluster_state:ok"));
     assert!(info.epoch == 0 || text.contains("cluster_current_epoch:"));

@@ -16,7 +16,7 @@ fn ask() -> ReturnReason {
     ReturnReason::Ask(redirect())
 }
 
-fn not_now(what: Unavailable) -> ReturnReason {
+fn unavailable(what: Unavailable) -> ReturnReason {
     ReturnReason::Unavailable(what, "the node's words".to_owned())
 }
 
@@ -52,12 +52,12 @@ fn what_is_given_up() {
         (moved(), ResendIfUnsent, (4, 0, 0), None),
         (moved(), ResendIfUnsent, (5, 0, 0), Some(GiveUp::Redirects)),
         (ask(), Script, (5, 0, 0), Some(GiveUp::Redirects)),
-        (not_now(Unavailable::TryAgain), Resend, (5, 0, 0), None),
+        (unavailable(Unavailable::TryAgain), Resend, (5, 0, 0), None),
         (moved(), BeginCursor, (0, 0, 0), None),
         (moved(), ContinueCursor, (0, 0, 0), Some(GiveUp::CursorOfAnother)),
         (ask(), ContinueCursor, (0, 0, 0), Some(GiveUp::CursorOfAnother)),
-        (not_now(Unavailable::Loading), ContinueCursor, (0, 0, 0), None),
-        (not_now(Unavailable::Loading), Resend, (0, 0, 1_000_001), Some(GiveUp::LastWord)),
+        (unavailable(Unavailable::Loading), ContinueCursor, (0, 0, 0), None),
+        (unavailable(Unavailable::Loading), Resend, (0, 0, 1_000_001), Some(GiveUp::LastWord)),
     ];
     for (why, on_failure, (redirects, losses, waited_us), expected) in cases {
         let case = Case { redirects, losses, waited_us, ..fresh(&why, on_failure) };
@@ -70,9 +70,9 @@ fn how_long_the_first_pause_is() {
     let cases = [
         (moved(), 0, Duration::ZERO),
         (ask(), 3, Duration::ZERO),
-        (not_now(Unavailable::TryAgain), 3, SHORT_PAUSE),
-        (not_now(Unavailable::ClusterDown), 0, PAUSE),
-        (not_now(Unavailable::BadRedirect), 0, PAUSE),
+        (unavailable(Unavailable::TryAgain), 3, SHORT_PAUSE),
+        (unavailable(Unavailable::ClusterDown), 0, PAUSE),
+        (unavailable(Unavailable::BadRedirect), 0, PAUSE),
         (ReturnReason::NoMaster, 0, PAUSE),
         // The first time it may have been the connection alone.
         (ReturnReason::Unsent, 0, SHORT_PAUSE),
@@ -107,8 +107,8 @@ fn what_comes_next() {
         (ReturnReason::Unsent, ResendIfUnsent, overtaken, None, Next::Send),
         (ReturnReason::Indeterminate, Resend, calm, None, Next::Send),
         (ReturnReason::NoMaster, Resend, early, None, rest),
-        (not_now(Unavailable::ReadOnly), ResendIfUnsent, calm, None, Next::Send),
-        (not_now(Unavailable::ReadOnly), ResendIfUnsent, overtaken, None, last_word),
+        (unavailable(Unavailable::ReadOnly), ResendIfUnsent, calm, None, Next::Send),
+        (unavailable(Unavailable::ReadOnly), ResendIfUnsent, overtaken, None, last_word),
         (moved(), ResendIfUnsent, overtaken, there.clone(), Next::PatchAndSend),
         (moved(), ResendIfUnsent, patched, there.clone(), Next::Send),
         (moved(), ResendIfUnsent, busy, there.clone(), Next::Wait(PAUSE)),

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::clients::Clients;
+use crate::clients::Clients;
 use crate::command::CommandTable;
 use crate::database::Databases;
 use crate::resp::write;
@@ -14,8 +14,8 @@ use crate::topology::Topology;
 
 /// The one user there is.
 pub(super) const USER: &[u8] = b"default";
-pub(super) const SYNTAX: &str = "ERR syntax error";
-pub(super) const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+pub(crate) const SYNTAX: &str = "ERR syntax error";
+pub(crate) const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 /// As much of an argument is repeated in an error.
 const SHOWN_MAX: usize = 128;
 
@@ -24,20 +24,22 @@ pub(super) type Answer = Result<(), Cow<'static, str>>;
 
 /// What the answers need to know beside the client's own state.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LocalEnv<'a> {
+pub(crate) struct LocalEnv<'a> {
     /// The command table in force.
-    pub(super) table: &'a CommandTable,
+    pub(crate) table: &'a CommandTable,
     /// All clients.
-    pub(super) clients: &'a Clients,
+    pub(crate) clients: &'a Clients,
+    /// Bytes that every client takes, whatever it does.
+    pub(crate) client_bytes: usize,
     /// The password of the client's listener.
-    pub(super) password: Option<&'a str>,
+    pub(crate) password: Option<&'a str>,
     /// The knowledge of the cluster.
-    pub(super) topology: &'a Topology,
+    pub(crate) topology: &'a Topology,
     /// Who is subscribed to what.
-    pub(super) census: &'a Census,
+    pub(crate) census: &'a Census,
     /// The databases there are, and which one clients are in at first.
-    pub(super) databases: &'a Databases,
-    pub(super) database: usize,
+    pub(crate) databases: &'a Databases,
+    pub(crate) database: usize,
 }
 
 /// An argument as errors repeat it: as C prints it, and not too much of it.

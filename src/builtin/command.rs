@@ -39,7 +39,7 @@ const HELP: &[&str] = &[
     "    Return the keys and the access flags from a full Redis command.",
 ];
 
-/// Carries out COMMAND or a subcommand; see [`super::local::answer`].
+/// Carries out COMMAND or a subcommand; see [`super::answer`].
 pub(super) fn answer(
     what: CommandSub,
     args: Args<'_>,

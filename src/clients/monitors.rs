@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 
-use super::client_info::shown_address;
+use super::info::shown_address;
 use crate::command::Command;
 use crate::command::redaction::REDACTED;
 use crate::resp::Args;

@@ -8,11 +8,12 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use super::answer::{Answer, LocalEnv, NOT_AN_INTEGER, SYNTAX, USER, help, shown};
-use super::client_info::{ClientInfo, shown_address};
 use super::state::{ReplyMode, State};
 use super::tracking;
+use crate::clients::ClientInfo;
+use crate::clients::info::shown_address;
 use crate::command::{Client, Refusal};
-use crate::reply::{ClientWriter, texts};
+use crate::reply::texts;
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, write};
 use crate::router::blocked::Unblock;
@@ -80,12 +81,12 @@ const HELP: &[&str] = &[
     "    Will not touch LRU/LFU stats when this mode is on.",
 ];
 
-/// Carries out a subcommand; see [`super::local::answer`].
+/// Carries out a subcommand; see [`super::answer`].
 pub(super) fn answer(
     what: Client,
     args: Args<'_>,
     state: &mut State,
-    facts: &LocalEnv<'_>,
+    env: &LocalEnv<'_>,
     out: &mut Vec<u8>,
 ) -> Answer {
     let ok = |out: &mut Vec<u8>| out.extend_from_slice(write::OK);
@@ -105,11 +106,11 @@ pub(super) fn answer(
         }
         Client::Info => {
             let mut text = String::new();
-            describe(&state.info, facts, sent_len(args), &mut text);
+            describe(&state.info, env, sent_len(args), &mut text);
             write::verbatim(out, &text, state.protocol);
         }
-        Client::List => write::verbatim(out, &list(args, &state.info, facts)?, state.protocol),
-        Client::Kill => return kill(args, state, facts, out),
+        Client::List => write::verbatim(out, &list(args, &state.info, env)?, state.protocol),
+        Client::Kill => return kill(args, state, env, out),
         // Only what is so anyhow can be promised.
         Client::NoEvict if on_or_off(args.get(2)).ok_or(SYNTAX)? => {
             return Err(texts::refused("client|no-evict on", texts::NO_EVICT).into());
@@ -133,7 +134,7 @@ pub(super) fn answer(
             let is_broken = state.info.tracking().is_broken;
             tracking::info(state.tracking.as_deref(), is_broken, state.protocol, out);
         }
-        Client::Unblock => return unblock(args, facts, out),
+        Client::Unblock => return unblock(args, env, out),
         Client::Capa => ok(out),
         Client::Help => help(out, "CLIENT", HELP),
     }
@@ -169,7 +170,7 @@ fn redirect(client: &ClientInfo) -> i64 {
 }
 
 /// CLIENT UNBLOCK id [TIMEOUT|ERROR].
-fn unblock(args: Args<'_>, facts: &LocalEnv<'_>, out: &mut Vec<u8>) -> Answer {
+fn unblock(args: Args<'_>, env: &LocalEnv<'_>, out: &mut Vec<u8>) -> Answer {
     if args.len() > 4 {
         return Err(format!(
             "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
@@ -184,7 +185,7 @@ fn unblock(args: Args<'_>, facts: &LocalEnv<'_>, out: &mut Vec<u8>) -> Answer {
     }
     let id = parse_integer(args.get(2)).ok_or(NOT_AN_INTEGER)?;
     let how = if reason.eq_ignore_ascii_case(b"error") { Unblock::Error } else { Unblock::Timeout };
-    let client = u64::try_from(id).ok().and_then(|id| facts.clients.get(id));
+    let client = u64::try_from(id).ok().and_then(|id| env.clients.get(id));
     write::integer(out, i64::from(client.is_some_and(|client| client.unblock(how))));
     Ok(())
 }
@@ -228,14 +229,10 @@ fn set_info(option: &[u8], value: &[u8], info: &ClientInfo) -> Answer {
 
 // === the list ===
 
-/// Bytes that every client takes, whatever it does.
-pub(super) const CLIENT_BYTES: usize =
-    size_of::<super::Session>() + size_of::<ClientWriter>() + size_of::<ClientInfo>();
-
 /// Appends a client's line; `request` is the length of the request that it is having answered. What the
 /// gateway does not count is 0.
-fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, request: usize, text: &mut String) {
-    let command = facts.table.get(client.last_command.load(std::sync::atomic::Ordering::Relaxed));
+fn describe(client: &ClientInfo, env: &LocalEnv<'_>, request: usize, text: &mut String) {
+    let command = env.table.get(client.last_command.load(std::sync::atomic::Ordering::Relaxed));
     let command = command.map_or("NULL", |command| &command.name);
     let texts = client.texts().clone();
     let [input, output] = client.memory();
@@ -253,7 +250,7 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, request: usize, text: &mu
         shown_address(client.local),
         texts.name,
         client.since.elapsed().as_secs(),
-        client.idle_s(facts.clients.now_s()),
+        client.idle_s(env.clients.now_s()),
         flags(client),
         client.database(),
         channels,
@@ -261,7 +258,7 @@ fn describe(client: &ClientInfo, facts: &LocalEnv<'_>, request: usize, text: &mu
         shard_channels,
         client.queued(),
         client.watched(),
-        CLIENT_BYTES + input + output,
+        env.client_bytes + input + output,
         redirect(client),
         client.protocol(),
         texts.lib_name,
@@ -329,7 +326,7 @@ impl Type {
 fn list(
     args: Args<'_>,
     asker: &ClientInfo,
-    facts: &LocalEnv<'_>,
+    env: &LocalEnv<'_>,
 ) -> Result<String, Cow<'static, str>> {
     let mut text = String::new();
     let request = |client: &ClientInfo| if client.id == asker.id { sent_len(args) } else { 0 };
@@ -341,22 +338,22 @@ fn list(
         if args.len() - 3 > LISTED_IDS_MAX {
             return Err(texts::TOO_MANY_IDS.into());
         }
-        let clients = facts.clients.list();
+        let clients = env.clients.list();
         for word in args.iter().skip(3) {
             let id = parse_integer(word).ok_or("ERR Invalid client ID")?;
             let place = clients.binary_search_by_key(&id, |client| client.id as i64);
             if let Ok(place) = place {
                 let client = &clients[place];
-                describe(client, facts, request(client), &mut text);
+                describe(client, env, request(client), &mut text);
             }
         }
         return Ok(text);
     } else if args.len() != 2 {
         return Err(SYNTAX.into());
     }
-    for client in facts.clients.list() {
+    for client in env.clients.list() {
         if wanted.is_none_or(|wanted| wanted.fits(&client)) {
-            describe(&client, facts, request(&client), &mut text);
+            describe(&client, env, request(&client), &mut text);
         }
     }
     Ok(text)
@@ -438,11 +435,11 @@ impl<'a> Filter<'a> {
     }
 }
 
-fn kill(args: Args<'_>, state: &mut State, facts: &LocalEnv<'_>, out: &mut Vec<u8>) -> Answer {
+fn kill(args: Args<'_>, state: &mut State, env: &LocalEnv<'_>, out: &mut Vec<u8>) -> Answer {
     let old_form = args.len() == 3;
     let filter = if old_form { Filter::address(args.get(2), false) } else { Filter::parse(args)? };
     let mut killed = 0;
-    for client in facts.clients.list().iter().filter(|client| filter.fits(client)) {
+    for client in env.clients.list().iter().filter(|client| filter.fits(client)) {
         if client.id != state.info.id {
             client.kill();
         } else if filter.skip_me {

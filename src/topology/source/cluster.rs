@@ -6,29 +6,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
-use super::map::{ClusterMap, Range, Shard};
-use super::names::Resolver;
 use super::slots_reply::{self, NamedNode, SlotRange};
+use super::{Unresolved, View};
 use crate::backend::{BackendError, Connection, NodeAddress};
 use crate::resp::{Value, shown};
-
-/// What one node says of the cluster.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// The map as this node sees it.
-    pub map: ClusterMap,
-    /// Whether it calls the cluster ok.
-    pub ok: bool,
-    /// Host names that nodes announce and that do not resolve here: the address that is used
-    /// instead, if any is told.
-    pub unresolved: Unresolved,
-}
-
-/// Host names that do not resolve, fit to be shown.
-pub type Unresolved = BTreeMap<String, Option<IpAddr>>;
+use crate::topology::map::{ClusterMap, Range, Shard};
+use crate::topology::names::Resolver;
+use crate::topology::nodes_reply;
 
 /// Asks the node behind `connection`, which was dialled as `host`.
-pub async fn ask(
+pub(super) async fn ask(
     connection: &mut Connection,
     host: &str,
     resolver: &Resolver,
@@ -42,12 +29,12 @@ pub async fn ask(
     // An old server or a careful ACL may not tell: then slots that move to an empty node are found
     // by the redirects alone.
     let nodes = match connection.ask(&[b"CLUSTER", b"NODES"]).await? {
-        Value::Bulk(text) => String::from_utf8_lossy(&text).into_owned(),
-        _ => String::new(),
+        Value::Bulk(text) => nodes_reply::read(&String::from_utf8_lossy(&text)),
+        _ => Vec::new(),
     };
     slots_reply::add_new_replicas(&mut ranges, &nodes, host);
-    let epoch = slots_reply::highest_config_epoch(&nodes).unwrap_or(info.epoch);
-    let spares = slots_reply::parse_masters_without_slots(&nodes, host);
+    let epoch = nodes_reply::highest_config_epoch(&nodes).unwrap_or(info.epoch);
+    let spares = slots_reply::masters_without_slots(&nodes, host);
     let all = ranges.iter().flat_map(|range| &range.nodes).chain(&spares);
     let found = resolver.resolve_all(all.map(|node| node.host.as_str()).collect()).await;
     let mut places = Places { asked_at: connection.peer(), found, unresolved: BTreeMap::new() };

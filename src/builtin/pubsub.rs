@@ -21,7 +21,7 @@ const HELP: &[&str] = &[
     "    Return the number of subscribers for the specified shard level channel(s)",
 ];
 
-/// Carries out a subcommand; see [`super::local::answer`].
+/// Carries out a subcommand; see [`super::answer`].
 pub(super) fn answer(
     what: PubSub,
     args: Args<'_>,

@@ -56,7 +56,7 @@ const TOLD: [(&str, Told); 19] = [
 
 /// The request of a CONFIG SET for each of so many masters, when it sets what is told as their sum:
 /// each gets its share.
-pub(super) fn with_shares(args: Args<'_>, masters: usize) -> Option<Vec<u8>> {
+pub(crate) fn with_shares(args: Args<'_>, masters: usize) -> Option<Vec<u8>> {
     let is_sum = |at: usize| {
         at >= 2 && at.is_multiple_of(2) && args.get(at).eq_ignore_ascii_case(b"maxmemory")
     };
@@ -97,14 +97,14 @@ fn memory(word: &[u8]) -> Option<u64> {
 }
 
 /// Which events of the keyspace a CONFIG SET asks for, if it says so; the last word counts.
-pub(super) fn event_classes(args: Args<'_>) -> Option<&[u8]> {
+pub(crate) fn event_classes(args: Args<'_>) -> Option<&[u8]> {
     let is = |at: &usize| args.get(*at).eq_ignore_ascii_case(OPTION) && at + 1 < args.len();
     (2..args.len()).step_by(2).rev().find(is).map(|at| args.get(at + 1))
 }
 
 /// One reply made of the masters'; those that are errors count for nothing. `None` when none is
 /// made as a reply to CONFIG GET is.
-pub(super) fn merge(parts: &[&[u8]], own: &GatewayInfo, settings: &Settings) -> Option<Vec<u8>> {
+pub(crate) fn merge(parts: &[&[u8]], own: &GatewayInfo, settings: &Settings) -> Option<Vec<u8>> {
     let (mut replies, mut first) = (Vec::new(), None);
     for part in parts.iter().filter(|part| !part.starts_with(b"-")) {
         let (header, reply) = pairs(part)?;

@@ -10,7 +10,7 @@ use crate::resp::{Args, write};
 const COUNT: usize = 10;
 
 /// How many entries are asked for. What is no number is for the nodes to refuse.
-pub(super) fn count_of(args: Args<'_>) -> usize {
+pub(crate) fn count_of(args: Args<'_>) -> usize {
     match args.len() {
         ..=2 => COUNT,
         _ => parse_integer(args.get(2)).map_or(COUNT, |n| usize::try_from(n).unwrap_or(usize::MAX)),
@@ -19,7 +19,7 @@ pub(super) fn count_of(args: Args<'_>) -> usize {
 
 /// One reply of those of all nodes, the latest entries first. An error of one of them is the reply;
 /// `None` when one does not have the shape of a slow log.
-pub(super) fn merge(parts: &[&[u8]], count: usize) -> Option<Vec<u8>> {
+pub(crate) fn merge(parts: &[&[u8]], count: usize) -> Option<Vec<u8>> {
     if let Some(error) = parts.iter().find(|part| part.starts_with(b"-")) {
         return Some(error.to_vec());
     }

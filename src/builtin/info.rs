@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::OnceLock;
 
-use super::clients::Modes;
+use crate::clients::Modes;
 use crate::command::Topic;
 use crate::resp::{Args, Protocol, write};
 use rules::{OwnField, Rule};

@@ -7,9 +7,8 @@ use std::net::IpAddr;
 
 use crate::resp::{Value, shown};
 use crate::slot::SLOTS;
+use crate::topology::nodes_reply::{NodeLine, is_id};
 
-/// Longest id of a node that is believed; Redis has 40 digits.
-const ID_BYTES_MAX: usize = 64;
 /// Most entries of one reply. None has less than a slot; that some overlap is borne.
 const RANGES_MAX: usize = 2 * SLOTS;
 /// Most replicas that are added to all ranges together. A replica is added to each range of its master,
@@ -95,11 +94,6 @@ fn named_node(node: &Value, dialled: &str, my_id: &str) -> Result<NamedNode, Str
     Ok(NamedNode { id: id.to_owned(), host: host.to_owned(), port, ip, is_asked })
 }
 
-/// An old server tells none.
-fn is_id(id: &str) -> bool {
-    id.len() <= ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 /// The `ip` of a node's metadata, which Redis adds when the endpoint is not the address.
 fn metadata_ip(metadata: Option<&Value>) -> Option<&str> {
     let words = metadata?.as_array()?;
@@ -107,24 +101,21 @@ fn metadata_ip(metadata: Option<&Value>) -> Option<&str> {
     words.get(at * 2 + 1)?.as_str().filter(|ip| !ip.is_empty())
 }
 
-/// Reads the reply of `CLUSTER NODES` for the masters that serve no slot: slots may be on their way
-/// to them, and `CLUSTER SLOTS` does not name them.
-pub fn parse_masters_without_slots(text: &str, dialled: &str) -> Vec<NamedNode> {
-    text.lines().take(SLOTS).filter_map(|line| master_without_slots(line, dialled)).collect()
+/// The masters of `CLUSTER NODES` that serve no slot: slots may be on their way to them, and
+/// `CLUSTER SLOTS` does not name them.
+pub fn masters_without_slots(lines: &[NodeLine], dialled: &str) -> Vec<NamedNode> {
+    let is_spare = |line: &&NodeLine| line.is_master && !line.has_slots();
+    lines.iter().filter(is_spare).filter_map(|line| node_of_line(line, dialled, true)).collect()
 }
 
 /// Adds the replicas that `CLUSTER SLOTS` leaves out and `CLUSTER NODES` has: those that have received
 /// nothing of their master yet. What is for every node is for them too.
-pub fn add_new_replicas(ranges: &mut [SlotRange], text: &str, dialled: &str) {
+pub fn add_new_replicas(ranges: &mut [SlotRange], lines: &[NodeLine], dialled: &str) {
     let mut added = 0;
-    for line in text.lines().take(SLOTS) {
-        let words: Vec<&str> = line.split_whitespace().take(4).collect();
-        let [_, _, flags, of] = words[..] else { continue };
-        if !flags.split(',').any(|flag| flag == "slave") {
-            continue;
-        }
+    for line in lines.iter().filter(|line| !line.is_master) {
+        let Some(master) = &line.master else { continue };
         let of_it =
-            |range: &&mut SlotRange| range.nodes.first().is_some_and(|master| master.id == of);
+            |range: &&mut SlotRange| range.nodes.first().is_some_and(|first| first.id == *master);
         for range in ranges.iter_mut().filter(of_it) {
             let by_name = range.nodes[0].host.parse::<IpAddr>().is_err();
             let Some(replica) = node_of_line(line, dialled, by_name) else { continue };
@@ -139,59 +130,18 @@ pub fn add_new_replicas(ranges: &mut [SlotRange], text: &str, dialled: &str) {
     }
 }
 
-/// Reads the reply of `CLUSTER NODES` for the ids of a master's replicas that are not gone.
-pub fn replicas_of(text: &str, master: &str) -> Vec<String> {
-    let replica = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().take(4).collect();
-        let [id, _, flags, of] = words[..] else { return None };
-        let is_replica = of == master && flags.split(',').any(|flag| flag == "slave");
-        (is_replica && node_of_line(line, "", false).is_some()).then(|| id.to_owned())
-    };
-    text.lines().take(SLOTS).filter_map(replica).collect()
-}
-
-fn master_without_slots(line: &str, dialled: &str) -> Option<NamedNode> {
-    let words: Vec<&str> = line.split_whitespace().take(9).collect();
-    let [_, _, flags, _, _, _, _, _] = words[..] else { return None };
-    let is_master = flags.split(',').any(|flag| flag == "master");
-    is_master.then(|| node_of_line(line, dialled, true))?
-}
-
-/// The node of a line, unless it is gone or nobody knows where it is. `by_name` says whether its name
-/// is preferred to its address.
-fn node_of_line(line: &str, dialled: &str, by_name: bool) -> Option<NamedNode> {
-    let mut words = line.split_whitespace();
-    let (id, address, flags) = (words.next()?, words.next()?, words.next()?);
-    let flags: Vec<&str> = flags.split(',').collect();
-    let gone = ["fail", "fail?", "noaddr", "handshake"];
-    if flags.iter().any(|flag| gone.contains(flag)) {
-        return None;
-    }
-    let (address, hostname) = address.split_once(',').unwrap_or((address, ""));
-    let (ip, port) = address.split('@').next()?.rsplit_once(':')?;
-    // Behind the name may stand more, such as `shard-id=`.
-    let hostname = hostname.split(',').next().filter(|_| by_name).unwrap_or("");
-    let known = [hostname, ip, dialled].into_iter().find(|host| !host.is_empty())?;
-    let node = NamedNode {
-        id: id.to_owned(),
-        host: known.to_owned(),
-        port: port.parse().ok()?,
-        ip: ip.parse().ok(),
-        is_asked: flags.contains(&"myself"),
-    };
-    (is_id(id) && is_somewhere(&node)).then_some(node)
-}
-
-/// Reads the reply of `CLUSTER NODES` for the highest config epoch of a master that serves slots.
-/// Unlike `cluster_current_epoch`, which a replica raises with every election it loses, it grows
-/// only when slots change hands, so the view that has the highest knows the latest owner.
-pub fn highest_config_epoch(text: &str) -> Option<u64> {
-    let epoch_of = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().take(9).collect();
-        let [_, _, flags, _, _, _, epoch, _, _] = words[..] else { return None };
-        flags.split(',').any(|flag| flag == "master").then(|| epoch.parse().ok())?
-    };
-    text.lines().take(SLOTS).filter_map(epoch_of).max()
+/// The node of a line, when it can be reached. `by_name` says whether its name is preferred to its
+/// address.
+fn node_of_line(line: &NodeLine, dialled: &str, by_name: bool) -> Option<NamedNode> {
+    let hostname = if by_name { line.hostname.as_str() } else { "" };
+    let host = [hostname, &line.host, dialled].into_iter().find(|host| !host.is_empty())?;
+    line.is_reachable().then(|| NamedNode {
+        id: line.id.clone(),
+        host: host.to_owned(),
+        port: line.port,
+        ip: line.host.parse().ok(),
+        is_asked: line.is_myself,
+    })
 }
 
 /// What is read from `CLUSTER INFO`.
@@ -217,6 +167,7 @@ pub fn parse_info(text: &str) -> ClusterInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::nodes_reply;
 
     fn bulk(text: &str) -> Value {
         Value::Bulk(text.as_bytes().to_vec())
@@ -307,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn masters_without_slots() {
+    fn masters_without_slots_are_found() {
         let text = "\
             aa 10.0.0.1:6379@16379 master - 0 1 1 connected 0-5460\n\
             bb 10.0.0.2:6379@16379,redis-2 master - 0 1 2 connected\n\
@@ -318,7 +269,7 @@ mod tests {
             gg :0@0 master - 0 1 5 connected\n\
             hh 10.0.0.8:0@16379,redis-8 master - 0 1 5 connected\n\
             garbage\n";
-        let found = parse_masters_without_slots(text, "seed");
+        let found = masters_without_slots(&nodes_reply::read(text), "seed");
         let shown: Vec<_> = found.iter().map(|n| (&*n.id, &*n.host, n.port, n.is_asked)).collect();
         assert_eq!(shown, [("bb", "redis-2", 6379, false), ("cc", "::1", 6379, true)]);
     }
@@ -333,7 +284,7 @@ mod tests {
             cc 10.0.0.3:1@2 slave,fail aa 0 1 1 disconnected\n\
             dd 10.0.0.4:1@2 slave xx 0 1 1 connected\n";
         for _ in 0..2 {
-            add_new_replicas(&mut ranges, text, "seed");
+            add_new_replicas(&mut ranges, &nodes_reply::read(text), "seed");
             let shown: Vec<_> = ranges[0].nodes.iter().map(|n| (&*n.id, &*n.host)).collect();
             assert_eq!(shown, [("aa", "10.0.0.1"), ("bb", "10.0.0.2")]);
         }
@@ -350,7 +301,7 @@ mod tests {
         let text: String = (0..SLOTS)
             .map(|replica| format!("b{replica} 10.0.0.2:1@2 slave aa 0 1 1 connected\n"))
             .collect();
-        add_new_replicas(&mut ranges, &text, "seed");
+        add_new_replicas(&mut ranges, &nodes_reply::read(&text), "seed");
         let added: usize = ranges.iter().map(|range| range.nodes.len() - 1).sum();
         assert_eq!(added, ADDED_MAX);
         assert!(ranges.iter().all(|range| range.nodes.len() > 1));
@@ -362,17 +313,6 @@ mod tests {
             Value::Array(vec![Value::Int(0), Value::Int(0), node(bulk("10.0.0.1"), 1, "aa", &[])]);
         assert!(parse(&Value::Array(vec![entry.clone(); RANGES_MAX]), "seed", "aa").is_ok());
         assert!(parse(&Value::Array(vec![entry; RANGES_MAX + 1]), "seed", "aa").is_err());
-    }
-
-    #[test]
-    fn config_epoch() {
-        let text = "aa 1.1.1.1:1@2 master - 0 1 7 connected 0-5460\n\
-                    bb 1.1.1.2:1@2 myself,master - 0 1 9 connected 5461-9 [5->-aa]\n\
-                    cc 1.1.1.3:1@2 slave bb 0 1 12 connected\n\
-                    dd 1.1.1.4:1@2 master - 0 1 15 connected\n\
-                    ee 1.1.1.4:1@2 master - 0 1 x connected 1-2\nrubbish\n";
-        assert_eq!(highest_config_epoch(text), Some(9));
-        assert_eq!(highest_config_epoch(""), None);
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! CLIENT …, byte by byte. Owns nothing but cases.
 
+use crate::builtin::state::ReplyMode;
+use crate::builtin::tests::{CLIENT_BYTES, Gateway, NAME_ERROR};
 use crate::reply::texts;
-use crate::session::client_command::CLIENT_BYTES;
-use crate::session::local::tests::{Gateway, NAME_ERROR};
-use crate::session::state::ReplyMode;
 
 /// Seen from a 7.0.15, but for SETINFO, NO-TOUCH and MAXAGE, which are newer.
 #[test]

@@ -7,17 +7,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::state::ReplyMode;
 use super::*;
+use crate::clients::{ClientInfo, Clients, Registration};
 use crate::command::{CommandTable, Handling};
 use crate::database::Databases;
+use crate::resp::Protocol;
 use crate::router::hub::Census;
-use crate::session::client_info::ClientInfo;
-use crate::session::clients::{Clients, Registration};
 use crate::topology::Topology;
 
+/// What a client is said to take.
+pub(in crate::builtin) const CLIENT_BYTES: usize = 1000;
+
 /// A gateway's register, table and topology, without a network.
-pub(in crate::session) struct Gateway {
-    pub(in crate::session) table: CommandTable,
+pub(in crate::builtin) struct Gateway {
+    pub(in crate::builtin) table: CommandTable,
     clients: Arc<Clients>,
     registrations: RefCell<Vec<Registration>>,
     topology: Topology,
@@ -25,13 +29,13 @@ pub(in crate::session) struct Gateway {
 }
 
 impl Gateway {
-    pub(in crate::session) fn new(password: Option<&'static str>) -> Gateway {
+    pub(in crate::builtin) fn new(password: Option<&'static str>) -> Gateway {
         let (clients, topology) = (Arc::new(Clients::new(10, Duration::ZERO)), Topology::default());
         let (table, registrations) = (CommandTable::builtin(), RefCell::default());
         Gateway { table, clients, registrations, topology, password }
     }
 
-    pub(in crate::session) fn enter(&self, peer: &str) -> Arc<ClientInfo> {
+    pub(in crate::builtin) fn enter(&self, peer: &str) -> Arc<ClientInfo> {
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
         let registration = self.clients.enter(address(peer), address("127.0.0.1:6379")).unwrap();
         let info = Arc::clone(registration.info());
@@ -40,16 +44,16 @@ impl Gateway {
     }
 
     /// The next client, from a port of its own.
-    pub(in crate::session) fn client(&self) -> Asking<'_> {
+    pub(in crate::builtin) fn client(&self) -> Asking<'_> {
         let info = self.enter(&format!("127.0.0.1:{}", 40_000 + self.clients.count()));
         let state = State::new(self.password.is_none(), info);
         Asking { gateway: self, state }
     }
 }
 
-pub(in crate::session) struct Asking<'a> {
+pub(in crate::builtin) struct Asking<'a> {
     gateway: &'a Gateway,
-    pub(in crate::session) state: State,
+    pub(in crate::builtin) state: State,
 }
 
 impl Asking<'_> {
@@ -68,16 +72,17 @@ impl Asking<'_> {
             Ok((id, command)) => {
                 let Handling::Local(local) = command.handling else { panic!("not local") };
                 self.state.info.touch(self.gateway.clients.now_s(), id);
-                let facts = LocalEnv {
+                let env = LocalEnv {
                     table: &self.gateway.table,
                     clients: &self.gateway.clients,
+                    client_bytes: CLIENT_BYTES,
                     password: self.gateway.password,
                     topology: &self.gateway.topology,
                     census: &Census::default(),
                     databases: &Databases::new(16, "db"),
                     database: 0,
                 };
-                facts.answer(local, args, &mut self.state, &mut out);
+                answer(local, args, &mut self.state, &env, &mut out);
             }
             Err(error) => write::error(&mut out, &error.text(args)),
         }
@@ -88,19 +93,19 @@ impl Asking<'_> {
     }
 
     /// The reply to words between single spaces.
-    pub(in crate::session) fn ask(&mut self, request: &str) -> String {
+    pub(in crate::builtin) fn ask(&mut self, request: &str) -> String {
         let words: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
         self.ask_words(&words)
     }
 
-    pub(in crate::session) fn check(&mut self, cases: &[(&str, &str)]) {
+    pub(in crate::builtin) fn check(&mut self, cases: &[(&str, &str)]) {
         for (request, reply) in cases {
             assert_eq!(self.ask(request), format!("{reply}\r\n"), "{request}");
         }
     }
 }
 
-pub(in crate::session) const NAME_ERROR: &str =
+pub(in crate::builtin) const NAME_ERROR: &str =
     "-ERR Client names cannot contain spaces, newlines or special characters.";
 const WRONG_PASS: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
 

@@ -3,15 +3,23 @@
 //! Owns the process-wide register of clients. It is locked when a client comes, goes or is asked
 //! about, never for a request. Must not know what clients send.
 
+mod assigner;
+pub mod attempts;
+pub mod info;
+pub mod mailbox;
+pub mod monitors;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::attempts::Attempts;
-use super::client_info::{ClientInfo, Overdue};
 use crate::metrics::stats::REJECTIONS;
+pub use assigner::{Assigner, Assignment};
+use attempts::Attempts;
+pub use info::{ClientInfo, Overdue};
+pub use monitors::Monitors;
 
 /// All clients of the gateway.
 #[derive(Debug)]
@@ -231,11 +239,11 @@ impl Clients {
 
     /// Asks every client to end that has owed its password for longer than `seconds` at `now_s`;
     /// returns how many.
-    pub fn kill_strangers(&self, now_s: u64, seconds: u64) -> usize {
+    pub fn kill_unauthenticated(&self, now_s: u64, seconds: u64) -> usize {
         // All clients are looked at every second, so nothing is copied of those that are welcome.
         let open = self.open();
-        let strangers = open.values().filter(|client| client.stranger_s(now_s) > seconds);
-        strangers.map(|client| client.expire(Overdue::Password)).count()
+        let overdue = open.values().filter(|client| client.owes_password_s(now_s) > seconds);
+        overdue.map(|client| client.expire(Overdue::Password)).count()
     }
 }
 
@@ -244,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_owes_a_password_for_too_long_is_a_stranger() {
+    fn only_who_owes_a_password_for_too_long_is_ended() {
         let clients = Arc::new(Clients::new(10, Duration::ZERO));
         let address = "127.0.0.1:1".parse().unwrap();
         let entries: Vec<_> = (0..4).map(|_| clients.enter(address, address).unwrap()).collect();
@@ -257,12 +265,12 @@ mod tests {
         again.welcome();
         again.expect_password(107);
         let overdue = || [open, said, late, again].map(|client| client.overdue());
-        assert_eq!(clients.kill_strangers(110, 10), 0);
+        assert_eq!(clients.kill_unauthenticated(110, 10), 0);
         assert_eq!(overdue(), [None; 4]);
-        assert_eq!(clients.kill_strangers(111, 10), 1);
+        assert_eq!(clients.kill_unauthenticated(111, 10), 1);
         assert_eq!(overdue(), [None, None, Some(Overdue::Password), None]);
         late.spare(111);
-        assert_eq!(clients.kill_strangers(118, 10), 2);
+        assert_eq!(clients.kill_unauthenticated(118, 10), 2);
         assert_eq!(overdue(), [None, None, Some(Overdue::Password), Some(Overdue::Password)]);
     }
 }

@@ -1,7 +1,7 @@
 //! COMMAND …, byte by byte. Owns nothing but cases.
 
+use crate::builtin::tests::Gateway;
 use crate::reply::texts;
-use crate::session::local::tests::Gateway;
 
 /// Each seen from a 7.0.15, but for the arity of GETKEYS, which is newer.
 #[test]

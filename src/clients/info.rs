@@ -61,7 +61,7 @@ pub struct ClientInfo {
     overdue: AtomicU8,
     /// Seconds since the register began at which it should have begun to say its password;
     /// [`WELCOME`] when it has, or needs none.
-    stranger_since_s: AtomicU64,
+    password_due_since_s: AtomicU64,
     draining: AtomicBool,
     /// Whether it is blocked, and whether somebody wants it not to be.
     block: AtomicU8,
@@ -99,7 +99,7 @@ pub struct Texts {
 }
 
 /// An address in the form that clients compare it in.
-pub(super) fn shown_address(address: SocketAddr) -> SocketAddr {
+pub(crate) fn shown_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
@@ -130,7 +130,7 @@ impl ClientInfo {
             protocol: AtomicU8::new(2),
             killed: AtomicBool::new(false),
             overdue: AtomicU8::new(NOT_OVERDUE),
-            stranger_since_s: AtomicU64::new(WELCOME),
+            password_due_since_s: AtomicU64::new(WELCOME),
             draining: AtomicBool::new(false),
             block: AtomicU8::new(NOT_BLOCKED),
             queued: AtomicI32::new(-1),
@@ -345,17 +345,17 @@ impl ClientInfo {
 
     /// Notes that it owes its password from now on.
     pub fn expect_password(&self, now_s: u64) {
-        self.stranger_since_s.store(now_s, Ordering::Relaxed);
+        self.password_due_since_s.store(now_s, Ordering::Relaxed);
     }
 
     /// Notes that it owes no password any more.
     pub fn welcome(&self) {
-        self.stranger_since_s.store(WELCOME, Ordering::Relaxed);
+        self.password_due_since_s.store(WELCOME, Ordering::Relaxed);
     }
 
     /// For how long it has owed its password.
-    pub(super) fn stranger_s(&self, now_s: u64) -> u64 {
-        now_s.saturating_sub(self.stranger_since_s.load(Ordering::Relaxed))
+    pub(super) fn owes_password_s(&self, now_s: u64) -> u64 {
+        now_s.saturating_sub(self.password_due_since_s.load(Ordering::Relaxed))
     }
 
     /// It was not idle after all.

@@ -37,18 +37,18 @@ const CACHING_NO: &str =
 #[derive(Clone, Debug, Default)]
 pub struct Tracking {
     /// What the nodes are told.
-    pub(super) options: TrackingOptions,
+    pub(crate) options: TrackingOptions,
     /// The client that gets the messages; 0 for this one.
-    pub(super) redirect: u64,
+    pub(crate) redirect: u64,
     /// CLIENT CACHING has been said, and holds for the next command.
-    pub(super) caching: bool,
+    pub(crate) caching: bool,
     /// The command that has just been dealt with does not end that.
-    pub(super) keeps_caching: bool,
+    pub(crate) keeps_caching: bool,
 }
 
 /// What CLIENT TRACKING wants.
 #[derive(Debug)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     On(Tracking),
     Off,
 }
@@ -66,7 +66,7 @@ struct Given<'a> {
 
 /// Reads CLIENT TRACKING, from a client that tracks as `current` has it; `exists` says whether there is
 /// a client with a number. Objections come in the order in which Redis has them.
-pub(super) fn read(
+pub(crate) fn read(
     args: Args<'_>,
     current: Option<&Tracking>,
     exists: impl Fn(u64) -> bool,
@@ -185,7 +185,7 @@ fn object_to_overlaps(given: &[&[u8]], existing: &BTreeSet<Vec<u8>>) -> Answer {
 }
 
 /// The options as nodes are told them: a prefix means keys of all databases.
-pub(super) fn for_nodes(options: &TrackingOptions, databases: &Databases) -> TrackingOptions {
+pub(crate) fn for_nodes(options: &TrackingOptions, databases: &Databases) -> TrackingOptions {
     let tagged = |prefix: &Vec<u8>| {
         let keys: Vec<_> = databases.tagged().iter().map(|one| one.key(prefix)).collect();
         keys.into_iter().chain([prefix.clone()])
@@ -202,7 +202,7 @@ pub(super) fn for_nodes(options: &TrackingOptions, databases: &Databases) -> Tra
 }
 
 /// An array of keys that a node has sent, as clients know them. `None`: as it is.
-pub(super) fn shown_keys(keys: &[u8], databases: &Databases) -> Option<Vec<u8>> {
+pub(crate) fn shown_keys(keys: &[u8], databases: &Databases) -> Option<Vec<u8>> {
     if databases.is_one() || memchr::memchr(b'{', keys).is_none() {
         return None;
     }
@@ -220,7 +220,7 @@ pub(super) fn shown_keys(keys: &[u8], databases: &Databases) -> Option<Vec<u8>> 
 }
 
 /// CLIENT CACHING YES|NO.
-pub(super) fn caching(word: &[u8], tracking: Option<&mut Tracking>) -> Answer {
+pub(crate) fn caching(word: &[u8], tracking: Option<&mut Tracking>) -> Answer {
     let tracking = tracking.ok_or(NOT_CACHING)?;
     let mode = tracking.options.mode;
     if word.eq_ignore_ascii_case(b"yes") {
@@ -239,7 +239,7 @@ pub(super) fn caching(word: &[u8], tracking: Option<&mut Tracking>) -> Answer {
 }
 
 /// CLIENT TRACKINGINFO; `is_broken` says that the client which was to get the messages has gone.
-pub(super) fn info(
+pub(crate) fn info(
     tracking: Option<&Tracking>,
     is_broken: bool,
     protocol: Protocol,

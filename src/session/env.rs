@@ -1,98 +1,29 @@
-//! What a client has said about its connection: protocol, name, password, reply mode.
+//! What the sessions of a listener's clients know of the rest of the gateway.
 //!
-//! Owns the state that commands answered by the gateway change. Must not know sockets or nodes.
+//! Owns what of it those answers are given that need no node. Must not know sockets.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::assigner::Assigner;
-use super::client_info::ClientInfo;
-use super::clients::Clients;
+use super::Session;
 use super::database::script::Scripts;
-use super::info::{self, GatewayInfo};
-use super::monitors::Monitors;
-use super::settings::Settings;
-use super::tracking::Tracking;
+use crate::builtin::LocalEnv;
+use crate::builtin::info::{self, GatewayInfo};
+use crate::builtin::settings::Settings;
+use crate::clients::{Assigner, ClientInfo, Clients, Monitors};
+use crate::command::CommandTable;
 use crate::command::guarded::Allowed;
 use crate::database::{Database, Databases};
 use crate::metrics::WorkerStats;
-use crate::resp::Protocol;
+use crate::reply::ClientWriter;
 use crate::router::hub::EventClasses;
 use crate::router::{Hub, Router};
 
-/// The state of one client's connection.
-#[derive(Debug)]
-pub struct State {
-    /// Which RESP it speaks.
-    pub protocol: Protocol,
-    /// Whether it may send commands.
-    pub authenticated: bool,
-    /// What becomes of its replies.
-    pub replies: ReplyMode,
-    /// The connection ends when everything sent has been answered.
-    pub closing: bool,
-    /// The database that it is in; `None` is 0.
-    pub database: Option<Arc<Database>>,
-    /// Its entry in the register.
-    pub info: Arc<ClientInfo>,
-    /// While it tracks keys: what it has asked for.
-    pub tracking: Option<Box<Tracking>>,
-}
-
-impl State {
-    /// Of a client that has said nothing yet.
-    pub fn new(authenticated: bool, info: Arc<ClientInfo>) -> State {
-        let (protocol, replies) = (Protocol::Resp2, ReplyMode::On);
-        State {
-            protocol,
-            authenticated,
-            replies,
-            closing: false,
-            database: None,
-            info,
-            tracking: None,
-        }
-    }
-}
-
-impl State {
-    /// It may send commands.
-    pub(super) fn let_in(&mut self) {
-        self.authenticated = true;
-        self.info.welcome();
-    }
-
-    /// It is in this database from now on; none is 0.
-    pub(super) fn choose(&mut self, database: Option<Arc<Database>>) {
-        self.info.note_database(database.as_ref().map_or(0, |database| database.number));
-        self.database = database;
-    }
-
-    /// Begins in the database of its listener.
-    pub fn begin_in(mut self, env: &ListenerEnv) -> State {
-        self.choose(env.databases.get(env.database).cloned());
-        self
-    }
-
-    /// It has to say its password again.
-    pub(super) fn put_out(&mut self, now_s: u64) {
-        self.authenticated = false;
-        self.info.expect_password(now_s);
-    }
-}
-
-/// CLIENT REPLY.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplyMode {
-    /// Replies are sent.
-    On,
-    /// No reply is sent until `CLIENT REPLY ON`.
-    Off,
-    /// No reply is sent to the next command.
-    SkipNext,
-}
+/// Bytes that every client takes, whatever it does.
+const CLIENT_BYTES: usize =
+    size_of::<Session>() + size_of::<ClientWriter>() + size_of::<ClientInfo>();
 
 /// What a session needs to know of the rest of the gateway.
 #[derive(Clone, Debug)]
@@ -132,6 +63,25 @@ pub struct ListenerEnv {
 }
 
 impl ListenerEnv {
+    /// The database that clients are in at first; `None` is 0.
+    pub fn first_database(&self) -> Option<Arc<Database>> {
+        self.databases.get(self.database).cloned()
+    }
+
+    /// What answers that need no node may know of it; `table` is the one in force.
+    pub(super) fn local<'a>(&'a self, table: &'a CommandTable) -> LocalEnv<'a> {
+        LocalEnv {
+            table,
+            clients: &self.clients,
+            client_bytes: CLIENT_BYTES,
+            password: self.password.as_deref(),
+            topology: self.router.topology(),
+            census: self.hub.census(),
+            databases: &self.databases,
+            database: self.database,
+        }
+    }
+
     /// The same with another way to the nodes.
     pub(super) fn with_router(&self, router: Rc<Router>) -> ListenerEnv {
         ListenerEnv { router, ..self.clone() }
