@@ -2,7 +2,7 @@
 //!
 //! Owns the exit code, standard output and signals. A sweep reads top-down as `options` (what to do),
 //! `sweep` (the order of phases), `phase` (threads and clock), then `tally`, `verdict` and `report`
-//! (what came of it). A comparison reads as `compare` or `isolation` (the order of runs), `testbed`
+//! (what came of it); `diff` holds two of those records side by side. A comparison reads as `compare` or `isolation` (the order of runs), `testbed`
 //! (what is started), `measure` and `load` (one run). Both send their requests in the same way:
 //! `workload` (what is asked), `engine` (the connections of a thread), `connection_driver` (one of
 //! them), `resp` (replies), `recorder` (what is counted). `connection` asks what is not measured.
@@ -14,6 +14,7 @@ mod command_line;
 mod compare;
 mod connection;
 mod connection_driver;
+mod diff;
 mod engine;
 mod figures;
 mod hdr;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Sweep(args) => sweep(*args),
         Command::Report(args) => rebuild(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Compare(args) => match compare::Plan::from_args(*args) {
             Ok(plan) => until_signal(|stop| compare::run(&plan, stop)),
             Err(error) => Ok(misused(&error)),

@@ -48,6 +48,13 @@ pub(crate) enum Command {
     /// Exit codes: 0 the report is made, whatever it says; 1 there is no record to make it from; 64
     /// the command line is wrong.
     Report(ReportArgs),
+    /// Hold two runs side by side: throughput, p50 and p99 of each operation at each size, and what is
+    /// beyond noise.
+    ///
+    /// Reads summary.json of both. Noise is how far the rounds of a run lie apart, so both need
+    /// --repeat; of runs with one round it gives ratios alone. Exit codes: 0 compared, whatever came of
+    /// it; 1 a record is missing or they have nothing in common; 64 the command line is wrong.
+    Diff(DiffArgs),
     /// Run the same work through this gateway and through other proxies, in turn, and compare.
     ///
     /// Starts Redis nodes, the gateway, and what there is of HAProxy and Envoy, all on this machine;
@@ -68,6 +75,20 @@ pub(crate) struct ReportArgs {
     /// Directory of the run, as given to --out.
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
+}
+
+/// Options of `diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// Directory of the first run, as given to --out: what the other is held against.
+    #[arg(value_name = "A")]
+    pub(crate) first: PathBuf,
+    /// Directory of the second run.
+    #[arg(value_name = "B")]
+    pub(crate) second: PathBuf,
+    /// Print JSON in place of the text; its form is bench-client/schema/diff.schema.json.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which operations to run.

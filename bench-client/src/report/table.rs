@@ -6,9 +6,9 @@ use crate::figures::{grouped, ms};
 use crate::record::{Group, PhaseRecord, Record, Spread, groups};
 
 /// A header and rows, all cells text.
-pub(super) struct Table {
-    pub(super) header: Vec<&'static str>,
-    pub(super) rows: Vec<Vec<String>>,
+pub(crate) struct Table {
+    pub(crate) header: Vec<&'static str>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Table {
@@ -62,7 +62,7 @@ impl Table {
     }
 
     /// In columns, two blanks apart.
-    fn aligned(&self) -> String {
+    pub(crate) fn aligned(&self) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
