@@ -35,6 +35,8 @@ pub(crate) struct Manners {
     pub(crate) timeout: Duration,
     /// Whether a connection that broke is made anew; else the load ends.
     pub(crate) reconnects: bool,
+    /// Whether RESP3 is asked for.
+    pub(crate) resp3: bool,
 }
 
 /// What the connections of one thread share.
@@ -45,8 +47,8 @@ pub(crate) struct Shared<'a, W> {
     pub(crate) recorder: Recorder<'a>,
     /// How connections behave.
     pub(crate) manners: Manners,
-    /// AUTH, as it is sent.
-    pub(crate) auth: Option<Vec<u8>>,
+    /// HELLO or AUTH, as it is sent first.
+    pub(crate) greeting: Option<Vec<u8>>,
     /// Where sockets are registered.
     pub(crate) registry: Registry,
     /// Where the target is.
@@ -90,7 +92,7 @@ enum Stage {
     LookingUp { deadline: Instant },
     /// Waits for one of the addresses; the next to be tried is `next`.
     Connecting { deadline: Instant, addresses: Addresses, next: usize },
-    /// Waits for the reply to AUTH.
+    /// Waits for the reply to HELLO or AUTH.
     Authenticating { deadline: Instant },
     /// Connected, with nothing under way.
     Idle,
@@ -239,10 +241,10 @@ impl ConnectionDriver {
             return self.connect_to_next(error, &shared.registry);
         }
         self.unread = ready.readable;
-        match &shared.auth {
-            Some(auth) => {
+        match &shared.greeting {
+            Some(greeting) => {
                 self.stage = Stage::Authenticating { deadline };
-                self.outbox.put(auth);
+                self.outbox.put(greeting);
                 self.outbox.write(stream, |_| b"").map_err(Failure::Broken).map(|_| ())
             }
             None => self.begin(Instant::now(), shared),
@@ -263,10 +265,9 @@ impl ConnectionDriver {
         loop {
             let Some(length) = read(stream, &mut shared.buffer)? else { return Ok(()) };
             let arrived = &shared.buffer[..length];
-            let (used, reply) =
-                self.decoder.feed(arrived, Want::Keep(0)).map_err(Failure::Protocol)?;
+            let (used, reply) = self.decoder.feed(arrived, Want::Any).map_err(Failure::Protocol)?;
             if let Some(reply) = reply {
-                Failure::of_auth(reply)?;
+                Failure::of_greeting(reply, shared.manners.resp3)?;
                 self.unasked = used < length;
                 self.unread = ready.closed;
                 return self.begin(Instant::now(), shared);
@@ -377,7 +378,8 @@ impl ConnectionDriver {
         shared: &mut Shared<'_, W>,
     ) -> Result<(), Failure> {
         let sent = self.pipeline.sent();
-        let mut good = (self.pipeline.intended(), 0);
+        // Good replies of one class that were due at the same time are counted together.
+        let mut good = ((self.pipeline.intended(), 0), 0);
         let mut result = Ok(());
         while !arrived.is_empty() {
             let Some(ticket) = self.pipeline.awaited() else {
@@ -397,17 +399,19 @@ impl ConnectionDriver {
             arrived = &arrived[used..];
             let Some(reply) = reply else { break };
             let intended = self.pipeline.answered();
+            let class = shared.workload.class(ticket);
             let moments = |intended| Moments { intended, sent, done };
             match shared.workload.outcome(ticket, reply) {
-                Outcome::Good if good.0 == intended => good.1 += 1,
+                Outcome::Good if good.0 == (intended, class) => good.1 += 1,
                 Outcome::Good => {
-                    shared.recorder.good(moments(good.0), good.1);
-                    good = (intended, 1);
+                    shared.recorder.good(moments(good.0.0), good.0.1, good.1);
+                    good = ((intended, class), 1);
                 }
-                other => shared.recorder.bad(moments(intended), &other, 1),
+                other => shared.recorder.bad(moments(intended), Some(class), &other),
             }
         }
-        shared.recorder.good(Moments { intended: good.0, sent, done }, good.1);
+        let ((intended, class), times) = good;
+        shared.recorder.good(Moments { intended, sent, done }, class, times);
         result
     }
 
@@ -449,13 +453,14 @@ impl ConnectionDriver {
             shared.busy -= 1;
             let sent = self.pipeline.sent();
             while !self.pipeline.is_done() {
+                let class = self.pipeline.awaited().map(|ticket| shared.workload.class(ticket));
                 let intended = self.pipeline.answered();
-                shared.recorder.bad(Moments { intended, sent, done: now }, &outcome, 1);
+                shared.recorder.bad(Moments { intended, sent, done: now }, class, &outcome);
             }
         } else if !shared.is_over(now) {
             // Nothing was lost but an attempt to connect.
             let moments = Moments { intended: now, sent: now, done: now };
-            shared.recorder.bad(moments, &outcome, 1);
+            shared.recorder.bad(moments, None, &outcome);
         }
         self.was_lost |= matches!(self.stage, Stage::Busy { .. } | Stage::Idle);
         self.stream = None;

@@ -69,11 +69,6 @@ impl<'a, W: Workload> Engine<'a, W> {
         let drivers = (first..all).step_by(share.step.max(1)).enumerate().map(|(place, number)| {
             ConnectionDriver::new(place, share.rate.map(|rate| Schedule::new(rate, number, all)))
         });
-        let auth = target.auth().map(|request| {
-            let mut bytes = Vec::new();
-            request.encode(&mut bytes);
-            bytes
-        });
         Ok(Engine {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -82,7 +77,7 @@ impl<'a, W: Workload> Engine<'a, W> {
                 workload,
                 recorder,
                 manners,
-                auth,
+                greeting: target.greeting(manners.resp3),
                 registry,
                 lookup: Lookup::new(&target.address, waker),
                 buffer: vec![0; READ_BYTES],

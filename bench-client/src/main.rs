@@ -1,6 +1,6 @@
 //! Measures Redis endpoints: sweeps of set and get over payload sizes, and proxies side by side.
 //!
-//! Owns the exit code, standard output and signals. A sweep reads top-down as `options` (what to do),
+//! Owns the exit code, standard output and signals. A sweep reads top-down as `options` and `plan` (what to do),
 //! `sweep` (the order of phases), `phase` (threads and clock), then `tally`, `verdict` and `report`
 //! (what came of it); `diff` holds two of those records side by side. A comparison reads as `compare` or `isolation` (the order of runs), `testbed`
 //! (what is started), `measure` and `load` (one run). Both send their requests in the same way:
@@ -31,6 +31,7 @@ mod pace;
 mod payload;
 mod phase;
 mod pipeline;
+mod plan;
 mod progress;
 mod record;
 mod recorder;
@@ -56,7 +57,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::options::{Cli, Command, Plan, ReportArgs, SweepArgs};
+use crate::options::{Cli, Command, ReportArgs, SweepArgs};
+use crate::plan::Plan;
 use crate::record::{Made, Record};
 
 const EXIT_CANNOT_RUN: u8 = 1;

@@ -20,11 +20,11 @@ use crate::connection_driver::Manners;
 use crate::engine::{Engine, Share};
 use crate::host;
 use crate::payload::Payload;
-use crate::recorder::{Common, Live, Recorder, Tally};
+use crate::recorder::{ClassTally, Common, Live, Recorder, Tally};
 use crate::size::Size;
 use crate::tally::Counts;
 use crate::timeline::{Cuts, Interval, Meter};
-use crate::workload::{InTurn, Op};
+use crate::workload::{KeyOrder, Mix, OnKeys, Op, Work};
 
 /// How long a phase warms up and measures, and on how many threads.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +79,10 @@ pub(crate) struct PhaseResult {
     pub(crate) keys: usize,
     /// Outcomes, latencies and errors of all connections.
     pub(crate) tally: Tally,
+    /// The same by the commands of a mix; of one command, none.
+    pub(crate) commands: Vec<(Op, ClassTally)>,
+    /// Keys of each MGET and MSET.
+    pub(crate) batch: usize,
     /// The old client's batches.
     pub(crate) batches: Vec<Batch>,
     /// When the phase's clock started, in seconds of Unix time.
@@ -112,7 +116,14 @@ impl PhaseResult {
 
     /// Payload megabytes (10^6 bytes) per second.
     pub(crate) fn megabytes_per_second(&self) -> f64 {
-        self.per_second() * self.size.bytes() as f64 / 1e6
+        let keys = |op: Op| if op.is_batch() { self.batch } else { 1 } as f64;
+        let (good, of_mix) = (self.tally.counts.good as f64, &self.commands);
+        let values = match of_mix.as_slice() {
+            [] => good * keys(self.op),
+            commands => commands.iter().map(|(op, c)| c.counts.good as f64 * keys(*op)).sum(),
+        };
+        let seconds = self.elapsed.as_secs_f64();
+        if seconds > 0.0 { values * self.size.bytes() as f64 / 1e6 / seconds } else { 0.0 }
     }
 
     /// Reached rate in percent of the offered one; `None` in a closed loop.
@@ -130,6 +141,14 @@ pub(crate) struct Job<'a> {
     pub(crate) round: usize,
     /// What to do.
     pub(crate) op: Op,
+    /// The mix, where that is it, and the keys of each MGET and MSET.
+    pub(crate) mix: Option<&'a Mix>,
+    pub(crate) batch: usize,
+    /// Which key is next, and what makes it so each time.
+    pub(crate) key_order: KeyOrder,
+    pub(crate) seed: u64,
+    /// Whether connections speak RESP3.
+    pub(crate) resp3: bool,
     /// At which size.
     pub(crate) size: Size,
     /// Keys and values.
@@ -146,6 +165,21 @@ pub(crate) struct Job<'a> {
     pub(crate) admin: Option<&'a str>,
     /// Set to end the phase early.
     pub(crate) stop: &'a AtomicBool,
+}
+
+impl<'a> Job<'a> {
+    fn work(&self, next: &'a AtomicU64) -> Work<'a> {
+        Work {
+            op: self.op,
+            mix: self.mix.filter(|_| self.op == Op::Mix),
+            batch: self.batch,
+            order: self.key_order,
+            bytes: self.size.bytes(),
+            payload: self.payload,
+            written: self.written,
+            next,
+        }
+    }
 }
 
 /// The phase's times.
@@ -223,9 +257,12 @@ fn drive(
         connect_timeout: job.target.timeout,
         timeout: job.target.timeout,
         reconnects: true,
+        resp3: job.resp3,
     };
-    let work = InTurn::new(job.op, job.size.bytes(), job.payload, job.written, next_key);
-    let recorder = Recorder::new(job.rate.is_some(), Some(common))?;
+    let work = job.work(next_key);
+    let recorder = Recorder::new(job.rate.is_some(), Some(common), work.commands().len())?;
+    // Threads with the same seed would draw the same keys.
+    let work = OnKeys::new(work, job.seed.wrapping_add((share.first as u64) << 32));
     let mut engine = Engine::new(job.target, share, manners, work, recorder)?;
     engine.connect(job.stop)?;
     sender.send(Ok(Message::Ready)).map_err(|_| anyhow!("the phase was given up"))?;
@@ -314,6 +351,8 @@ impl Conducted {
         let good = self.tally.counts.good as f64;
         let achieved = good / sending.as_secs_f64().max(f64::MIN_POSITIVE);
         let batch_ends = std::mem::take(&mut self.tally.batch_ends);
+        let of_mix = job.mix.filter(|_| job.op == Op::Mix).into_iter().flat_map(Mix::ops);
+        let commands = of_mix.zip(std::mem::take(&mut self.tally.classes)).collect();
         PhaseResult {
             target: job.name.to_owned(),
             round: job.round,
@@ -323,6 +362,8 @@ impl Conducted {
             offered_achieved: job.rate.map(|rate| (rate as f64, achieved)),
             batches: batch_ends.into_batches(timing.warmup),
             tally: self.tally,
+            commands,
+            batch: job.batch,
             started_epoch_s: self.started_epoch_s,
             elapsed,
             client_cpu_percent: self.client_cpu_percent,

@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 
 use crate::host::{self, Host};
 use crate::keys::{KeySet, PassResult};
-use crate::options::{Endpoint, Plan};
 use crate::payload::Payload;
 use crate::phase::{self, Job, PhaseResult};
+use crate::plan::{Endpoint, Plan};
 use crate::progress::Progress;
 use crate::size::Size;
 use crate::tally::ErrorTexts;
@@ -161,7 +161,7 @@ impl Sweep<'_> {
         let written: Vec<AtomicBool> = (0..keys).map(|_| AtomicBool::new(false)).collect();
         let mut result = Ok(());
         for op in &self.plan.ops {
-            if *op == Op::Get && !self.stopped() {
+            if self.plan.reads(*op) && !self.stopped() {
                 self.fill(place, &written);
             }
             if result.is_ok() && !self.stopped() {
@@ -181,6 +181,11 @@ impl Sweep<'_> {
             name: &place.endpoint.name,
             round: place.round,
             op,
+            mix: plan.mix.as_ref(),
+            batch: plan.batch,
+            key_order: plan.key_order,
+            seed: plan.seed,
+            resp3: plan.resp3,
             size: place.size,
             payload: &self.payload,
             written,
@@ -201,7 +206,7 @@ impl Sweep<'_> {
         let pass = self.key_set(place, written).fill(self.stop);
         self.unmeasured.filled += pass.done;
         self.unmeasured.fill_failed += pass.failed;
-        self.note_failures(&pass, place.size, "could not be written before the GETs");
+        self.note_failures(&pass, place.size, "could not be written before they were read");
     }
 
     fn unlink(&mut self, place: Place<'_>, written: &[AtomicBool]) {

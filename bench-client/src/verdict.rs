@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::options::Plan;
 use crate::phase::PhaseResult;
+use crate::plan::Plan;
 use crate::sweep::SweepResult;
 
 /// Below this share of the offered rate an open-loop figure is not one of that rate.

@@ -3,16 +3,18 @@
 //! Owns how measured things become fields. Must not know how reports look.
 
 use super::{
-    ClientRecord, IntervalRecord, LatencyFigures, OptionsRecord, PhaseRecord, Record, SCHEMA,
-    SCHEMA_VERSION, TargetRecord, UnmeasuredRecord, warnings,
+    ClientRecord, CommandRecord, IntervalRecord, LatencyFigures, OptionsRecord, PhaseRecord,
+    Record, SCHEMA, SCHEMA_VERSION, TargetRecord, UnmeasuredRecord, warnings,
 };
 use crate::figures::utc;
 use crate::hdr;
-use crate::options::Plan;
 use crate::phase::PhaseResult;
+use crate::plan::Plan;
+use crate::recorder::ClassTally;
 use crate::sweep::{Contact, SweepResult};
 use crate::timeline::Interval;
 use crate::verdict::Verdict;
+use crate::workload::Op;
 
 /// How a loop is called that keeps to a schedule, and one that waits for its replies.
 pub(super) const OPEN: &str = "open";
@@ -90,6 +92,10 @@ fn options(plan: &Plan) -> OptionsRecord {
         max_error_pct: plan.max_error_pct,
         client_id: plan.client_id.clone(),
         keys_kept: plan.keep,
+        mix: plan.mix.as_ref().map(ToString::to_string),
+        key_distribution: plan.key_order.word().to_owned(),
+        batch: plan.batch,
+        protocol: if plan.resp3 { 3 } else { 2 },
     }
 }
 
@@ -153,9 +159,24 @@ fn phase(phase: &PhaseResult) -> PhaseRecord {
         client_cpu_pct: phase.client_cpu_percent,
         client_threads: phase.threads,
         gateway_cpu_pct: phase.gateway_cpu_percent,
+        commands: phase.commands.iter().map(|command| of_command(phase, command)).collect(),
         errors_by_text: tally.errors.counts().clone(),
         spectrum: points.iter().map(|point| [point.quantile * 100.0, point.ms]).collect(),
         timeline: phase.timeline.iter().map(interval).collect(),
+    }
+}
+
+fn of_command(phase: &PhaseResult, (op, tally): &(Op, ClassTally)) -> CommandRecord {
+    let (counts, seconds) = (tally.counts, phase.elapsed.as_secs_f64());
+    CommandRecord {
+        command: op.name().to_owned(),
+        requests: counts.total(),
+        ops: counts.good,
+        errors: counts.errors,
+        misses: counts.misses,
+        wrong: counts.wrong,
+        ops_per_s: if seconds > 0.0 { counts.good as f64 / seconds } else { 0.0 },
+        latency_ms: LatencyFigures::of(&tally.response),
     }
 }
 

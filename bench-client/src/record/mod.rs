@@ -67,6 +67,27 @@ pub(crate) struct OptionsRecord {
     pub(crate) max_error_pct: f64,
     pub(crate) client_id: String,
     pub(crate) keys_kept: bool,
+    // What follows is not in records of earlier versions of this program.
+    #[serde(default)]
+    pub(crate) mix: Option<String>,
+    #[serde(default = "sequential")]
+    pub(crate) key_distribution: String,
+    #[serde(default = "one")]
+    pub(crate) batch: usize,
+    #[serde(default = "two")]
+    pub(crate) protocol: u8,
+}
+
+fn sequential() -> String {
+    "sequential".to_owned()
+}
+
+fn one() -> usize {
+    1
+}
+
+fn two() -> u8 {
+    2
 }
 
 /// The machine that the load came from.
@@ -153,10 +174,26 @@ pub(crate) struct PhaseRecord {
     pub(crate) client_cpu_pct: Option<f64>,
     pub(crate) client_threads: usize,
     pub(crate) gateway_cpu_pct: Option<f64>,
+    /// The same by the commands of a mix; empty of one command.
+    #[serde(default)]
+    pub(crate) commands: Vec<CommandRecord>,
     pub(crate) errors_by_text: BTreeMap<String, u64>,
     /// Pairs of a percentile and milliseconds.
     pub(crate) spectrum: Vec<[f64; 2]>,
     pub(crate) timeline: Vec<IntervalRecord>,
+}
+
+/// One of the commands of a mix.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CommandRecord {
+    pub(crate) command: String,
+    pub(crate) requests: u64,
+    pub(crate) ops: u64,
+    pub(crate) errors: u64,
+    pub(crate) misses: u64,
+    pub(crate) wrong: u64,
+    pub(crate) ops_per_s: f64,
+    pub(crate) latency_ms: LatencyFigures,
 }
 
 /// A second of a phase, most often.

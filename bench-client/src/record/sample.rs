@@ -28,21 +28,7 @@ pub(crate) fn record() -> Record {
         verdict: Verdict { valid: true, reasons: Vec::new(), exit_code: 0 },
         warnings: Vec::new(),
         interrupted: false,
-        options: OptionsRecord {
-            ops: vec!["SET".into(), "GET".into()],
-            duration_s: 10.0,
-            warmup_s: 1.0,
-            repeat: 3,
-            connections: 50,
-            pipeline: 1,
-            threads: 1,
-            rate_per_s: None,
-            units: "bits".into(),
-            seed: 1,
-            max_error_pct: 0.0,
-            client_id: "1".into(),
-            keys_kept: false,
-        },
+        options: options(),
         client: ClientRecord {
             kernel: Some("Linux 6".into()),
             architecture: "x86_64".into(),
@@ -73,6 +59,28 @@ pub(crate) fn record() -> Record {
             errors: BTreeMap::new(),
         },
         phases,
+    }
+}
+
+fn options() -> OptionsRecord {
+    OptionsRecord {
+        ops: vec!["SET".into(), "GET".into()],
+        duration_s: 10.0,
+        warmup_s: 1.0,
+        repeat: 3,
+        connections: 50,
+        pipeline: 1,
+        threads: 1,
+        rate_per_s: None,
+        units: "bits".into(),
+        seed: 1,
+        max_error_pct: 0.0,
+        client_id: "1".into(),
+        keys_kept: false,
+        mix: None,
+        key_distribution: "sequential".into(),
+        batch: 10,
+        protocol: 2,
     }
 }
 
@@ -122,6 +130,7 @@ fn phase(op: &str, bytes: u64, round: usize) -> PhaseRecord {
         client_cpu_pct: Some(40.0),
         client_threads: 1,
         gateway_cpu_pct: None,
+        commands: Vec::new(),
         errors_by_text: BTreeMap::new(),
         spectrum: vec![[0.0, p50 / 4.0], [50.0, p50], [99.0, p50 * 2.0], [100.0, p50 * 12.0]],
         timeline: (1..=11).map(|second| interval(second, ops_per_s, p50)).collect(),

@@ -3,7 +3,7 @@
 //! Owns the form of Markdown. What is said in words is in `prose`, figures are in `table`.
 
 use super::prose;
-use super::table::Table;
+use super::table::{Table, title};
 use crate::figures::grouped;
 use crate::record::Record;
 
@@ -75,13 +75,13 @@ fn list(text: &mut String, title: &str, lines: &[String]) {
 fn tables(text: &mut String, record: &Record) {
     for op in record.ops() {
         for target in &record.targets {
-            let title = match record.targets.len() {
-                1 => op.to_owned(),
-                _ => format!("{op}, {}", target.name),
-            };
+            let title = title(record, target, op);
             *text += &format!("## {title}\n\n{}\n\n", prose::latency_kind(record));
             *text += &Table::full(record, &target.name, op).markdown();
             text.push('\n');
+            if let Some(table) = Table::commands(record, &target.name, op) {
+                *text += &format!("By command:\n\n{}\n", table.markdown());
+            }
         }
     }
     *text += &format!("{}\n\n", prose::COLUMNS);

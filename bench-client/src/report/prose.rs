@@ -59,17 +59,20 @@ pub(super) fn method(record: &Record) -> Vec<String> {
         ),
         format!("Payload: random bytes from seed {}, another value for every key.", options.seed),
     ];
-    if options.ops.iter().any(|op| op == "GET") {
+    lines.extend(work(record));
+    let reads = |op: &String| op == "GET" || op == "MGET" || op == "mix";
+    if options.ops.iter().any(reads) {
         let filled = match record.unmeasured.keys_filled {
-            0 => "the SET phases reached all of them".to_owned(),
+            0 => "what was measured before had reached all of them".to_owned(),
             keys => format!(
-                "{} were not reached by a SET phase, and written uncounted",
+                "{} were not reached by what was measured before, and written uncounted",
                 grouped(keys as f64)
             ),
         };
         lines.push(format!(
-            "Every key of a size is written at that size before its GETs ({filled}). Every GET is \
-             compared with the value its key must hold, in length and content."
+            "Every key of a size is written at that size before it is read ({filled}). Every GET is \
+             compared with the value its key must hold, in length and content; of an MGET, all lengths \
+             and the content of the first."
         ));
     }
     lines.push(
@@ -80,6 +83,32 @@ pub(super) fn method(record: &Record) -> Vec<String> {
         }
         .to_owned(),
     );
+    lines
+}
+
+/// What is asked, where it is not the usual sweep.
+fn work(record: &Record) -> Vec<String> {
+    let options = &record.options;
+    let mut lines = Vec::new();
+    if let Some(mix) = &options.mix {
+        lines.push(format!("Each request is one of a mix, drawn by shares: `{mix}`."));
+    }
+    let in_batches =
+        |text: &str| text.to_lowercase().contains("mget") || text.to_lowercase().contains("mset");
+    if options.ops.iter().chain(&options.mix).any(|text| in_batches(text)) {
+        lines.push(format!("An MGET or MSET has {} keys; it is one request.", options.batch));
+    }
+    lines.extend(match options.key_distribution.as_str() {
+        "uniform" => Some("Keys are drawn, each with the same chance.".to_owned()),
+        "zipf" => Some(
+            "Keys are drawn by Zipf's law: the n-th with a chance of 1 by n to the power of 0.99."
+                .to_owned(),
+        ),
+        _ => None,
+    });
+    if options.protocol == 3 {
+        lines.push("The measured connections speak RESP3.".to_owned());
+    }
     lines
 }
 

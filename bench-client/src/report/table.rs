@@ -3,7 +3,9 @@
 //! Owns the columns. Knows nothing of the text around a table.
 
 use crate::figures::{grouped, ms};
-use crate::record::{Group, PhaseRecord, Record, Spread, groups};
+use crate::record::{
+    CommandRecord, Group, LatencyFigures, PhaseRecord, Record, Spread, TargetRecord, groups,
+};
 
 /// A header and rows, all cells text.
 pub(crate) struct Table {
@@ -46,6 +48,18 @@ impl Table {
         let own = all.iter().filter(|group| group.target == target && group.op == op);
         let rows = own.map(|group| full_row(group, repeated, gateway, open_loop)).collect();
         Table { header, rows }
+    }
+
+    /// The commands of a mix on one target, by size; none of what is no mix.
+    pub(super) fn commands(record: &Record, target: &str, op: &str) -> Option<Table> {
+        let header = vec![
+            "size", "command", "ops/s", "errors", "misses", "wrong", "avg", "p50", "p90", "p99",
+            "p99.9", "max", "samples",
+        ];
+        let all = groups(record);
+        let own = all.iter().filter(|group| group.target == target && group.op == op);
+        let rows: Vec<Vec<String>> = own.flat_map(command_rows).collect();
+        (!rows.is_empty()).then_some(Table { header, rows })
     }
 
     /// As GitHub renders it: the first column to the left, figures to the right.
@@ -133,6 +147,32 @@ fn full_row(group: &Group<'_>, repeated: bool, gateway: bool, open_loop: bool) -
     row
 }
 
+fn command_rows(group: &Group<'_>) -> Vec<Vec<String>> {
+    let row = |name: &String| {
+        let of = |phase: &PhaseRecord| {
+            phase.commands.iter().find(|command| command.command == *name).cloned()
+        };
+        let rate = group.median(|phase| of(phase).map(|command| command.ops_per_s));
+        let mut row = vec![crate::size::label_of(group.bytes), name.clone()];
+        row.push(rate.map_or_else(dash, grouped));
+        let counts: [fn(&CommandRecord) -> u64; 3] = [|c| c.errors, |c| c.misses, |c| c.wrong];
+        row.extend(counts.map(|count| {
+            grouped(group.sum(|phase| of(phase).map_or(0, |command| count(&command))) as f64)
+        }));
+        let latencies: [fn(&LatencyFigures) -> Option<f64>; 6] =
+            [|l| l.avg, |l| l.p50, |l| l.p90, |l| l.p99, |l| l.p99_9, |l| l.max];
+        row.extend(latencies.map(|figure| {
+            optional_ms(group.median(|phase| of(phase).and_then(|c| figure(&c.latency_ms))))
+        }));
+        let samples = group.sum(|phase| of(phase).map_or(0, |c| c.latency_ms.samples));
+        row.push(grouped(samples as f64));
+        row
+    };
+    group.phases.first().map_or_else(Vec::new, |phase| {
+        phase.commands.iter().map(|command| row(&command.command)).collect()
+    })
+}
+
 /// What a person sees at the end of a sweep.
 pub(crate) fn terminal_table(record: &Record) -> String {
     let several = record.targets.len() > 1;
@@ -147,6 +187,13 @@ pub(crate) fn terminal_table(record: &Record) -> String {
     header.extend(["MB/s", "p50 ms", "p99 ms", "max ms", "err", "miss", "wrong"]);
     let rows = groups(record).iter().map(|group| short_row(record, group)).collect();
     let mut text = Table { header, rows }.aligned();
+    for op in record.ops() {
+        for target in &record.targets {
+            if let Some(table) = Table::commands(record, &target.name, op) {
+                text += &format!("\n{}:\n{}\n", title(record, target, op), table.aligned());
+            }
+        }
+    }
     for warning in &record.warnings {
         text += &format!("note: {warning}\n");
     }
@@ -174,6 +221,14 @@ fn short_row(record: &Record, group: &Group<'_>) -> Vec<String> {
     let counts: [fn(&PhaseRecord) -> u64; 3] = [|p| p.errors, |p| p.misses, |p| p.wrong];
     row.extend(counts.map(|count| group.sum(count).to_string()));
     row
+}
+
+/// What the figures of an operation on a target are called.
+pub(super) fn title(record: &Record, target: &TargetRecord, op: &str) -> String {
+    match record.targets.len() {
+        1 => op.to_owned(),
+        _ => format!("{op}, {}", target.name),
+    }
 }
 
 fn dash() -> String {

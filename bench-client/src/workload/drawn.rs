@@ -94,7 +94,7 @@ impl Form {
         }
         let want = match (with_value, load.verb) {
             (true, _) => Want::Keep(0),
-            (false, Verb::Mget(count)) => Want::Lengths { count, length: load.bytes },
+            (false, Verb::Mget(count)) => Want::Lengths { count, length: load.bytes, first: None },
             (false, _) => Want::Length(load.bytes),
         };
         Form { bytes, digits, value_follows, want }

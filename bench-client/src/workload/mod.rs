@@ -1,16 +1,20 @@
 //! What connections ask for and what the replies must be, as the engine sees it.
 //!
 //! Owns the line between requests and the bytes that are moved for them. Knows no socket and no time.
-//! `in_turn` is the work of a sweep, `drawn` that of a comparison.
+//! `on_keys` is the work of a sweep, by `op` and `key_order`; `drawn` is that of a comparison.
 
 mod drawn;
-mod in_turn;
+mod key_order;
+mod on_keys;
+mod op;
 
 use crate::resp::{Reply, Want};
 use crate::tally::Outcome;
 
 pub(crate) use drawn::{Drawn, Load, Verb, key, value};
-pub(crate) use in_turn::{InTurn, Op};
+pub(crate) use key_order::{Draw, KeyOrder};
+pub(crate) use on_keys::{OnKeys, Work};
+pub(crate) use op::{Mix, Op};
 
 /// Up to here a value is copied beside its request; above, it is sent from where it lies.
 const COPIED_VALUE_BYTES_MAX: usize = 16 * 1024;
@@ -34,6 +38,11 @@ pub(crate) trait Workload {
 
     /// What to do with the bytes of the reply.
     fn want(&self, ticket: u64) -> Want<'_>;
+
+    /// Which of the commands of a mix it was, counted from 0.
+    fn class(&self, _ticket: u64) -> usize {
+        0
+    }
 
     /// What the reply means.
     fn outcome(&mut self, ticket: u64, reply: Reply) -> Outcome;

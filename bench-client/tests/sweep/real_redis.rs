@@ -2,6 +2,7 @@
 
 use crate::figures::{check_raw_file, check_results_file};
 use crate::run::sweep;
+use crate::schema::{summary_schema, violations};
 use testkit::server::{RedisServer, free_address};
 
 #[test]
@@ -137,4 +138,64 @@ fn without_a_target_nothing_is_measured() {
     run.expect_code(1);
     assert!(run.stderr().contains("no Redis to measure"), "{}", run.stderr());
     assert!(run.files().is_empty());
+}
+
+#[test]
+fn a_mix_is_one_row_with_its_commands_in_it() {
+    let server = RedisServer::start(&[]);
+    let load = ["--size", "1KiB", "--keys", "100", "--duration", "500ms", "--repeat", "2"];
+    let mix = ["--mix", "get:70,set:20,mget:5,mset:5", "--batch", "4", "--pipeline", "5"];
+    for more in [&[][..], &["--protocol", "3", "--key-distribution", "zipf"]] {
+        let run = sweep(&server.address().to_string(), &[&load[..], &mix, more].concat());
+        run.expect_code(0);
+        let summary = run.json("summary.json");
+        assert_eq!(violations(&summary_schema(), &summary), Vec::<String>::new());
+        assert_eq!(summary["options"]["mix"], "get:70,set:20,mget:5,mset:5");
+        assert_eq!(run.phases().len(), 2);
+        let phase = run.phases().remove(0);
+        assert_eq!((&phase["op"], &phase["bytes"]), (&"mix".into(), &1024.into()));
+        let commands = phase["commands"].as_array().unwrap();
+        let figure = |name: &str, of: &str| {
+            let command = commands.iter().find(|command| command["command"] == name).unwrap();
+            command[of].as_u64().unwrap()
+        };
+        let all = ["GET", "SET", "MGET", "MSET"];
+        let sum: u64 = all.iter().map(|name| figure(name, "requests")).sum();
+        assert_eq!(sum, phase["requests"].as_u64().unwrap());
+        assert!(all.iter().all(|name| figure(name, "ops") > 0), "{phase}");
+        assert!(figure("GET", "ops") > figure("SET", "ops"), "{phase}");
+        assert_eq!(phase["misses"], 0);
+        // The keys of a batch count as payload each.
+        let values: u64 = figure("GET", "ops")
+            + figure("SET", "ops")
+            + 4 * (figure("MGET", "ops") + figure("MSET", "ops"));
+        let expected = values as f64 * 1024.0 / 1e6 / phase["elapsed_s"].as_f64().unwrap();
+        let found = phase["megabytes_per_s"].as_f64().unwrap();
+        assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
+        assert!(run.file("report.md").contains("By command:"));
+        assert!(run.file("report.html").contains("mix by command"));
+        assert!(!run.files().iter().any(|name| name.starts_with("results")));
+    }
+    assert_eq!(server.client().line("DBSIZE").int(), 0);
+}
+
+#[test]
+fn batches_write_and_read_every_key_in_either_protocol() {
+    let server = RedisServer::start(&["--requirepass", "s3cret-word"]);
+    for protocol in ["2", "3"] {
+        let load = ["--size", "16B", "--keys", "60", "--duration", "400ms", "--keep"];
+        let batches = ["--ops", "mset,mget", "--batch", "7", "--password", "s3cret-word"];
+        let run = sweep(
+            &server.address().to_string(),
+            &[&load[..], &batches, &["--protocol", protocol]].concat(),
+        );
+        run.expect_code(0);
+        assert!(run.sum("MSET", "ops") > 9 && run.sum("MGET", "ops") > 0);
+        // An MSET that was acknowledged has written its keys, so none were left to write.
+        assert_eq!(run.json("summary.json")["unmeasured"]["keys_filled"], 0);
+    }
+    let mut client = server.client();
+    client.line("AUTH s3cret-word");
+    assert_eq!(client.line("DBSIZE").int(), 120);
+    assert!(client.line("INFO commandstats").text().contains("cmdstat_hello"));
 }

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 
 use self::escape::{escape, with_code};
 use super::prose;
-use super::table::Table;
+use super::table::{Table, title};
 use crate::figures::{grouped, ms};
 use crate::record::{Group, Record, groups};
 use crate::size::short_label_of;
@@ -238,12 +238,13 @@ fn tables(html: &mut String, record: &Record) {
     );
     for op in record.ops() {
         for target in &record.targets {
-            let title = match record.targets.len() {
-                1 => op.to_owned(),
-                _ => format!("{op}, {}", target.name),
-            };
+            let title = title(record, target, op);
             let _ = writeln!(html, "<h3>{}</h3>", escape(&title));
             table(html, &Table::full(record, &target.name, op));
+            if let Some(commands) = Table::commands(record, &target.name, op) {
+                let _ = writeln!(html, "<h3>{} by command</h3>", escape(&title));
+                table(html, &commands);
+            }
         }
     }
 }

@@ -1,0 +1,299 @@
+//! What a sweep is to do, checked.
+//!
+//! Owns what options are together, and what is refused of it. Knows nothing of how a plan is carried
+//! out. Invariant: a `Plan` can be run as it is; everything that can be refused is refused here.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::connection::Target;
+use crate::options::{OpName, SweepArgs};
+use crate::phase::Timing;
+use crate::size::{PAYLOAD_BYTES_MAX, Size, Units};
+use crate::workload::{KeyOrder, Mix, Op};
+
+/// A password file that is longer is the wrong file.
+const PASSWORD_BYTES_MAX: u64 = 4096;
+/// The name of a target that is alone.
+const ONLY_TARGET: &str = "target";
+const DURATION_DEFAULT: Duration = Duration::from_secs(60);
+const WARMUP_DEFAULT: Duration = Duration::from_secs(5);
+const QUICK_DURATION: Duration = Duration::from_secs(1);
+
+/// Something to measure.
+pub(crate) struct Endpoint {
+    /// How reports call it.
+    pub(crate) name: String,
+    /// Where to, as whom.
+    pub(crate) target: Target,
+}
+
+/// What a sweep is to do.
+pub(crate) struct Plan {
+    /// What is measured.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// The gateway's admin address.
+    pub(crate) admin: Option<String>,
+    /// Times that all is done.
+    pub(crate) repeat: usize,
+    /// Payload sizes, ascending.
+    pub(crate) sizes: Vec<Size>,
+    /// Operations per size, in order.
+    pub(crate) ops: Vec<Op>,
+    /// The mix, where that is the operation.
+    pub(crate) mix: Option<Mix>,
+    /// Keys of each MGET and MSET.
+    pub(crate) batch: usize,
+    /// Which key is next.
+    pub(crate) key_order: KeyOrder,
+    /// Whether the measured connections speak RESP3.
+    pub(crate) resp3: bool,
+    /// Time per phase, and threads.
+    pub(crate) timing: Timing,
+    /// Connections to the target.
+    pub(crate) connections: usize,
+    /// Requests in flight per connection.
+    pub(crate) pipeline: usize,
+    /// Requests per second; without one, a closed loop.
+    pub(crate) rate: Option<u64>,
+    /// Keys per size, when not the default.
+    pub(crate) keys: Option<u64>,
+    /// What the old result files count.
+    pub(crate) units: Units,
+    /// Errors allowed, in percent of a phase.
+    pub(crate) max_error_pct: f64,
+    /// The N of the old result files.
+    pub(crate) client_id: String,
+    /// Where files go.
+    pub(crate) out: PathBuf,
+    /// Chooses the payload.
+    pub(crate) seed: u64,
+    /// Whether keys stay.
+    pub(crate) keep: bool,
+}
+
+impl Plan {
+    /// Checks what the command line asks for.
+    pub(crate) fn from_args(args: SweepArgs) -> Result<Plan> {
+        let bounds = |text| Size::parse(text, args.units).map_err(anyhow::Error::msg);
+        let (from, to) = match &args.size {
+            Some(size) => (bounds(size)?, bounds(size)?),
+            None => (bounds(&args.from)?, bounds(&args.to)?),
+        };
+        ensure!(from <= to, "--from {} is larger than --to {}", args.from, args.to);
+        let ops = if args.mix.is_some() { vec![Op::Mix] } else { ops(&args.ops)? };
+        let batch = usize::from(args.batch);
+        let in_batches = |op: &Op| op.is_batch();
+        if ops.iter().any(in_batches)
+            || args.mix.iter().any(|mix| mix.ops().any(|op| op.is_batch()))
+        {
+            ensure!(
+                (batch * to.bytes()) as u64 <= PAYLOAD_BYTES_MAX,
+                "--batch {batch} of values of {to} is more than 64 MiB in one command"
+            );
+        }
+        ensure!(
+            (0.0..=100.0).contains(&args.max_error_pct),
+            "--max-error-pct must be between 0 and 100"
+        );
+        let name_ok = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        ensure!(
+            (1..=32).contains(&args.client_id.len()) && args.client_id.bytes().all(name_ok),
+            "--client-id becomes part of file names: 1 to 32 letters, digits, '-' or '_'"
+        );
+        let password = match &args.password_file {
+            Some(path) => Some(read_password(path)?),
+            None => args.password,
+        };
+        if args.username.is_some() && password.is_none() {
+            bail!("--username needs --password, --password-file or SLOTWAY_BENCH_PASSWORD");
+        }
+        let (duration, warmup) = match args.quick {
+            true => (QUICK_DURATION, Duration::ZERO),
+            false => (DURATION_DEFAULT, WARMUP_DEFAULT),
+        };
+        let (username, timeout) = (args.username, args.timeout);
+        let target = Target { address: args.target, username, password, timeout };
+        Ok(Plan {
+            endpoints: vec![Endpoint { name: ONLY_TARGET.to_owned(), target }],
+            admin: args.admin,
+            repeat: usize::from(args.repeat),
+            sizes: Size::doubling(from, to),
+            ops,
+            mix: args.mix,
+            batch,
+            key_order: args.key_distribution,
+            resp3: args.protocol == 3,
+            timing: Timing {
+                warmup: args.warmup.unwrap_or(warmup),
+                duration: args.duration.unwrap_or(duration),
+                threads: usize::from(args.threads),
+            },
+            connections: usize::from(args.connections),
+            pipeline: usize::from(args.pipeline),
+            rate: args.rate,
+            keys: args.keys,
+            units: args.units,
+            max_error_pct: args.max_error_pct,
+            client_id: args.client_id,
+            out: args.out,
+            seed: args.seed,
+            keep: args.keep,
+        })
+    }
+
+    /// Whether an operation counts on its keys being there.
+    pub(crate) fn reads(&self, op: Op) -> bool {
+        match op {
+            Op::Mix => self.mix.iter().any(|mix| mix.ops().any(Op::is_read)),
+            op => op.is_read(),
+        }
+    }
+
+    /// How many keys a size gets.
+    pub(crate) fn keys_of(&self, size: Size) -> u64 {
+        self.keys.unwrap_or_else(|| size.default_keys())
+    }
+
+    /// The time all phases take together, connecting and filling aside.
+    pub(crate) fn total_time(&self) -> Duration {
+        let rounds = self.endpoints.len() * self.repeat;
+        let phases = u32::try_from(self.sizes.len() * self.ops.len() * rounds).unwrap_or(u32::MAX);
+        (self.timing.warmup + self.timing.duration) * phases
+    }
+}
+
+/// The password in a file, without the line break at its end.
+fn read_password(path: &Path) -> Result<String> {
+    let cannot = || format!("--password-file {}", path.display());
+    let mut text = String::new();
+    let file = File::open(path).with_context(cannot)?;
+    file.take(PASSWORD_BYTES_MAX).read_to_string(&mut text).with_context(cannot)?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    ensure!(!password.is_empty(), "--password-file {}: it is empty", path.display());
+    Ok(password.to_owned())
+}
+
+fn ops(names: &[OpName]) -> Result<Vec<Op>> {
+    let ops: Vec<Op> = names
+        .iter()
+        .map(|name| match name {
+            OpName::Set => Op::Set,
+            OpName::Get => Op::Get,
+            OpName::Mset => Op::Mset,
+            OpName::Mget => Op::Mget,
+        })
+        .collect();
+    ensure!(!ops.is_empty(), "--ops names no operation");
+    let twice = |(place, op): (usize, &Op)| ops[..place].contains(op);
+    ensure!(!ops.iter().enumerate().any(twice), "--ops names an operation twice");
+    Ok(ops)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::options::{Cli, Command};
+
+    fn plan(words: &[&str]) -> Result<Plan> {
+        let base = ["slotway-bench", "sweep", "--target", "h:1"];
+        match Cli::try_parse_from(base.iter().chain(words))?.command {
+            Command::Sweep(args) => Plan::from_args(*args),
+            other => panic!("sweep was asked for, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_default_plan_is_the_old_sweep_in_true_bits() {
+        let plan = plan(&[]).unwrap();
+        assert_eq!((plan.sizes.len(), plan.ops.len()), (16, 2));
+        assert_eq!(plan.total_time(), Duration::from_secs(32 * 65));
+        assert_eq!(plan.keys_of(plan.sizes[15]), 128);
+    }
+
+    #[test]
+    fn a_single_size_and_a_mix_are_one_row() {
+        let plan = plan(&["--size", "1KiB", "--mix", "get:80,set:20"]).unwrap();
+        assert_eq!((plan.sizes.len(), plan.ops.as_slice()), (1, &[Op::Mix][..]));
+        assert_eq!(plan.sizes[0].bytes(), 1024);
+        assert!(plan.reads(Op::Mix) && !plan.resp3);
+        let plan = self::plan(&["--mix", "set:1,mset:1", "--protocol", "3"]).unwrap();
+        assert!(!plan.reads(Op::Mix) && plan.resp3);
+    }
+
+    #[test]
+    fn the_old_name_of_a_comparison_is_understood() {
+        for name in ["compare", "peers"] {
+            let cli = Cli::try_parse_from(["slotway-bench", name, "--quick"]).unwrap();
+            assert!(matches!(cli.command, Command::Compare(_)), "{name}");
+        }
+    }
+
+    #[test]
+    fn quick_is_under_a_minute_and_can_be_overridden() {
+        assert_eq!(plan(&["--quick"]).unwrap().total_time(), Duration::from_secs(32));
+        let plan = plan(&["--quick", "--duration", "100ms", "--warmup", "1"]).unwrap();
+        assert_eq!(plan.timing.duration, Duration::from_millis(100));
+        assert_eq!(plan.timing.warmup, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        for words in [
+            &["--from", "4M", "--to", "128"][..],
+            &["--duration", "0"],
+            &["--duration", "5 minutes"],
+            &["--duration", "25h"],
+            &["--timeout", "0"],
+            &["--connections", "0"],
+            &["--pipeline", "1001"],
+            &["--ops", "set,set"],
+            &["--ops", "set,get,set"],
+            &["--ops", "del"],
+            &["--client-id", "../1"],
+            &["--client-id", ""],
+            &["--max-error-pct", "101"],
+            &["--max-error-pct", "NaN"],
+            &["--rate", "0"],
+            &["--keys", "0"],
+            &["--repeat", "0"],
+            &["--size", "1KiB", "--from", "16B"],
+            &["--size", "0"],
+            &["--mix", "get:80,set:20", "--ops", "set"],
+            &["--mix", "get"],
+            &["--mix", "get:1,get:2"],
+            &["--mix", "del:1"],
+            &["--mix", "get:0"],
+            &["--mix", ""],
+            &["--batch", "0"],
+            &["--batch", "1001"],
+            &["--ops", "mset", "--batch", "1000", "--to", "1MiB"],
+            &["--protocol", "1"],
+            &["--key-distribution", "normal"],
+        ] {
+            assert!(plan(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_password_may_be_in_a_file() {
+        let file = std::env::temp_dir().join(format!("slotway-bench-{}", std::process::id()));
+        let path = file.to_str().unwrap();
+        std::fs::write(&file, "s3cret\n").unwrap();
+        let found = plan(&["--password-file", path])
+            .map(|mut plan| plan.endpoints.remove(0).target.password);
+        let twice = plan(&["--password-file", path, "--password", "x"]).is_err();
+        std::fs::write(&file, "\n").unwrap();
+        let empty = plan(&["--password-file", path]).is_err();
+        std::fs::remove_file(&file).unwrap();
+        let none = plan(&["--password-file", path]).is_err();
+        assert_eq!(found.unwrap().as_deref(), Some("s3cret"));
+        assert!(twice && empty && none);
+    }
+}
