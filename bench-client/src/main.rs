@@ -8,6 +8,7 @@
 //! them), `resp` (replies), `recorder` (what is counted). `connection` asks what is not measured.
 //! This program talks to its targets over the wire alone and shares no code with them.
 
+mod address;
 mod admin;
 mod batches;
 mod command_line;
@@ -39,6 +40,7 @@ mod report;
 mod request;
 mod resp;
 mod size;
+mod slot_map;
 mod sweep;
 mod tally;
 mod target;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::address::{Address, named_address};
 use crate::command_line::{parse_time, parse_time_of_run};
 use crate::compare::CompareArgs;
 use crate::isolation::IsolationArgs;
@@ -93,15 +94,22 @@ pub(crate) enum OpName {
 /// Options of `sweep`.
 #[derive(Debug, Args)]
 pub(crate) struct SweepArgs {
-    /// Where to send the load.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) target: String,
-    /// The gateway's admin address: tells the topology behind it and the CPU time it used.
+    /// Where to send the load: an address, or cluster: and the address of one node, for this program's
+    /// own cluster client.
+    #[arg(long, value_name = "HOST:PORT", value_parser = Address::parse)]
+    pub(crate) target: Option<Address>,
+    /// In place of --target, two or more to measure in turn, such as
+    /// gateway=HOST:PORT,direct=cluster:HOST:PORT; the report has ratios to the first.
+    #[arg(long, value_name = "NAME=ADDRESS,..", value_delimiter = ',', value_parser = named_address, conflicts_with = "target", required_unless_present = "target")]
+    pub(crate) compare: Vec<(String, Address)>,
+    /// The gateway's admin address: tells the topology behind it and the CPU time it used. Of several
+    /// targets, it belongs to the first.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) admin: Option<String>,
-    /// Times that the whole sweep is run; the report shows the median, the smallest and the largest.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=99))]
-    pub(crate) repeat: u16,
+    /// Times that the whole sweep is run; the report shows the median, the smallest and the largest
+    /// [default: 1; --compare: 3].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub(crate) repeat: Option<u16>,
     /// Measured time per size and operation, such as 60s, 500ms or 2m; seconds without a unit [default: 60s; --quick: 1s].
     #[arg(long, value_name = "TIME", value_parser = parse_time_of_run)]
     pub(crate) duration: Option<Duration>,
@@ -111,7 +119,7 @@ pub(crate) struct SweepArgs {
     /// One second per size and operation and no warm-up: a whole sweep in under a minute.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Connections to the target.
+    /// Connections to the target. To a cluster: as many in all, each to one of its masters.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=5000))]
     pub(crate) connections: u16,
     /// Requests in flight per connection.

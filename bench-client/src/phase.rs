@@ -22,6 +22,7 @@ use crate::host;
 use crate::payload::Payload;
 use crate::recorder::{ClassTally, Common, Live, Recorder, Tally};
 use crate::size::Size;
+use crate::slot_map::Routes;
 use crate::tally::Counts;
 use crate::timeline::{Cuts, Interval, Meter};
 use crate::workload::{KeyOrder, Mix, OnKeys, Op, Work};
@@ -136,6 +137,8 @@ impl PhaseResult {
 pub(crate) struct Job<'a> {
     /// Where to.
     pub(crate) target: &'a Target,
+    /// Who has which slots, where connections go to the masters of a cluster.
+    pub(crate) routes: Option<&'a Routes>,
     /// How the target is called, and which repeat this is.
     pub(crate) name: &'a str,
     pub(crate) round: usize,
@@ -202,6 +205,7 @@ pub(crate) fn run(
     let threads = timing.threads.min(job.connections);
     let lives = (0..threads).map(|_| Live::new()).collect::<Result<Vec<_>, _>>()?;
     let (batches, next_key) = (BatchCounter::default(), AtomicU64::new(0));
+    let done = AtomicBool::new(false);
     let counted = std::thread::scope(|scope| {
         let (mut starts, mut handles) = (Vec::new(), Vec::new());
         let (sender, receiver) = sync_channel(2 * threads);
@@ -225,11 +229,16 @@ pub(crate) fn run(
             starts.push(start);
         }
         drop(sender);
+        let keep_up = job.routes.map(|routes| scope.spawn(|| routes.keep_up(&done)));
         let counted = conduct(job, timing, &lives, (&starts, &receiver), &mut watch_progress);
+        done.store(true, Ordering::Relaxed);
         // Without a start, threads that wait for it end.
         drop((starts, receiver));
         for handle in handles {
             handle.join().map_err(|_| anyhow!("a load thread panicked"))?;
+        }
+        if let Some(keeper) = keep_up {
+            keeper.join().map_err(|_| anyhow!("the thread that asks for the map panicked"))?;
         }
         counted
     })?;
@@ -263,7 +272,7 @@ fn drive(
     let recorder = Recorder::new(job.rate.is_some(), Some(common), work.commands().len())?;
     // Threads with the same seed would draw the same keys.
     let work = OnKeys::new(work, job.seed.wrapping_add((share.first as u64) << 32));
-    let mut engine = Engine::new(job.target, share, manners, work, recorder)?;
+    let mut engine = Engine::new((job.target, job.routes), share, manners, work, recorder)?;
     engine.connect(job.stop)?;
     sender.send(Ok(Message::Ready)).map_err(|_| anyhow!("the phase was given up"))?;
     let window = started.recv().context("the phase was given up")?;

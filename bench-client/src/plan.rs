@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::address::Address;
 use crate::connection::Target;
 use crate::options::{OpName, SweepArgs};
 use crate::phase::Timing;
@@ -20,6 +21,10 @@ use crate::workload::{KeyOrder, Mix, Op};
 const PASSWORD_BYTES_MAX: u64 = 4096;
 /// The name of a target that is alone.
 const ONLY_TARGET: &str = "target";
+/// Colours of a chart, and the time that it all takes.
+const TARGETS_MAX: usize = 5;
+/// Rounds of a comparison, unless told otherwise: ratios without a spread say little.
+const COMPARED_ROUNDS: usize = 3;
 const DURATION_DEFAULT: Duration = Duration::from_secs(60);
 const WARMUP_DEFAULT: Duration = Duration::from_secs(5);
 const QUICK_DURATION: Duration = Duration::from_secs(1);
@@ -30,14 +35,16 @@ pub(crate) struct Endpoint {
     pub(crate) name: String,
     /// Where to, as whom.
     pub(crate) target: Target,
+    /// Whether that is a node of a cluster, and each key is to be sent to the master that has it.
+    pub(crate) is_cluster: bool,
+    /// The admin address, where it is a gateway that has one.
+    pub(crate) admin: Option<String>,
 }
 
 /// What a sweep is to do.
 pub(crate) struct Plan {
     /// What is measured.
     pub(crate) endpoints: Vec<Endpoint>,
-    /// The gateway's admin address.
-    pub(crate) admin: Option<String>,
     /// Times that all is done.
     pub(crate) repeat: usize,
     /// Payload sizes, ascending.
@@ -79,32 +86,16 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks what the command line asks for.
     pub(crate) fn from_args(args: SweepArgs) -> Result<Plan> {
-        let bounds = |text| Size::parse(text, args.units).map_err(anyhow::Error::msg);
-        let (from, to) = match &args.size {
-            Some(size) => (bounds(size)?, bounds(size)?),
-            None => (bounds(&args.from)?, bounds(&args.to)?),
-        };
-        ensure!(from <= to, "--from {} is larger than --to {}", args.from, args.to);
+        let (from, to) = bounds(&args)?;
         let ops = if args.mix.is_some() { vec![Op::Mix] } else { ops(&args.ops)? };
-        let batch = usize::from(args.batch);
-        let in_batches = |op: &Op| op.is_batch();
-        if ops.iter().any(in_batches)
-            || args.mix.iter().any(|mix| mix.ops().any(|op| op.is_batch()))
-        {
-            ensure!(
-                (batch * to.bytes()) as u64 <= PAYLOAD_BYTES_MAX,
-                "--batch {batch} of values of {to} is more than 64 MiB in one command"
-            );
-        }
+        let mixed: Vec<Op> = args.mix.iter().flat_map(Mix::ops).collect();
+        let (batch, has_batches) =
+            (usize::from(args.batch), ops.iter().chain(&mixed).any(|op| op.is_batch()));
         ensure!(
-            (0.0..=100.0).contains(&args.max_error_pct),
-            "--max-error-pct must be between 0 and 100"
+            !has_batches || (batch * to.bytes()) as u64 <= PAYLOAD_BYTES_MAX,
+            "--batch {batch} of values of {to} is more than 64 MiB in one command"
         );
-        let name_ok = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        ensure!(
-            (1..=32).contains(&args.client_id.len()) && args.client_id.bytes().all(name_ok),
-            "--client-id becomes part of file names: 1 to 32 letters, digits, '-' or '_'"
-        );
+        check(&args)?;
         let password = match &args.password_file {
             Some(path) => Some(read_password(path)?),
             None => args.password,
@@ -116,12 +107,22 @@ impl Plan {
             true => (QUICK_DURATION, Duration::ZERO),
             false => (DURATION_DEFAULT, WARMUP_DEFAULT),
         };
-        let (username, timeout) = (args.username, args.timeout);
-        let target = Target { address: args.target, username, password, timeout };
+        let target = |address| Target {
+            address,
+            username: args.username.clone(),
+            password: password.clone(),
+            timeout: args.timeout,
+        };
+        let alone = args.target.map(|address| (ONLY_TARGET.to_owned(), address));
+        let is_compared = !args.compare.is_empty();
+        let endpoints = endpoints(alone.into_iter().chain(args.compare), args.admin, target)?;
+        ensure!(
+            !has_batches || !endpoints.iter().any(|endpoint| endpoint.is_cluster),
+            "a cluster takes no MGET or MSET over several slots: not with a target cluster:HOST:PORT"
+        );
         Ok(Plan {
-            endpoints: vec![Endpoint { name: ONLY_TARGET.to_owned(), target }],
-            admin: args.admin,
-            repeat: usize::from(args.repeat),
+            endpoints,
+            repeat: args.repeat.map_or(if is_compared { COMPARED_ROUNDS } else { 1 }, usize::from),
             sizes: Size::doubling(from, to),
             ops,
             mix: args.mix,
@@ -167,6 +168,51 @@ impl Plan {
     }
 }
 
+/// The smallest and the largest size.
+fn bounds(args: &SweepArgs) -> Result<(Size, Size)> {
+    let size = |text| Size::parse(text, args.units).map_err(anyhow::Error::msg);
+    let (from, to) = match &args.size {
+        Some(only) => (size(only)?, size(only)?),
+        None => (size(&args.from)?, size(&args.to)?),
+    };
+    ensure!(from <= to, "--from {} is larger than --to {}", args.from, args.to);
+    Ok((from, to))
+}
+
+/// What has a form that is not known to the command line.
+fn check(args: &SweepArgs) -> Result<()> {
+    ensure!(
+        (0.0..=100.0).contains(&args.max_error_pct),
+        "--max-error-pct must be between 0 and 100"
+    );
+    let name_ok = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    ensure!(
+        (1..=32).contains(&args.client_id.len()) && args.client_id.bytes().all(name_ok),
+        "--client-id becomes part of file names: 1 to 32 letters, digits, '-' or '_'"
+    );
+    Ok(())
+}
+
+/// The targets by name; the admin address is that of the first.
+fn endpoints(
+    named: impl Iterator<Item = (String, Address)>,
+    mut admin: Option<String>,
+    target: impl Fn(String) -> Target,
+) -> Result<Vec<Endpoint>> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for (name, Address { address, is_cluster }) in named {
+        ensure!(!endpoints.iter().any(|known| known.name == name), "--compare has {name} twice");
+        let (target, admin) = (target(address), admin.take());
+        endpoints.push(Endpoint { name, target, is_cluster, admin });
+    }
+    ensure!(endpoints.len() <= TARGETS_MAX, "--compare takes {TARGETS_MAX} targets at most");
+    ensure!(
+        endpoints.len() != 1 || endpoints[0].name == ONLY_TARGET,
+        "--compare needs two targets at least"
+    );
+    Ok(endpoints)
+}
+
 /// The password in a file, without the line break at its end.
 fn read_password(path: &Path) -> Result<String> {
     let cannot = || format!("--password-file {}", path.display());
@@ -202,8 +248,9 @@ mod tests {
     use crate::options::{Cli, Command};
 
     fn plan(words: &[&str]) -> Result<Plan> {
-        let base = ["slotway-bench", "sweep", "--target", "h:1"];
-        match Cli::try_parse_from(base.iter().chain(words))?.command {
+        let target = if words.contains(&"--target") { &[][..] } else { &["--target", "h:1"] };
+        let base = ["slotway-bench", "sweep"];
+        match Cli::try_parse_from(base.iter().chain(target).chain(words))?.command {
             Command::Sweep(args) => Plan::from_args(*args),
             other => panic!("sweep was asked for, not {other:?}"),
         }
@@ -215,6 +262,30 @@ mod tests {
         assert_eq!((plan.sizes.len(), plan.ops.len()), (16, 2));
         assert_eq!(plan.total_time(), Duration::from_secs(32 * 65));
         assert_eq!(plan.keys_of(plan.sizes[15]), 128);
+    }
+
+    #[test]
+    fn a_comparison_has_names_rounds_and_one_admin_address() {
+        let compare = |list| {
+            let words = ["slotway-bench", "sweep", "--compare", list, "--admin", "h:9"];
+            match Cli::try_parse_from(words)?.command {
+                Command::Sweep(args) => Plan::from_args(*args),
+                other => panic!("sweep was asked for, not {other:?}"),
+            }
+        };
+        let plan = compare("gateway=h:1,direct=cluster:h:2").unwrap();
+        let found: Vec<_> = plan
+            .endpoints
+            .iter()
+            .map(|e| (e.name.as_str(), e.target.address.as_str(), e.is_cluster, e.admin.is_some()))
+            .collect();
+        assert_eq!(found, [("gateway", "h:1", false, true), ("direct", "h:2", true, false)]);
+        assert_eq!(plan.repeat, 3);
+        for list in ["gateway=h:1", "a=h:1,a=h:2", "h:1,h:2", "a=h:1,b=h:1,c=h:1,d=h:1,e=h:1,f=h:1"]
+        {
+            assert!(compare(list).is_err(), "{list}");
+        }
+        assert!(self::plan(&["--compare", "a=h:1,b=h:2"]).is_err(), "--target is there too");
     }
 
     #[test]
@@ -275,6 +346,7 @@ mod tests {
             &["--batch", "1001"],
             &["--ops", "mset", "--batch", "1000", "--to", "1MiB"],
             &["--protocol", "1"],
+            &["--target", "cluster:h:1", "--ops", "mget"],
             &["--key-distribution", "normal"],
         ] {
             assert!(plan(words).is_err(), "{words:?}");

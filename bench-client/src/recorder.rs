@@ -233,6 +233,11 @@ impl<'a> Recorder<'a> {
         self.batch(1, 1, moments.done);
     }
 
+    /// Counts a request that was sent on to another node.
+    pub(crate) fn redirected(&mut self, now: Instant) {
+        self.tally.redirects += u64::from(now >= self.measure);
+    }
+
     /// Counts a connection that was lost and is there again.
     pub(crate) fn reconnected(&mut self, now: Instant) {
         self.tally.reconnects += u64::from(now >= self.measure);

@@ -4,7 +4,7 @@
 
 use super::{
     ClientRecord, CommandRecord, IntervalRecord, LatencyFigures, OptionsRecord, PhaseRecord,
-    Record, SCHEMA, SCHEMA_VERSION, TargetRecord, UnmeasuredRecord, warnings,
+    Record, SCHEMA, SCHEMA_VERSION, TargetRecord, UnmeasuredRecord, ratios, warnings,
 };
 use crate::figures::utc;
 use crate::hdr;
@@ -19,6 +19,10 @@ use crate::workload::Op;
 /// How a loop is called that keeps to a schedule, and one that waits for its replies.
 pub(super) const OPEN: &str = "open";
 const CLOSED: &str = "closed";
+
+/// What sends the load: to one address, or to each master the keys that it has.
+const ONE_ADDRESS: &str = "one address";
+pub(crate) const CLUSTER_CLIENT: &str = "cluster client";
 
 const OPEN_LATENCY: &str = "response time from the intended start";
 const CLOSED_LATENCY: &str = "service time, not corrected for coordinated omission";
@@ -72,7 +76,9 @@ pub(crate) fn of_sweep(made: &Made<'_>) -> Record {
             errors: unmeasured.errors.counts().clone(),
         },
         phases: result.phases.iter().map(phase).collect(),
+        comparison: Vec::new(),
     };
+    record.comparison = ratios::of(&record);
     record.warnings = warnings::of(&record);
     record
 }
@@ -108,6 +114,7 @@ fn target(contact: &Contact) -> TargetRecord {
     TargetRecord {
         name: contact.name.clone(),
         address: contact.address.clone(),
+        client: if contact.is_cluster { CLUSTER_CLIENT } else { ONE_ADDRESS }.to_owned(),
         peer: before.peer.clone(),
         network_path: before.network_path.map(str::to_owned),
         info_at_start: before.info.clone(),

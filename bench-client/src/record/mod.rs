@@ -7,6 +7,7 @@
 mod figures;
 mod file;
 mod from_sweep;
+mod ratios;
 #[cfg(test)]
 pub(crate) mod sample;
 mod spread;
@@ -20,7 +21,7 @@ use crate::verdict::Verdict;
 
 pub(crate) use figures::LatencyFigures;
 pub(crate) use file::{SUMMARY_FILE, json, read};
-pub(crate) use from_sweep::{Made, of_sweep};
+pub(crate) use from_sweep::{CLUSTER_CLIENT, Made, of_sweep};
 pub(crate) use spread::{Group, Spread, groups};
 
 const SCHEMA: &str = "slotway-bench/summary";
@@ -49,6 +50,21 @@ pub(crate) struct Record {
     pub(crate) targets: Vec<TargetRecord>,
     pub(crate) unmeasured: UnmeasuredRecord,
     pub(crate) phases: Vec<PhaseRecord>,
+    /// Of several targets, all but the first by the first.
+    #[serde(default)]
+    pub(crate) comparison: Vec<RatioRecord>,
+}
+
+/// Figures of one target by those of the first, round by round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RatioRecord {
+    pub(crate) target: String,
+    pub(crate) to: String,
+    pub(crate) op: String,
+    pub(crate) bytes: u64,
+    pub(crate) ops_per_s: Option<Spread>,
+    pub(crate) p50: Option<Spread>,
+    pub(crate) p99: Option<Spread>,
 }
 
 /// What was asked for.
@@ -76,6 +92,10 @@ pub(crate) struct OptionsRecord {
     pub(crate) batch: usize,
     #[serde(default = "two")]
     pub(crate) protocol: u8,
+}
+
+fn one_address() -> String {
+    "one address".to_owned()
 }
 
 fn sequential() -> String {
@@ -107,6 +127,9 @@ pub(crate) struct ClientRecord {
 pub(crate) struct TargetRecord {
     pub(crate) name: String,
     pub(crate) address: String,
+    /// `one address`, or `cluster client`: each key to the master that has it.
+    #[serde(default = "one_address")]
+    pub(crate) client: String,
     pub(crate) peer: Option<String>,
     pub(crate) network_path: Option<String>,
     pub(crate) info_at_start: BTreeMap<String, String>,

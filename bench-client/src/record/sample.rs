@@ -41,6 +41,7 @@ pub(crate) fn record() -> Record {
         targets: vec![TargetRecord {
             name: "target".into(),
             address: "h:1".into(),
+            client: "one address".into(),
             peer: Some("10.0.0.1:1".into()),
             network_path: None,
             info_at_start: [("redis_version".into(), "7.0.15".into())].into(),
@@ -59,7 +60,28 @@ pub(crate) fn record() -> Record {
             errors: BTreeMap::new(),
         },
         phases,
+        comparison: Vec::new(),
     }
+}
+
+/// The same against two targets, of which the second is half as fast.
+pub(crate) fn comparison() -> Record {
+    let mut record = record();
+    let mut other = record.targets[0].clone();
+    (other.name, other.address) = ("other".into(), "h:2".into());
+    record.targets[0].name = "gateway".into();
+    record.targets.push(other);
+    record.phases.iter_mut().for_each(|phase| phase.target = "gateway".into());
+    for mut phase in record.phases.clone() {
+        phase.target = "other".into();
+        phase.ops_per_s /= 2.0;
+        for figure in [&mut phase.latency_ms.p50, &mut phase.latency_ms.p99] {
+            *figure = figure.map(|ms| ms * 2.0);
+        }
+        record.phases.push(phase);
+    }
+    record.comparison = ratios::of(&record);
+    record
 }
 
 fn options() -> OptionsRecord {

@@ -12,6 +12,7 @@ pub(super) fn report(record: &Record) -> String {
     let mut text = String::from("# slotway-bench sweep\n\n");
     verdict(&mut text, record);
     list(&mut text, "Warnings", &record.warnings);
+    ratios(&mut text, record);
     tables(&mut text, record);
     list(&mut text, "How", &prose::method(record));
     environment(&mut text, record);
@@ -70,6 +71,12 @@ fn list(text: &mut String, title: &str, lines: &[String]) {
     }
     lines.iter().for_each(|line| *text += &format!("- {line}\n"));
     text.push('\n');
+}
+
+fn ratios(text: &mut String, record: &Record) {
+    if let (Some(table), Some(first)) = (Table::ratios(record), record.targets.first()) {
+        *text += &format!("## By {}\n\n{}\n\n{}\n", first.name, prose::RATIOS, table.markdown());
+    }
 }
 
 fn tables(text: &mut String, record: &Record) {

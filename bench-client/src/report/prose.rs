@@ -4,7 +4,7 @@
 //! beyond that. Every figure comes from the record.
 
 use crate::figures::grouped;
-use crate::record::{Record, TargetRecord};
+use crate::record::{CLUSTER_CLIENT, Record, TargetRecord};
 
 /// A line of a table with two columns.
 pub(super) type Fact = (String, String);
@@ -33,6 +33,11 @@ pub(super) const COLUMNS: &str = "Rates count good requests only. MB are 10^6 by
      repeats the table has the median, of counts the sum. A dash is a percentile with too few samples: \
      p99.9 needs 1,000 and p99.99 needs 10,000. CPU is in percent of one core, warm-up included.";
 
+/// What the table of ratios has.
+pub(super) const RATIOS: &str = "Each figure is that of the target by that of the first one in the \
+     same round, which ran beside it: the median of all rounds, the smallest and the largest. More is \
+     better of ops/s, less of latencies.";
+
 /// How it was measured, a thought a line.
 pub(super) fn method(record: &Record) -> Vec<String> {
     let options = &record.options;
@@ -59,6 +64,7 @@ pub(super) fn method(record: &Record) -> Vec<String> {
         ),
         format!("Payload: random bytes from seed {}, another value for every key.", options.seed),
     ];
+    lines.extend(targets(record));
     lines.extend(work(record));
     let reads = |op: &String| op == "GET" || op == "MGET" || op == "mix";
     if options.ops.iter().any(reads) {
@@ -83,6 +89,28 @@ pub(super) fn method(record: &Record) -> Vec<String> {
         }
         .to_owned(),
     );
+    lines
+}
+
+/// What several targets and clusters mean for the load.
+fn targets(record: &Record) -> Vec<String> {
+    let mut lines = Vec::new();
+    if record.targets.len() > 1 {
+        lines.push(
+            "The targets are measured in turn at each size, each first in some round, with the same \
+             number of connections and of requests in flight."
+                .to_owned(),
+        );
+    }
+    for target in record.targets.iter().filter(|target| target.client == CLUSTER_CLIENT) {
+        lines.push(format!(
+            "The load on {} comes from this program's own cluster client: each key goes to the master \
+             that has its slot. Each connection belongs to one master, all masters in turn, so there \
+             are as many in all as to another target. A key that MOVED is asked again where it is, and \
+             its redirect is counted.",
+            target.name
+        ));
+    }
     lines
 }
 
@@ -160,6 +188,9 @@ fn about_target(target: &TargetRecord) -> Vec<Fact> {
         }
     })];
     let mut put = |what: &str, value: String| facts.push((format!("{name}: {what}"), value));
+    if target.client == CLUSTER_CLIENT {
+        put("client", "a cluster client, to each master".to_owned());
+    }
     put("network path", target.network_path.clone().unwrap_or_else(|| "not known".to_owned()));
     for (field, value) in &target.info_at_start {
         let after = target.info_at_end.get(field).filter(|after| *after != value);

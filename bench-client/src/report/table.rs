@@ -4,7 +4,8 @@
 
 use crate::figures::{grouped, ms};
 use crate::record::{
-    CommandRecord, Group, LatencyFigures, PhaseRecord, Record, Spread, TargetRecord, groups,
+    CommandRecord, Group, LatencyFigures, PhaseRecord, RatioRecord, Record, Spread, TargetRecord,
+    groups,
 };
 
 /// A header and rows, all cells text.
@@ -59,6 +60,35 @@ impl Table {
         let all = groups(record);
         let own = all.iter().filter(|group| group.target == target && group.op == op);
         let rows: Vec<Vec<String>> = own.flat_map(command_rows).collect();
+        (!rows.is_empty()).then_some(Table { header, rows })
+    }
+
+    /// Each target by the first; none of one target.
+    pub(super) fn ratios(record: &Record) -> Option<Table> {
+        let header = vec![
+            "op",
+            "size",
+            "target",
+            "ops/s",
+            "min – max",
+            "p50",
+            "min – max",
+            "p99",
+            "min – max",
+        ];
+        let row =
+            |ratio: &RatioRecord| {
+                let size = crate::size::label_of(ratio.bytes);
+                let mut row = vec![ratio.op.clone(), size, ratio.target.clone()];
+                for spread in [ratio.ops_per_s, ratio.p50, ratio.p99] {
+                    row.push(spread.map_or_else(dash, |spread| format!("{:.3}", spread.median)));
+                    row.push(spread.map_or_else(dash, |spread| {
+                        format!("{:.3} – {:.3}", spread.min, spread.max)
+                    }));
+                }
+                row
+            };
+        let rows: Vec<Vec<String>> = record.comparison.iter().map(row).collect();
         (!rows.is_empty()).then_some(Table { header, rows })
     }
 
@@ -187,6 +217,9 @@ pub(crate) fn terminal_table(record: &Record) -> String {
     header.extend(["MB/s", "p50 ms", "p99 ms", "max ms", "err", "miss", "wrong"]);
     let rows = groups(record).iter().map(|group| short_row(record, group)).collect();
     let mut text = Table { header, rows }.aligned();
+    if let (Some(table), Some(first)) = (Table::ratios(record), record.targets.first()) {
+        text += &format!("\nBy {}, round by round:\n{}\n", first.name, table.aligned());
+    }
     for op in record.ops() {
         for target in &record.targets {
             if let Some(table) = Table::commands(record, &target.name, op) {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::ValueEnum;
 
+use super::NodeKeys;
+
 /// The usual exponent of load generators (YCSB): of 10,000 keys the first gets a tenth of all
 /// requests.
 const ZIPF_EXPONENT: f64 = 0.99;
@@ -68,6 +70,16 @@ impl<'a> Draw<'a> {
             Kind::Sequential(next) => next.fetch_add(1, Ordering::Relaxed) % self.keys,
             Kind::Uniform(random) => random.u64(..self.keys),
             Kind::Zipf(random, zipf) => zipf.draw(random),
+        }
+    }
+
+    /// A key that one node has, for a connection to that node.
+    pub(crate) fn key_of(&mut self, nodes: &mut NodeKeys, node: usize) -> u64 {
+        match &mut self.kind {
+            // Each node's keys by themselves: a common count would pass over some for ever.
+            Kind::Sequential(_) => nodes.in_turn(node),
+            Kind::Uniform(random) => nodes.drawn(node, || random.u64(..self.keys)),
+            Kind::Zipf(random, zipf) => nodes.drawn(node, || zipf.draw(random)),
         }
     }
 

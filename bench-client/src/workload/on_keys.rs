@@ -7,10 +7,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{
-    Asked, COPIED_VALUE_BYTES_MAX, Draw, KeyOrder, Mix, Op, Workload, push_word, write_digits,
+    Asked, COPIED_VALUE_BYTES_MAX, Draw, KeyOrder, Mix, NodeKeys, Op, Workload, push_word,
+    write_digits,
 };
 use crate::payload::Payload;
 use crate::resp::{Reply, Want};
+use crate::slot_map::SlotMap;
 use crate::tally::Outcome;
 
 /// A key number has no more digits.
@@ -53,6 +55,9 @@ pub(crate) struct OnKeys<'a> {
     draw: Draw<'a>,
     random: fastrand::Rng,
     forms: Vec<Form>,
+    seed: u64,
+    /// Whose keys are whose, where connections belong to the nodes of a cluster.
+    nodes: Option<NodeKeys>,
 }
 
 /// A command up to the digits of a key, and what follows them.
@@ -116,12 +121,23 @@ impl<'a> OnKeys<'a> {
     pub(crate) fn new(work: Work<'a>, seed: u64) -> OnKeys<'a> {
         let forms = work.commands().into_iter().map(|op| Form::new(op, &work)).collect();
         let draw = Draw::new(work.order, work.written.len(), work.next, seed);
-        OnKeys { work, draw, random: fastrand::Rng::with_seed(!seed), forms }
+        let random = fastrand::Rng::with_seed(!seed);
+        OnKeys { work, draw, random, forms, seed, nodes: None }
     }
 
     fn form(&self, ticket: u64) -> (Option<&Form>, u64) {
         let (place, rest) = (ticket >> PLACE_SHIFT, ticket & ((1 << PLACE_SHIFT) - 1));
         (self.forms.get(place as usize), rest)
+    }
+
+    /// Puts the request of one key into words that a ticket stands for.
+    fn put_one(&self, ticket: u64, out: &mut Vec<u8>) -> Asked {
+        let (form, number) = self.form(ticket);
+        if let Some(form) = form {
+            form.put_key(out, number, true);
+            form.put_value(out, self.payload(number));
+        }
+        Asked { ticket, value_follows: form.is_some_and(|form| form.value_follows) }
     }
 
     fn payload(&self, number: u64) -> &'a [u8] {
@@ -136,15 +152,19 @@ impl<'a> OnKeys<'a> {
 }
 
 impl Workload for OnKeys<'_> {
-    fn ask(&mut self, out: &mut Vec<u8>) -> Asked {
+    fn ask(&mut self, node: usize, out: &mut Vec<u8>) -> Asked {
+        if let Some(ticket) = self.nodes.as_mut().and_then(|nodes| nodes.again(node)) {
+            return self.put_one(ticket, out);
+        }
         let place = self.work.mix.map_or(0, |mix| mix.place_of(self.random.u32(..mix.total())));
         let form = &self.forms[place];
         let of_place = (place as u64) << PLACE_SHIFT;
         if form.keys == 1 {
-            let number = self.draw.key();
-            form.put_key(out, number, true);
-            form.put_value(out, self.payload(number));
-            return Asked { ticket: of_place | number, value_follows: form.value_follows };
+            let number = match &mut self.nodes {
+                Some(nodes) => self.draw.key_of(nodes, node),
+                None => self.draw.key(),
+            };
+            return self.put_one(of_place | number, out);
         }
         let turn = self.draw.turn(form.keys);
         for (nth, number) in self.draw.keys_of(turn).take(form.keys).enumerate() {
@@ -168,6 +188,18 @@ impl Workload for OnKeys<'_> {
             },
             _ => Want::Keep(0),
         }
+    }
+
+    fn reroute(&mut self, map: &SlotMap) -> Vec<String> {
+        let size = (self.work.bytes, self.work.written.len());
+        let mut nodes = NodeKeys::new(map, self.work.payload, size, self.seed);
+        let left = self.nodes.as_mut().map_or_else(Vec::new, NodeKeys::take_again);
+        for ticket in left {
+            nodes.ask_again(ticket, self.form(ticket).1);
+        }
+        let addresses = nodes.addresses();
+        self.nodes = Some(nodes);
+        addresses
     }
 
     fn class(&self, ticket: u64) -> usize {
@@ -194,7 +226,14 @@ impl Workload for OnKeys<'_> {
             (Some(Op::Get), Reply::Compared { .. }) | (Some(Op::Mget), Reply::Array { .. }) => {
                 Outcome::Wrong
             }
-            (_, Reply::Error(text)) => Outcome::Failed(text),
+            (_, Reply::Error(text)) => match &mut self.nodes {
+                Some(nodes) if text.starts_with("MOVED ") => {
+                    let address = text.rsplit(' ').next().unwrap_or_default();
+                    nodes.moved(ticket, rest, address);
+                    Outcome::Redirected
+                }
+                _ => Outcome::Failed(text),
+            },
             (op, other) => {
                 let name = op.map_or("", Op::name);
                 Outcome::Failed(format!("unexpected reply to {name}: {other:?}"))
@@ -257,7 +296,7 @@ mod tests {
                     Op::Set => Request::set(&name, value).encode(&mut expected),
                     _ => Request::keep("GET", Some(&name), 0).encode(&mut expected),
                 }
-                assert_eq!(work.ask(&mut out), Asked { ticket: number, value_follows: false });
+                assert_eq!(work.ask(0, &mut out), Asked { ticket: number, value_follows: false });
                 assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected));
             }
         }
@@ -268,7 +307,7 @@ mod tests {
         let keys = Keys::new(1, 12, 8);
         let mut work = keys.work(Op::Mget, 1, None);
         let mut out = Vec::new();
-        let asked = work.ask(&mut out);
+        let asked = work.ask(0, &mut out);
         let key = |number: &str| format!("${}\r\nbench:r:1:{number}\r\n", 10 + number.len());
         let expected = format!("*4\r\n$4\r\nMGET\r\n{}{}{}", key("8"), key("9"), key("10"));
         assert_eq!(String::from_utf8_lossy(&out), expected);
@@ -277,7 +316,7 @@ mod tests {
             Want::Lengths { count: 3, length: 1, first: Some(value) } if value == first));
         let mut mset = keys.work(Op::Mset, 1, None);
         out.clear();
-        let asked = mset.ask(&mut out);
+        let asked = mset.ask(0, &mut out);
         assert!(out.starts_with(b"*7\r\n$4\r\nMSET\r\n$12\r\nbench:r:1:11\r\n$1\r\n"));
         assert_eq!(mset.outcome(asked.ticket, Reply::Ok), Outcome::Good);
         let marked = keys.marked();
@@ -291,7 +330,7 @@ mod tests {
         let mut classes = [0, 0];
         for _ in 0..10_000 {
             let mut out = Vec::new();
-            let asked = work.ask(&mut out);
+            let asked = work.ask(0, &mut out);
             let class = work.class(asked.ticket);
             classes[class] += 1;
             assert_eq!(out.starts_with(b"*2\r\n$3\r\nGET"), class == 0);
@@ -320,7 +359,7 @@ mod tests {
         let keys = Keys::new(100_000, 1, 0);
         let mut work = keys.work(Op::Set, 100_000, None);
         let mut out = Vec::new();
-        let asked = work.ask(&mut out);
+        let asked = work.ask(0, &mut out);
         assert!(asked.value_follows && out.ends_with(b"\r\n$100000\r\n"));
         assert_eq!(work.value(asked.ticket), keys.payload.value(100_000, 0));
     }

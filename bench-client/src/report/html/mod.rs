@@ -34,6 +34,7 @@ pub(super) fn report(record: &Record) -> String {
         html += &format!("<h2>Figures</h2>\n<div class=\"charts\">\n{}</div>\n", charts.concat());
     }
     html += &timeline::charts(record).concat();
+    ratios(&mut html, record);
     tables(&mut html, record);
     errors(&mut html, record);
     list(&mut html, "How it was measured", &prose::method(record));
@@ -229,6 +230,18 @@ fn tile_row(
     }
 }
 
+fn ratios(html: &mut String, record: &Record) {
+    if let (Some(ratios), Some(first)) = (Table::ratios(record), record.targets.first()) {
+        let _ = write!(
+            html,
+            "<h2>By {}</h2>\n<p class=\"dim\">{}</p>\n",
+            escape(&first.name),
+            with_code(prose::RATIOS)
+        );
+        table(html, &ratios);
+    }
+}
+
 fn tables(html: &mut String, record: &Record) {
     let _ = write!(
         html,
@@ -344,6 +357,14 @@ mod tests {
         assert!(!html.contains("NaN") && !html.contains(">inf"));
         // The processor's name is not markup.
         assert!(html.contains("Fast &lt;9000&gt;"));
+    }
+
+    #[test]
+    fn a_comparison_has_its_ratios_as_chart_and_table() {
+        let html = report(&sample::comparison());
+        check_nesting(&html);
+        assert!(html.contains("<h2>By gateway</h2>") && html.contains("0.500 – 0.500"));
+        assert!(html.contains("Requests per second, by gateway"));
     }
 
     #[test]
