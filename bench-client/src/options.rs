@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::address::{Address, named_address};
-use crate::command_line::{parse_time, parse_time_of_run};
+use crate::command_line::{parse_latency, parse_time, parse_time_of_run};
 use crate::compare::CompareArgs;
 use crate::isolation::IsolationArgs;
 use crate::size::{KEYS_MAX, Units};
@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// Run set, then get, for payload sizes doubling from 128 bits to 4 Mbits, and report.
     ///
     /// Exit codes: 0 good; 1 could not run; 2 more errors, misses or wrong values than
-    /// --max-error-pct; 3 --rate was not held; 64 the command line is wrong; 130 interrupted.
+    /// --max-error-pct; 3 --rate was not held, or --rate-search found none; 64 the command line is wrong; 130 interrupted.
     Sweep(Box<SweepArgs>),
     /// Make the report of a run anew from its summary.json.
     ///
@@ -164,6 +164,17 @@ pub(crate) struct SweepArgs {
     /// Open loop: requests per second over all connections, latency counted from the intended start.
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) rate: Option<u64>,
+    /// Look for the highest rate that is held with a p99 under --p99-limit, by doubling and halving; the
+    /// figures are those of the run that confirms it. Open loop, as --rate.
+    #[arg(long, conflicts_with = "rate")]
+    pub(crate) rate_search: bool,
+    /// What the p99 of response times has to stay under, such as 5ms or 800us.
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = parse_latency)]
+    pub(crate) p99_limit: Duration,
+    /// In place of the sweep, send the commands of this file, a command a line in redis-cli's quoting,
+    /// over and over; keys are as they are, and stay.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ops", "mix", "size", "from", "to", "batch", "keys", "key_distribution"])]
+    pub(crate) replay: Option<PathBuf>,
     /// Errors, misses and wrong values allowed in any phase, in percent of its requests.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
     pub(crate) max_error_pct: f64,

@@ -21,11 +21,12 @@ use crate::engine::{Engine, Share};
 use crate::host;
 use crate::payload::Payload;
 use crate::recorder::{ClassTally, Common, Live, Recorder, Tally};
+use crate::searched::Searched;
 use crate::size::Size;
 use crate::slot_map::Routes;
 use crate::tally::Counts;
 use crate::timeline::{Cuts, Interval, Meter};
-use crate::workload::{KeyOrder, Mix, OnKeys, Op, Work};
+use crate::workload::{Commands, KeyOrder, Mix, OnKeys, Op, Replay, Work, Workload};
 
 /// How long a phase warms up and measures, and on how many threads.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +85,8 @@ pub(crate) struct PhaseResult {
     pub(crate) commands: Vec<(Op, ClassTally)>,
     /// Keys of each MGET and MSET.
     pub(crate) batch: usize,
+    /// The search of which this is the last run.
+    pub(crate) searched: Option<Searched>,
     /// The old client's batches.
     pub(crate) batches: Vec<Batch>,
     /// When the phase's clock started, in seconds of Unix time.
@@ -134,6 +137,7 @@ impl PhaseResult {
 }
 
 /// What a phase is to do.
+#[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
     /// Where to.
     pub(crate) target: &'a Target,
@@ -144,6 +148,8 @@ pub(crate) struct Job<'a> {
     pub(crate) round: usize,
     /// What to do.
     pub(crate) op: Op,
+    /// The commands of a replay, where that is it.
+    pub(crate) replay: Option<&'a Commands>,
     /// The mix, where that is it, and the keys of each MGET and MSET.
     pub(crate) mix: Option<&'a Mix>,
     pub(crate) batch: usize,
@@ -268,10 +274,26 @@ fn drive(
         reconnects: true,
         resp3: job.resp3,
     };
+    if let Some(commands) = job.replay {
+        let recorder = Recorder::new(job.rate.is_some(), Some(common), 1)?;
+        let work = Replay::new(commands, next_key);
+        return carry_out(job, (share, manners), work, recorder, (sender, started));
+    }
     let work = job.work(next_key);
     let recorder = Recorder::new(job.rate.is_some(), Some(common), work.commands().len())?;
     // Threads with the same seed would draw the same keys.
     let work = OnKeys::new(work, job.seed.wrapping_add((share.first as u64) << 32));
+    carry_out(job, (share, manners), work, recorder, (sender, started))
+}
+
+/// The same with what is to be asked.
+fn carry_out<W: Workload>(
+    job: &Job<'_>,
+    (share, manners): (Share, Manners),
+    work: W,
+    recorder: Recorder<'_>,
+    (sender, started): (&SyncSender<Result<Message>>, &Receiver<Window>),
+) -> Result<Box<Tally>> {
     let mut engine = Engine::new((job.target, job.routes), share, manners, work, recorder)?;
     engine.connect(job.stop)?;
     sender.send(Ok(Message::Ready)).map_err(|_| anyhow!("the phase was given up"))?;
@@ -373,6 +395,7 @@ impl Conducted {
             tally: self.tally,
             commands,
             batch: job.batch,
+            searched: None,
             started_epoch_s: self.started_epoch_s,
             elapsed,
             client_cpu_percent: self.client_cpu_percent,

@@ -14,9 +14,12 @@ use crate::address::Address;
 use crate::connection::Target;
 use crate::options::{OpName, SweepArgs};
 use crate::phase::Timing;
+use crate::rate_search::{self, Limits};
 use crate::size::{PAYLOAD_BYTES_MAX, Size, Units};
-use crate::workload::{KeyOrder, Mix, Op};
+use crate::workload::{Commands, KeyOrder, Mix, Op};
 
+/// It is kept in memory.
+const REPLAY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// A password file that is longer is the wrong file.
 const PASSWORD_BYTES_MAX: u64 = 4096;
 /// The name of a target that is alone.
@@ -67,6 +70,10 @@ pub(crate) struct Plan {
     pub(crate) pipeline: usize,
     /// Requests per second; without one, a closed loop.
     pub(crate) rate: Option<u64>,
+    /// What to look for in place of a rate.
+    pub(crate) rate_search: Option<Limits>,
+    /// The commands to send in place of a sweep, and the file that they are from.
+    pub(crate) replay: Option<(PathBuf, Commands)>,
     /// Keys per size, when not the default.
     pub(crate) keys: Option<u64>,
     /// What the old result files count.
@@ -87,7 +94,7 @@ impl Plan {
     /// Checks what the command line asks for.
     pub(crate) fn from_args(args: SweepArgs) -> Result<Plan> {
         let (from, to) = bounds(&args)?;
-        let ops = if args.mix.is_some() { vec![Op::Mix] } else { ops(&args.ops)? };
+        let ops = ops(&args)?;
         let mixed: Vec<Op> = args.mix.iter().flat_map(Mix::ops).collect();
         let (batch, has_batches) =
             (usize::from(args.batch), ops.iter().chain(&mixed).any(|op| op.is_batch()));
@@ -120,10 +127,19 @@ impl Plan {
             !has_batches || !endpoints.iter().any(|endpoint| endpoint.is_cluster),
             "a cluster takes no MGET or MSET over several slots: not with a target cluster:HOST:PORT"
         );
+        let replay = match args.replay {
+            Some(path) => Some(read_commands(path, usize::from(args.connections))?),
+            None => None,
+        };
+        ensure!(
+            replay.is_none() || !endpoints.iter().any(|endpoint| endpoint.is_cluster),
+            "the keys of a --replay are not known: not with a target cluster:HOST:PORT"
+        );
+        let limits = Limits { p99: args.p99_limit, max_error_pct: args.max_error_pct };
         Ok(Plan {
             endpoints,
             repeat: args.repeat.map_or(if is_compared { COMPARED_ROUNDS } else { 1 }, usize::from),
-            sizes: Size::doubling(from, to),
+            sizes: if replay.is_some() { vec![Size::NONE] } else { Size::doubling(from, to) },
             ops,
             mix: args.mix,
             batch,
@@ -137,6 +153,8 @@ impl Plan {
             connections: usize::from(args.connections),
             pipeline: usize::from(args.pipeline),
             rate: args.rate,
+            rate_search: args.rate_search.then_some(limits),
+            replay,
             keys: args.keys,
             units: args.units,
             max_error_pct: args.max_error_pct,
@@ -157,6 +175,9 @@ impl Plan {
 
     /// How many keys a size gets.
     pub(crate) fn keys_of(&self, size: Size) -> u64 {
+        if self.replay.is_some() {
+            return 0;
+        }
         self.keys.unwrap_or_else(|| size.default_keys())
     }
 
@@ -164,7 +185,11 @@ impl Plan {
     pub(crate) fn total_time(&self) -> Duration {
         let rounds = self.endpoints.len() * self.repeat;
         let phases = u32::try_from(self.sizes.len() * self.ops.len() * rounds).unwrap_or(u32::MAX);
-        (self.timing.warmup + self.timing.duration) * phases
+        let phase = match self.rate_search {
+            Some(_) => rate_search::usual_time(self.timing),
+            None => self.timing.warmup + self.timing.duration,
+        };
+        phase * phases
     }
 }
 
@@ -224,8 +249,27 @@ fn read_password(path: &Path) -> Result<String> {
     Ok(password.to_owned())
 }
 
-fn ops(names: &[OpName]) -> Result<Vec<Op>> {
-    let ops: Vec<Op> = names
+/// The commands of a file.
+fn read_commands(path: PathBuf, connections: usize) -> Result<(PathBuf, Commands)> {
+    let cannot = || format!("--replay {}", path.display());
+    let mut text = Vec::new();
+    let file = File::open(&path).with_context(cannot)?;
+    file.take(REPLAY_BYTES_MAX + 1).read_to_end(&mut text).with_context(cannot)?;
+    ensure!(text.len() as u64 <= REPLAY_BYTES_MAX, "--replay: a file of more than 256 MiB");
+    let commands = Commands::parse(&text, connections).map_err(anyhow::Error::msg);
+    let commands = commands.with_context(cannot)?;
+    Ok((path, commands))
+}
+
+fn ops(args: &SweepArgs) -> Result<Vec<Op>> {
+    if args.replay.is_some() {
+        return Ok(vec![Op::Replay]);
+    }
+    if args.mix.is_some() {
+        return Ok(vec![Op::Mix]);
+    }
+    let ops: Vec<Op> = args
+        .ops
         .iter()
         .map(|name| match name {
             OpName::Set => Op::Set,
@@ -346,6 +390,11 @@ mod tests {
             &["--batch", "1001"],
             &["--ops", "mset", "--batch", "1000", "--to", "1MiB"],
             &["--protocol", "1"],
+            &["--rate-search", "--rate", "10"],
+            &["--p99-limit", "5"],
+            &["--replay", "/nowhere"],
+            &["--replay", "/dev/null"],
+            &["--replay", "/dev/null", "--size", "16B"],
             &["--target", "cluster:h:1", "--ops", "mget"],
             &["--key-distribution", "normal"],
         ] {

@@ -12,9 +12,10 @@ use anyhow::{Context, Result};
 use crate::host::{self, Host};
 use crate::keys::{KeySet, PassResult};
 use crate::payload::Payload;
-use crate::phase::{self, Job, PhaseResult};
+use crate::phase::{self, Job, PhaseResult, Snapshot};
 use crate::plan::{Endpoint, Plan};
 use crate::progress::Progress;
+use crate::rate_search;
 use crate::size::Size;
 use crate::slot_map::Routes;
 use crate::tally::ErrorTexts;
@@ -203,6 +204,7 @@ impl Sweep<'_> {
             name: &place.endpoint.name,
             round: place.round,
             op,
+            replay: plan.replay.as_ref().map(|(_, commands)| commands),
             mix: plan.mix.as_ref(),
             batch: plan.batch,
             key_order: plan.key_order,
@@ -218,7 +220,14 @@ impl Sweep<'_> {
             stop: self.stop,
         };
         let progress = &self.progress;
-        let result = phase::run(&job, plan.timing, |snapshot| progress.show(snapshot))?;
+        let show = |snapshot: &Snapshot| progress.show(snapshot);
+        let result = match plan.rate_search {
+            Some(limits) => {
+                let note = |text: &str| progress.note(text);
+                rate_search::run(&job, plan.timing, limits, show, note)?
+            }
+            None => phase::run(&job, plan.timing, show)?,
+        };
         self.progress.phase_done(&result);
         self.phases.push(result);
         Ok(())

@@ -45,13 +45,24 @@ pub(super) fn differences(a: &Record, b: &Record) -> Vec<String> {
 
 type Figure = fn(&OptionsRecord) -> String;
 
-const OPTIONS: [(&str, Figure); 8] = [
+const OPTIONS: [(&str, Figure); 14] = [
     ("connections", |options| options.connections.to_string()),
     ("requests in flight on each connection", |options| options.pipeline.to_string()),
     ("client threads", |options| options.threads.to_string()),
     ("the rate", |options| match options.rate_per_s {
         Some(rate) => format!("{rate} requests/s"),
         None => "as fast as replies come".to_owned(),
+    }),
+    ("the limit of the p99", |options| {
+        options.p99_limit_ms.map_or_else(|| "none".to_owned(), |limit| format!("{limit} ms"))
+    }),
+    ("the mix", |options| known(options.mix.as_deref())),
+    ("keys of an MGET or MSET", |options| options.batch.to_string()),
+    ("the order of keys", |options| options.key_distribution.clone()),
+    ("the version of RESP", |options| options.protocol.to_string()),
+    ("what is replayed", |options| match &options.replay {
+        Some(replay) => format!("{}, {} commands", replay.file, replay.commands),
+        None => "nothing".to_owned(),
     }),
     ("the time of each figure", |options| format!("{} s", options.duration_s)),
     ("the warm-up", |options| format!("{} s", options.warmup_s)),

@@ -4,7 +4,7 @@
 
 use super::{
     ClientRecord, CommandRecord, IntervalRecord, LatencyFigures, OptionsRecord, PhaseRecord,
-    Record, SCHEMA, SCHEMA_VERSION, TargetRecord, UnmeasuredRecord, ratios, warnings,
+    Record, ReplayRecord, SCHEMA, SCHEMA_VERSION, TargetRecord, UnmeasuredRecord, ratios, warnings,
 };
 use crate::figures::utc;
 use crate::hdr;
@@ -98,6 +98,11 @@ fn options(plan: &Plan) -> OptionsRecord {
         max_error_pct: plan.max_error_pct,
         client_id: plan.client_id.clone(),
         keys_kept: plan.keep,
+        p99_limit_ms: plan.rate_search.map(|limits| limits.p99.as_secs_f64() * 1000.0),
+        replay: plan.replay.as_ref().map(|(path, commands)| ReplayRecord {
+            file: path.display().to_string(),
+            commands: commands.count() as u64,
+        }),
         mix: plan.mix.as_ref().map(ToString::to_string),
         key_distribution: plan.key_order.word().to_owned(),
         batch: plan.batch,
@@ -166,6 +171,7 @@ fn phase(phase: &PhaseResult) -> PhaseRecord {
         client_cpu_pct: phase.client_cpu_percent,
         client_threads: phase.threads,
         gateway_cpu_pct: phase.gateway_cpu_percent,
+        rate_search: phase.searched.clone(),
         commands: phase.commands.iter().map(|command| of_command(phase, command)).collect(),
         errors_by_text: tally.errors.counts().clone(),
         spectrum: points.iter().map(|point| [point.quantile * 100.0, point.ms]).collect(),

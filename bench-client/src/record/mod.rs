@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::searched::Searched;
 use crate::verdict::Verdict;
 
 pub(crate) use figures::LatencyFigures;
@@ -85,6 +86,10 @@ pub(crate) struct OptionsRecord {
     pub(crate) keys_kept: bool,
     // What follows is not in records of earlier versions of this program.
     #[serde(default)]
+    pub(crate) p99_limit_ms: Option<f64>,
+    #[serde(default)]
+    pub(crate) replay: Option<ReplayRecord>,
+    #[serde(default)]
     pub(crate) mix: Option<String>,
     #[serde(default = "sequential")]
     pub(crate) key_distribution: String,
@@ -92,6 +97,13 @@ pub(crate) struct OptionsRecord {
     pub(crate) batch: usize,
     #[serde(default = "two")]
     pub(crate) protocol: u8,
+}
+
+/// A file of commands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReplayRecord {
+    pub(crate) file: String,
+    pub(crate) commands: u64,
 }
 
 fn one_address() -> String {
@@ -197,6 +209,9 @@ pub(crate) struct PhaseRecord {
     pub(crate) client_cpu_pct: Option<f64>,
     pub(crate) client_threads: usize,
     pub(crate) gateway_cpu_pct: Option<f64>,
+    /// The search for a rate of which this is the last run.
+    #[serde(default)]
+    pub(crate) rate_search: Option<Searched>,
     /// The same by the commands of a mix; empty of one command.
     #[serde(default)]
     pub(crate) commands: Vec<CommandRecord>,
@@ -263,7 +278,9 @@ impl PhaseRecord {
 impl Record {
     /// Whether requests were sent on a schedule.
     pub(crate) fn is_open_loop(&self) -> bool {
-        self.options.rate_per_s.is_some() || self.phases.iter().any(PhaseRecord::is_open_loop)
+        self.options.rate_per_s.is_some()
+            || self.options.p99_limit_ms.is_some()
+            || self.phases.iter().any(PhaseRecord::is_open_loop)
     }
 
     /// Operations in the order in which they first ran.

@@ -12,23 +12,36 @@ pub(super) fn report(record: &Record) -> String {
     let mut text = String::from("# slotway-bench sweep\n\n");
     verdict(&mut text, record);
     list(&mut text, "Warnings", &record.warnings);
+    if let Some(table) = Table::searches(record) {
+        text += &format!("## Highest rates\n\n{}\n\n{}\n", prose::SEARCHES, table.markdown());
+    }
     ratios(&mut text, record);
     tables(&mut text, record);
     list(&mut text, "How", &prose::method(record));
     environment(&mut text, record);
     errors(&mut text, record);
     list(&mut text, "Not measured", &prose::NOT_MEASURED.map(str::to_owned));
-    let client = &record.options.client_id;
-    let intro = format!(
-        "`results-*-client{client}.txt` and `results-raw-*-client{client}.txt` have the shape of the \
-         client this one replaces, so old readers work. The load and the figures differ:"
-    );
-    list(&mut text, &format!("Against the old client\n\n{intro}"), &prose::old_client(record));
+    if has_old_files(record) {
+        old_client(&mut text, record);
+    }
     text += "## Files\n\n- [report.html](report.html): this report with charts\n";
     for (file, what) in prose::files(record) {
         text += &format!("- [{file}]({file}): {what}\n");
     }
     text
+}
+
+fn has_old_files(record: &Record) -> bool {
+    record.options.ops.iter().any(|op| op == "SET" || op == "GET")
+}
+
+fn old_client(text: &mut String, record: &Record) {
+    let client = &record.options.client_id;
+    let intro = format!(
+        "`results-*-client{client}.txt` and `results-raw-*-client{client}.txt` have the shape of the \
+         client this one replaces, so old readers work. The load and the figures differ:"
+    );
+    list(text, &format!("Against the old client\n\n{intro}"), &prose::old_client(record));
 }
 
 fn verdict(text: &mut String, record: &Record) {

@@ -38,6 +38,11 @@ pub(super) const RATIOS: &str = "Each figure is that of the target by that of th
      same round, which ran beside it: the median of all rounds, the smallest and the largest. More is \
      better of ops/s, less of latencies.";
 
+/// What the table of rates has.
+pub(super) const SEARCHES: &str = "The highest rate that a run of the full duration held: at least \
+     99 % of it reached, no more errors than allowed, and the p99 of response times under its limit. \
+     Found by doubling and halving with short runs, to within 3 %. All other figures are of that run.";
+
 /// How it was measured, a thought a line.
 pub(super) fn method(record: &Record) -> Vec<String> {
     let options = &record.options;
@@ -57,6 +62,25 @@ pub(super) fn method(record: &Record) -> Vec<String> {
             options.connections, options.pipeline, options.threads
         ),
         pacing(record),
+    ];
+    lines.extend(targets(record));
+    match &options.replay {
+        Some(replay) => lines.push(format!(
+            "The {} commands of `{}`, in their order over all connections, over and over. Keys are as \
+             they are, and stay. A reply that is an error counts as one; nothing else of a reply is \
+             looked at, and there is no payload to count.",
+            grouped(replay.commands as f64),
+            replay.file
+        )),
+        None => lines.extend(keys(record)),
+    }
+    lines
+}
+
+/// Which keys and values there were.
+fn keys(record: &Record) -> Vec<String> {
+    let options = &record.options;
+    let mut lines = vec![
         format!(
             "Keys `bench:{}:<bytes>:<n>` without a hash tag, so they spread over all slots; a bounded \
              number per size.",
@@ -64,7 +88,6 @@ pub(super) fn method(record: &Record) -> Vec<String> {
         ),
         format!("Payload: random bytes from seed {}, another value for every key.", options.seed),
     ];
-    lines.extend(targets(record));
     lines.extend(work(record));
     let reads = |op: &String| op == "GET" || op == "MGET" || op == "mix";
     if options.ops.iter().any(reads) {
@@ -141,6 +164,14 @@ fn work(record: &Record) -> Vec<String> {
 }
 
 fn pacing(record: &Record) -> String {
+    if let Some(limit) = record.options.p99_limit_ms {
+        return format!(
+            "Open loop, on a schedule that does not wait for replies, at the highest rate that was found \
+             with a p99 under {} ms. Response time is service time plus lag, how late a request was \
+             sent; the client's own lateness, about 0.1 ms, is part of it.",
+            crate::figures::ms(limit)
+        );
+    }
     match record.options.rate_per_s {
         Some(rate) => format!(
             "Open loop: {} requests/s over all connections, on a schedule that does not wait for \

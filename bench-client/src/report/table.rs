@@ -92,6 +92,30 @@ impl Table {
         (!rows.is_empty()).then_some(Table { header, rows })
     }
 
+    /// The highest rates that were found, a row for each round; none where none were looked for.
+    pub(super) fn searches(record: &Record) -> Option<Table> {
+        let mut header = vec!["op", "size", "target", "round", "highest rate"];
+        header.extend(["p99 limit", "p99", "p50", "confirmed", "runs"]);
+        let row = |phase: &PhaseRecord| {
+            let searched = phase.rate_search.as_ref()?;
+            let rate = searched.rate().map_or_else(dash, |rate| grouped(rate as f64) + "/s");
+            Some(vec![
+                phase.op.clone(),
+                phase.size(),
+                phase.target.clone(),
+                phase.round.to_string(),
+                rate,
+                ms(searched.p99_limit_ms),
+                optional_ms(phase.latency_ms.p99),
+                optional_ms(phase.latency_ms.p50),
+                if searched.confirmed { "yes" } else { "no" }.to_owned(),
+                searched.tries.len().to_string(),
+            ])
+        };
+        let rows: Vec<Vec<String>> = record.phases.iter().filter_map(row).collect();
+        (!rows.is_empty()).then_some(Table { header, rows })
+    }
+
     /// As GitHub renders it: the first column to the left, figures to the right.
     pub(super) fn markdown(&self) -> String {
         let mut text = format!("| {} |\n|", self.header.join(" | "));
@@ -217,6 +241,9 @@ pub(crate) fn terminal_table(record: &Record) -> String {
     header.extend(["MB/s", "p50 ms", "p99 ms", "max ms", "err", "miss", "wrong"]);
     let rows = groups(record).iter().map(|group| short_row(record, group)).collect();
     let mut text = Table { header, rows }.aligned();
+    if let Some(table) = Table::searches(record) {
+        text += &format!("\nHighest rates:\n{}\n", table.aligned());
+    }
     if let (Some(table), Some(first)) = (Table::ratios(record), record.targets.first()) {
         text += &format!("\nBy {}, round by round:\n{}\n", first.name, table.aligned());
     }

@@ -1,13 +1,15 @@
 //! What connections ask for and what the replies must be, as the engine sees it.
 //!
 //! Owns the line between requests and the bytes that are moved for them. Knows no socket and no time.
-//! `on_keys` is the work of a sweep, by `op` and `key_order`; `drawn` is that of a comparison.
+//! `on_keys` is the work of a sweep, by `op` and `key_order`; `replay` goes
+//! through a file; `drawn` is the work of a comparison.
 
 mod drawn;
 mod key_order;
 mod node_keys;
 mod on_keys;
 mod op;
+mod replay;
 
 use crate::resp::{Reply, Want};
 use crate::slot_map::SlotMap;
@@ -18,6 +20,7 @@ pub(crate) use key_order::{Draw, KeyOrder};
 pub(crate) use node_keys::NodeKeys;
 pub(crate) use on_keys::{OnKeys, Work};
 pub(crate) use op::{Mix, Op};
+pub(crate) use replay::{Commands, Replay};
 
 /// Up to here a value is copied beside its request; above, it is sent from where it lies.
 const COPIED_VALUE_BYTES_MAX: usize = 16 * 1024;

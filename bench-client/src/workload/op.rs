@@ -20,10 +20,12 @@ pub(crate) enum Op {
     Mget,
     /// Several of these, by their shares.
     Mix,
+    /// The commands of a file.
+    Replay,
 }
 
 impl Op {
-    /// The command's name; a mix has none, and is in small letters.
+    /// The command's name; what has none is in small letters.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Op::Set => "SET",
@@ -31,6 +33,7 @@ impl Op {
             Op::Mset => "MSET",
             Op::Mget => "MGET",
             Op::Mix => "mix",
+            Op::Replay => "replay",
         }
     }
 
@@ -42,6 +45,7 @@ impl Op {
             Op::Mset => "mset",
             Op::Mget => "mget",
             Op::Mix => "mix",
+            Op::Replay => "replay",
         }
     }
 

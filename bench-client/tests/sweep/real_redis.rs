@@ -3,6 +3,7 @@
 use crate::figures::{check_raw_file, check_results_file};
 use crate::run::sweep;
 use crate::schema::{summary_schema, violations};
+use crate::scripted_server::{Act, ScriptedServer};
 use testkit::server::{RedisServer, free_address};
 
 #[test]
@@ -198,4 +199,80 @@ fn batches_write_and_read_every_key_in_either_protocol() {
     client.line("AUTH s3cret-word");
     assert_eq!(client.line("DBSIZE").int(), 120);
     assert!(client.line("INFO commandstats").text().contains("cmdstat_hello"));
+}
+
+#[test]
+fn the_highest_rate_is_looked_for_and_confirmed() {
+    let server = RedisServer::start(&[]);
+    let load = ["--size", "16B", "--ops", "get", "--connections", "4", "--duration", "150ms"];
+    // Whatever the machine, a second is enough for a rate that it holds.
+    let run = sweep(
+        &server.address().to_string(),
+        &[&load[..], &["--rate-search", "--p99-limit", "1s"]].concat(),
+    );
+    let summary = run.json("summary.json");
+    assert_eq!(violations(&summary_schema(), &summary), Vec::<String>::new());
+    let phase = run.phases().remove(0);
+    let search = &phase["rate_search"];
+    let tries = search["tries"].as_array().unwrap();
+    assert!((2..=28).contains(&tries.len()), "{search}");
+    assert_eq!(tries[0]["rate_per_s"], 1000);
+    let last = tries.last().unwrap();
+    let confirmed = search["confirmed"].as_bool().unwrap();
+    run.expect_code(if confirmed { 0 } else { 3 });
+    assert_eq!((&last["full"], &last["held"]), (&true.into(), &confirmed.into()), "{search}");
+    assert_eq!(phase["offered_per_s"], last["rate_per_s"].as_f64().unwrap());
+    for name in ["report.md", "report.html"] {
+        assert!(run.file(name).contains("Highest rates"), "{name}");
+    }
+    assert!(run.stdout().contains("Highest rates:"), "{}", run.stdout());
+}
+
+#[test]
+fn a_rate_that_nobody_could_hold_is_said_to_be_none() {
+    let server = ScriptedServer::start(|name, _| match name {
+        "SET" => Act::Stall(30),
+        _ => Act::Obey,
+    });
+    let load = ["--size", "16B", "--ops", "set", "--connections", "2", "--duration", "100ms"];
+    let run =
+        sweep(&server.address(), &[&load[..], &["--rate-search", "--p99-limit", "1ms"]].concat());
+    run.expect_code(3);
+    assert!(run.stdout().contains("no rate was found"), "{}", run.stdout());
+    let search = run.phases()[0]["rate_search"].clone();
+    assert_eq!(search["confirmed"], false);
+    assert!(search["tries"].as_array().unwrap().iter().all(|one| one["held"] == false), "{search}");
+}
+
+#[test]
+fn a_file_of_commands_is_replayed_with_its_keys() {
+    let server = RedisServer::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("commands.log");
+    let log = "# three of four are good\nSET name \"a b\"\nLPUSH name x\nHGETALL nothing\nINCR n\n";
+    std::fs::write(&file, log).unwrap();
+    let load = ["--replay", file.to_str().unwrap(), "--duration", "300ms", "--connections", "3"];
+    for protocol in ["2", "3"] {
+        let options =
+            [&load[..], &["--max-error-pct", "40", "--protocol", protocol, "--pipeline", "2"]];
+        let run = sweep(&server.address().to_string(), &options.concat());
+        run.expect_code(0);
+        let summary = run.json("summary.json");
+        assert_eq!(violations(&summary_schema(), &summary), Vec::<String>::new());
+        assert_eq!(summary["options"]["replay"]["commands"], 4);
+        let phase = run.phases().remove(0);
+        assert_eq!((&phase["op"], &phase["bytes"]), (&"replay".into(), &0.into()));
+        let (ops, errors) = (run.sum("replay", "ops"), run.sum("replay", "errors"));
+        assert!(errors > 0 && ops.abs_diff(3 * errors) <= 60, "{ops} {errors}");
+        let texts = phase["errors_by_text"].as_object().unwrap();
+        assert!(texts.keys().all(|text| text.starts_with("WRONGTYPE")), "{texts:?}");
+        assert!(run.file("report.md").contains("4 commands of"));
+    }
+    let mut client = server.client();
+    assert_eq!(client.line("GET name").text(), "a b");
+    assert_eq!(client.line("DBSIZE").int(), 2);
+    std::fs::write(&file, "PING\nMONITOR\n").unwrap();
+    let refused = sweep(&server.address().to_string(), &load);
+    refused.expect_code(64);
+    assert!(refused.stderr().contains("line 2: MONITOR"), "{}", refused.stderr());
 }

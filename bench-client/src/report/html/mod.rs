@@ -34,6 +34,14 @@ pub(super) fn report(record: &Record) -> String {
         html += &format!("<h2>Figures</h2>\n<div class=\"charts\">\n{}</div>\n", charts.concat());
     }
     html += &timeline::charts(record).concat();
+    if let Some(searches) = Table::searches(record) {
+        let _ = writeln!(
+            html,
+            "<h2>Highest rates</h2>\n<p class=\"dim\">{}</p>",
+            with_code(prose::SEARCHES)
+        );
+        table(&mut html, &searches);
+    }
     ratios(&mut html, record);
     tables(&mut html, record);
     errors(&mut html, record);
@@ -137,6 +145,9 @@ fn headline(record: &Record) -> String {
         described(record, most),
         short_label_of(most.bytes)
     );
+    if let Some(limit) = record.options.p99_limit_ms.filter(|_| record.verdict.valid) {
+        let _ = write!(text, " with 99 % of them under {} ms", ms(limit));
+    }
     if record.sizes().len() > 1 {
         let _ = write!(
             text,
