@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::address::{Address, named_address};
 use crate::command_line::{parse_latency, parse_time, parse_time_of_run};
 use crate::compare::CompareArgs;
+use crate::credentials::Credentials;
 use crate::isolation::IsolationArgs;
 use crate::size::{KEYS_MAX, Units};
 use crate::workload::{KeyOrder, Mix};
@@ -46,6 +47,12 @@ pub(crate) enum Command {
     /// --repeat; of runs with one round it gives ratios alone. Exit codes: 0 compared, whatever came of
     /// it; 1 a record is missing or they have nothing in common; 64 the command line is wrong.
     Diff(DiffArgs),
+    /// Open new connections at a rate, each of which says PING or nothing, and tell how long that took
+    /// and how often it failed.
+    ///
+    /// Exit codes: 0 measured; 1 could not run; 2 more failed connections than --max-error-pct; 64 the
+    /// command line is wrong; 130 interrupted.
+    Storm(Box<StormArgs>),
     /// Run the same work through this gateway and through other proxies, in turn, and compare.
     ///
     /// Starts Redis nodes, the gateway, and what there is of HAProxy and Envoy, all on this machine;
@@ -193,13 +200,40 @@ pub(crate) struct SweepArgs {
     /// The longest a connect or a pipeline may take before it counts as failed.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time_of_run)]
     pub(crate) timeout: Duration,
-    /// User for AUTH; needs a password.
-    #[arg(long, value_name = "USER")]
-    pub(crate) username: Option<String>,
-    /// Password for AUTH. The environment keeps it out of the process list.
-    #[arg(long, value_name = "PASSWORD", env = "SLOTWAY_BENCH_PASSWORD", hide_env_values = true)]
-    pub(crate) password: Option<String>,
-    /// File that holds the password for AUTH.
-    #[arg(long, value_name = "FILE", conflicts_with = "password")]
-    pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) credentials: Credentials,
+}
+
+/// Options of `storm`.
+#[derive(Debug, Args)]
+pub(crate) struct StormArgs {
+    /// Where to connect.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) target: String,
+    /// Connections to open each second, whatever becomes of those before.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) rate: u64,
+    /// How long they are opened.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time_of_run)]
+    pub(crate) duration: Duration,
+    /// Send nothing; without this, each says PING and waits for the reply.
+    #[arg(long)]
+    pub(crate) silent: bool,
+    /// How long a connection is kept open after that.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_time)]
+    pub(crate) hold: Duration,
+    /// The most that are open at once; more are counted as not opened.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) open_max: usize,
+    /// The longest a connect, or a reply, may take before it counts as failed.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time_of_run)]
+    pub(crate) timeout: Duration,
+    /// Failed connections allowed, in percent of all.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    pub(crate) max_error_pct: f64,
+    /// Print JSON in place of the text; its form is bench-client/schema/storm.schema.json.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) credentials: Credentials,
 }

@@ -5,10 +5,10 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::address::Address;
 use crate::connection::Target;
@@ -20,8 +20,6 @@ use crate::workload::{Commands, KeyOrder, Mix, Op};
 
 /// It is kept in memory.
 const REPLAY_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// A password file that is longer is the wrong file.
-const PASSWORD_BYTES_MAX: u64 = 4096;
 /// The name of a target that is alone.
 const ONLY_TARGET: &str = "target";
 /// Colours of a chart, and the time that it all takes.
@@ -103,20 +101,14 @@ impl Plan {
             "--batch {batch} of values of {to} is more than 64 MiB in one command"
         );
         check(&args)?;
-        let password = match &args.password_file {
-            Some(path) => Some(read_password(path)?),
-            None => args.password,
-        };
-        if args.username.is_some() && password.is_none() {
-            bail!("--username needs --password, --password-file or SLOTWAY_BENCH_PASSWORD");
-        }
+        let (username, password) = args.credentials.read()?;
         let (duration, warmup) = match args.quick {
             true => (QUICK_DURATION, Duration::ZERO),
             false => (DURATION_DEFAULT, WARMUP_DEFAULT),
         };
         let target = |address| Target {
             address,
-            username: args.username.clone(),
+            username: username.clone(),
             password: password.clone(),
             timeout: args.timeout,
         };
@@ -236,17 +228,6 @@ fn endpoints(
         "--compare needs two targets at least"
     );
     Ok(endpoints)
-}
-
-/// The password in a file, without the line break at its end.
-fn read_password(path: &Path) -> Result<String> {
-    let cannot = || format!("--password-file {}", path.display());
-    let mut text = String::new();
-    let file = File::open(path).with_context(cannot)?;
-    file.take(PASSWORD_BYTES_MAX).read_to_string(&mut text).with_context(cannot)?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    ensure!(!password.is_empty(), "--password-file {}: it is empty", path.display());
-    Ok(password.to_owned())
 }
 
 /// The commands of a file.

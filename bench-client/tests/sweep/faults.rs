@@ -179,6 +179,9 @@ fn every_subcommand_refuses_a_wrong_command_line_in_the_same_way() {
         &["compare", "--duration", "0"],
         &["isolation", "--duration", "0"],
         &["isolation", "--duration", "3 seconds"],
+        &["diff", "."],
+        &["storm"],
+        &["storm", "--target", "h:1", "--duration", "0"],
         &["neither"],
         &[],
     ] {

@@ -14,3 +14,4 @@ mod real_redis;
 mod run;
 mod schema;
 mod scripted_server;
+mod storm;

@@ -14,6 +14,11 @@ pub(crate) fn diff_schema() -> Value {
     serde_json::from_str(include_str!("../../schema/diff.schema.json")).unwrap()
 }
 
+/// The committed schema of what `storm --json` prints.
+pub(crate) fn storm_schema() -> Value {
+    serde_json::from_str(include_str!("../../schema/storm.schema.json")).unwrap()
+}
+
 /// What is wrong with `value`, a line each.
 pub(crate) fn violations(schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
