@@ -348,8 +348,9 @@ fn conduct(
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
+                let cut = cuts.next();
                 cuts.advance();
-                let interval = meter.read(lives)?.clone();
+                let interval = meter.read(lives, Some(cut))?.clone();
                 watch_progress(&Snapshot::new(job, &interval, meter.counts()));
             }
             Err(RecvTimeoutError::Disconnected) => bail!("a load thread ended early"),
@@ -363,7 +364,7 @@ fn conduct(
     };
     let client_cpu_percent = percent(cpu_before, host::cpu_time());
     let gateway_cpu_percent = percent(gateway_before, gateway_cpu());
-    meter.read(lives)?;
+    meter.read(lives, None)?;
     let timeline = meter.into_intervals();
     Ok(Conducted {
         window,
