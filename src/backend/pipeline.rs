@@ -44,6 +44,9 @@ const SLICES: usize = 16;
 pub const OWNED_BYTES_MIN: usize = 32 * 1024;
 /// Wait after a first failed connect, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The same at most while a script keeps the node busy: it answers at once then, and may be there again
+/// at any moment.
+const SCRIPT_BACKOFF: Duration = Duration::from_millis(10);
 /// Connecting and the whole greeting may take as long as so many connects.
 const GREETING_TIMEOUTS: u32 = 3;
 /// How long a node may still answer what it was sent as a master when it is one no more. After a

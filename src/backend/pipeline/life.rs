@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::block::Block;
-use super::{BACKOFF, GREETING_TIMEOUTS, Kind, Phase, Pipeline, give_back};
+use super::{BACKOFF, GREETING_TIMEOUTS, Kind, Phase, Pipeline, SCRIPT_BACKOFF, give_back};
 use crate::backend::send_queue::SendQueue;
 use crate::backend::{BackendError, Connection, connection};
 use crate::resp::ReplyScanner;
@@ -113,8 +113,7 @@ impl Pipeline {
         if !was_open || matches!(error, BackendError::WrongNode { .. } | BackendError::Auth(_)) {
             state.failures += 1;
             let wait = BACKOFF.0 * 2u32.saturating_pow(state.failures.min(10) - 1);
-            // Until a script ends or is killed the node says so at once, and then it is there.
-            let most = if error.answer().is_some() { BACKOFF.0 } else { BACKOFF.1 };
+            let most = if error.answer().is_some() { SCRIPT_BACKOFF } else { BACKOFF.1 };
             let wait = wait.min(most).as_micros() as u64;
             state.phase = Phase::Down(self.shared.clock.tick() + wait);
         } else {
