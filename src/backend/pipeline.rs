@@ -44,8 +44,8 @@ const SLICES: usize = 16;
 pub const OWNED_BYTES_MIN: usize = 32 * 1024;
 /// Wait after a first failed connect, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// The same at most while a script keeps the node busy: it answers at once then, and may be there again
-/// at any moment.
+/// The wait while a script keeps the node busy: it answers at once then, and may be there again at any
+/// moment.
 const SCRIPT_BACKOFF: Duration = Duration::from_millis(10);
 /// Connecting and the whole greeting may take as long as so many connects.
 const GREETING_TIMEOUTS: u32 = 3;
@@ -110,8 +110,8 @@ pub struct Pipeline {
     fault: Cell<bool>,
     /// Why the node turned the gateway away the last time, if it did.
     turned_away: Cell<Option<TurnedAway>>,
-    /// What the node says while a script keeps it from letting the gateway in.
-    script: RefCell<Option<Box<str>>>,
+    /// A script kept the node from letting the gateway in the last time.
+    is_busy: Cell<bool>,
     /// What it has to do with a connection that waits for a script.
     succession: Succession,
     /// It is one client's, whose keys the node tracks.
@@ -177,7 +177,7 @@ impl Pipeline {
             deposed_us: Cell::new(None),
             fault: Cell::new(false),
             turned_away: Cell::new(None),
-            script: RefCell::default(),
+            is_busy: Cell::new(false),
             succession: Succession::default(),
             tracker,
             answered: Cell::new(0),
@@ -198,7 +198,7 @@ impl Pipeline {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
-            return self.turn_back(make(), request.to_vec());
+            return make().returned(request.to_vec(), ReturnReason::Unsent);
         }
         if self.tracker.is_some() {
             return self.send_tracked(&mut state, (request, weight), make);
@@ -212,7 +212,7 @@ impl Pipeline {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
-            return self.turn_back(handle, request);
+            return handle.returned(request, ReturnReason::Unsent);
         }
         let len = request.len();
         let is_one = !handle.on_failure.is_block();

@@ -20,6 +20,9 @@ impl Pipeline {
             if !self.wait_for_demand().await {
                 return;
             }
+            if self.is_busy.get() {
+                tokio::time::sleep(SCRIPT_BACKOFF).await;
+            }
             self.state.borrow_mut().phase = Phase::Connecting;
             let error = match self.connect_in_time().await {
                 Ok(mut connection) => {
@@ -96,7 +99,7 @@ impl Pipeline {
         self.dirty.set(true);
         self.fault.set(false);
         self.turned_away.set(None);
-        self.script.take();
+        self.is_busy.set(false);
         drop(state);
         if let Some(tracker) = &self.tracker {
             tracker.note_opened(self.answered.get());
@@ -110,11 +113,15 @@ impl Pipeline {
             self.tell(error, state.in_flight.len());
         }
         let was_open = state.phase == Phase::Open;
-        if !was_open || matches!(error, BackendError::WrongNode { .. } | BackendError::Auth(_)) {
+        if error.answer().is_some() {
+            // What is asked meanwhile gets the node's next answer.
+            state.phase = Phase::Idle;
+        } else if !was_open
+            || matches!(error, BackendError::WrongNode { .. } | BackendError::Auth(_))
+        {
             state.failures += 1;
             let wait = BACKOFF.0 * 2u32.saturating_pow(state.failures.min(10) - 1);
-            let most = if error.answer().is_some() { SCRIPT_BACKOFF } else { BACKOFF.1 };
-            let wait = wait.min(most).as_micros() as u64;
+            let wait = wait.min(BACKOFF.1).as_micros() as u64;
             state.phase = Phase::Down(self.shared.clock.tick() + wait);
         } else {
             state.phase = Phase::Idle;
@@ -131,14 +138,14 @@ impl Pipeline {
         state.fences.forget();
         drop(state);
         self.end_tracking(was_open);
-        *self.script.borrow_mut() = error.answer().map(Box::from);
+        self.is_busy.set(error.answer().is_some());
         self.dirty.set(false);
         self.stats.inflight.sub(in_flight.len() as u64);
         let sent_to = if was_open { send_queue.sent_to() } else { 0 };
         self.window.forget_weights();
         while let Some((at, entry)) = in_flight.take_first() {
-            if error.answer().is_some() {
-                entry.handle.into_iter().for_each(|handle| self.turn_back(handle, Vec::new()));
+            if let Some(text) = error.answer() {
+                entry.handle.into_iter().for_each(|handle| self.answer_busy(handle, text));
                 continue;
             }
             let is_block = matches!(entry.kind, Kind::Block | Kind::Declined);

@@ -136,15 +136,15 @@ impl Pipeline {
         stay
     }
 
-    /// Ends a request that cannot be sent now: with what the node would say, if that is known.
+    /// Answers with what the node says while a script keeps it busy.
     #[cold]
-    pub(super) fn turn_back(&self, handle: ReplyHandle, request: Vec<u8>) {
-        let Some(text) = self.script.borrow().clone() else {
-            return handle.returned(request, ReturnReason::Unsent);
-        };
+    pub(super) fn answer_busy(&self, handle: ReplyHandle, text: &str) {
         let (command, is_block) = (handle.command, handle.on_failure.is_block());
-        let text = if is_block { texts::exec_abort(&text) } else { text.into_string() };
-        if handle.fail(&text) != Answered::NotYet {
+        let answered = match is_block {
+            true => handle.fail(&texts::exec_abort(text)),
+            false => handle.fail(text),
+        };
+        if answered != Answered::NotYet {
             self.shared.stats.command(command, Outcome::Error);
         }
     }

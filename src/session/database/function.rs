@@ -19,10 +19,14 @@ use crate::session::Session;
 use crate::session::dispatch::{Dispatch, Request};
 
 const NOT_FOUND: &str = "ERR Function not found";
-/// Catches what the library registers.
-const CATCH: &str = "local slotway_functions={} redis.register_function=function(a,b) \
+/// Catches what the library registers, while it is being loaded.
+const CATCH: &str = "local slotway_functions={} \
+    local slotway_loading=setmetatable({register_function=function(a,b) \
     if type(a)=='table' then slotway_functions[a.function_name]=a.callback \
-    else slotway_functions[a]=b end end ";
+    else slotway_functions[a]=b end end},{__index=redis}) \
+    local redis=setmetatable({},{__index=slotway_loading,__newindex=redis}) ";
+/// What a script's first line may say of it. Where `no-cluster` is said, a database is none.
+const FLAGS: [&[u8]; 4] = [b"no-writes", b"allow-oom", b"allow-stale", b"allow-cross-slot-keys"];
 
 /// What a function that keeps a node busy is there: a script.
 const SCRIPT_KILL: &[u8] = b"*2\r\n$6\r\nSCRIPT\r\n$4\r\nKILL\r\n";
@@ -73,7 +77,7 @@ impl Session {
                 return asker.writer.deliver(seq, &listed, true);
             }
             let found = library_with(&listed, &name);
-            let Some(text) = found.map(|(code, name)| as_script(&code, &name)) else {
+            let Some(text) = found.map(|found| as_script(&found)) else {
                 return fail(NOT_FOUND);
             };
             let node = router.id_of_master(database.slot);
@@ -108,15 +112,34 @@ fn note(router: &crate::router::Router, id: CommandId) {
     router.stats().command(id, Outcome::Error);
 }
 
-/// The code of the library that has this function, as FUNCTION LIST WITHCODE tells it, and how the
-/// function is written there: its name may be said in any case.
-fn library_with(listed: &[u8], name: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+/// A function, as FUNCTION LIST WITHCODE tells it.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    /// The code of its library.
+    code: Vec<u8>,
+    /// How it is written there: its name may be said in any case.
+    name: Vec<u8>,
+    /// Those of its flags that a script can have too.
+    flags: Vec<&'static [u8]>,
+}
+
+fn library_with(listed: &[u8], name: &[u8]) -> Option<Found> {
     let (Value::Array(libraries), _) = Value::decode(listed).ok()?? else { return None };
     libraries.iter().find_map(|library| {
         let Value::Array(functions) = field(library, b"functions")? else { return None };
-        let mut names = functions.iter().filter_map(|function| bytes(field(function, b"name")?));
-        let found = names.find(|known| known.eq_ignore_ascii_case(name))?;
-        Some((bytes(field(library, b"library_code")?)?.to_vec(), found.to_vec()))
+        functions.iter().find_map(|function| {
+            let known = bytes(field(function, b"name")?)?;
+            known.eq_ignore_ascii_case(name).then_some(())?;
+            let (Value::Array(said) | Value::Set(said)) = field(function, b"flags")? else {
+                return None;
+            };
+            let is_said = |flag: &&[u8]| said.iter().any(|said| bytes(said) == Some(flag));
+            Some(Found {
+                code: bytes(field(library, b"library_code")?)?.to_vec(),
+                name: known.to_vec(),
+                flags: FLAGS.into_iter().filter(is_said).collect(),
+            })
+        })
     })
 }
 
@@ -135,12 +158,14 @@ fn field<'v>(value: &'v Value, name: &[u8]) -> Option<&'v Value> {
 }
 
 /// A script that does what the library's function does.
-fn as_script(code: &[u8], name: &[u8]) -> Arc<[u8]> {
+fn as_script(function: &Found) -> Arc<[u8]> {
+    let Found { code, name, flags } = function;
     // The first line says how the library is to be loaded; lines keep their numbers.
-    let end = code.iter().position(|byte| *byte == b'\n').unwrap_or(code.len());
+    let end = code.iter().position(|byte| *byte == b'\n').map_or(code.len(), |at| at + 1);
     let body = if code.starts_with(b"#!") { &code[end..] } else { code };
-    let call = [b"\nreturn slotway_functions['".as_slice(), name, b"'](KEYS,ARGV)"].concat();
-    [CATCH.as_bytes(), body, &call].concat().into()
+    let head = [b"#!lua flags=".as_slice(), &flags.join(b",".as_slice()), b"\n"].concat();
+    let end = b"\nslotway_loading.register_function=nil return slotway_functions['";
+    [&head, CATCH.as_bytes(), body, end, name, b"'](KEYS,ARGV)"].concat().into()
 }
 
 fn bytes(value: &Value) -> Option<&[u8]> {
@@ -156,12 +181,13 @@ mod tests {
     use super::*;
 
     const LISTED: &[u8] = b"*1\r\n*8\r\n$12\r\nlibrary_name\r\n$1\r\nl\r\n$6\r\nengine\r\n$3\r\nLUA\r\n\
-        $9\r\nfunctions\r\n*1\r\n*6\r\n$4\r\nname\r\n$4\r\nbump\r\n$11\r\ndescription\r\n$-1\r\n$5\r\nflags\r\n*0\r\n\
+        $9\r\nfunctions\r\n*1\r\n*6\r\n$4\r\nname\r\n$4\r\nbump\r\n$11\r\ndescription\r\n$-1\r\n$5\r\nflags\r\n*2\r\n+no-cluster\r\n+no-writes\r\n\
         $12\r\nlibrary_code\r\n$18\r\n#!lua name=l\nx()\n \r\n";
 
     #[test]
     fn the_library_of_a_function_is_found() {
-        let found = (b"#!lua name=l\nx()\n ".to_vec(), b"bump".to_vec());
+        let code = b"#!lua name=l\nx()\n ".to_vec();
+        let found = Found { code, name: b"bump".to_vec(), flags: vec![b"no-writes"] };
         assert_eq!(library_with(LISTED, b"BUMP"), Some(found));
         assert_eq!(library_with(LISTED, b"other"), None);
         assert_eq!(library_with(b"*0\r\n", b"bump"), None);
@@ -170,9 +196,13 @@ mod tests {
 
     #[test]
     fn lines_of_a_library_keep_their_numbers() {
-        let script = as_script(b"#!lua name=l\nx()", b"bump");
+        let code = b"#!lua name=l\nx()\ny()".to_vec();
+        let flags: Vec<&[u8]> = vec![b"no-writes", b"allow-oom"];
+        let script = as_script(&Found { code, name: b"bump".to_vec(), flags });
         let text = String::from_utf8(script.to_vec()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1..], ["x()", "return slotway_functions['bump'](KEYS,ARGV)"]);
+        assert_eq!(lines[0], "#!lua flags=no-writes,allow-oom");
+        assert!(lines[1].ends_with(" x()") && lines[2] == "y()");
+        assert!(lines[3].ends_with("return slotway_functions['bump'](KEYS,ARGV)"));
     }
 }

@@ -114,6 +114,7 @@ W[c]=function(p) return objection(p,'ERR gateway: not in a script in a database 
 end
 local function wrap(f,p)
 return function(c,...)
+if c==nil and select('#',...)==0 then return f() end
 if type(c)~='string' then return f(c,...) end
 local l=string.lower(c)
 if W[l] then return W[l](p,f,c,...) end
@@ -127,7 +128,9 @@ end
 if #r==0 then return f(c,...) end
 local a,n={...},select('#',...)
 mark(r,a,n)
-local x=f(c,unpack(a,1,n))
+local x
+-- As many as fit into one call; unpack needs room of its own.
+if n<100 then x=f(c,unpack(a,1,n)) else x=f(c,a[1],a[2],a[3],a[4],a[5],a[6],a[7],a[8],unpack(a,9,n)) end
 if type(x)=='table' and not x.err then
 if has(first,l) then x[1]=cut(x[1])
 elseif has(items,l) then
@@ -140,5 +143,6 @@ end
 end
 local k={}
 for i=2,#K do k[i-1]=cut(K[i]) end
-return setmetatable({call=wrap(R.call,false),pcall=wrap(R.pcall,true)},{__index=R}),k
+local own=setmetatable({call=wrap(R.call,false),pcall=wrap(R.pcall,true)},{__index=R})
+return setmetatable({},{__index=own,__newindex=function() error('Attempt to modify a readonly table',2) end}),k
 end)(redis,KEYS)
