@@ -297,6 +297,7 @@ impl WorkerCore {
                 self.busy.note();
                 self.stats.load_percent.set(load.percent(&self.stats));
                 self.router.check_silence();
+                self.router.look_after_scripts();
                 paused = if self.router.shared().ledger.resume() {
                     PAUSED_LOOKS_MAX.min(paused + 1)
                 } else {

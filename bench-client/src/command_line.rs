@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+const LATENCY_MAX: Duration = Duration::from_secs(60);
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// `60s`, `500ms`, `2m`, `1h`; a bare number is seconds.
@@ -22,7 +23,23 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     time.filter(|time| *time <= DURATION_MAX).ok_or_else(|| "24 hours at most".to_owned())
 }
 
-/// The same, for what takes no time at all if it is zero.
+/// `5ms`, `500us`, `1s`: the unit has to be there.
+pub(crate) fn parse_latency(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| "must begin with a whole number".to_owned())?;
+    let micros_per_unit = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        _ => return Err("the unit is us, ms or s".to_owned()),
+    };
+    let time = number.checked_mul(micros_per_unit).map(Duration::from_micros);
+    let fits = |time: &Duration| !time.is_zero() && *time <= LATENCY_MAX;
+    time.filter(fits).ok_or_else(|| "more than nothing, and a minute at most".to_owned())
+}
+
+/// As `parse_time`, for what takes no time at all if it is zero.
 pub(crate) fn parse_time_of_run(text: &str) -> Result<Duration, String> {
     let time = parse_time(text)?;
     if time.is_zero() { Err("must not be zero".to_owned()) } else { Ok(time) }
@@ -60,6 +77,11 @@ mod tests {
         }
         for text in ["", "s", "1.5", "5 minutes", "-1", "25h", "1d"] {
             assert!(parse_time(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_latency("500us"), Ok(Duration::from_micros(500)));
+        assert_eq!(parse_latency("5ms"), Ok(Duration::from_millis(5)));
+        for text in ["5", "0ms", "61s", "ms", "1m"] {
+            assert!(parse_latency(text).is_err(), "{text}");
         }
         assert!(parse_time("0").is_ok() && parse_time_of_run("0s").is_err());
     }

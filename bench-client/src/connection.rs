@@ -37,6 +37,26 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// What has to be sent first, if anything: HELLO where RESP3 is wanted, else AUTH for a password.
+    pub(crate) fn greeting(&self, resp3: bool) -> Option<Vec<u8>> {
+        let mut words: Vec<&str> = if resp3 { vec!["HELLO", "3"] } else { Vec::new() };
+        if let Some(password) = &self.password {
+            words.push("AUTH");
+            // HELLO has no form without a user, and an old Redis no form of AUTH with one.
+            let user = self.username.as_deref().or(resp3.then_some("default"));
+            words.extend(user);
+            words.push(password);
+        }
+        if words.is_empty() {
+            return None;
+        }
+        let mut bytes = format!("*{}\r\n", words.len());
+        for word in words {
+            bytes += &format!("${}\r\n{word}\r\n", word.len());
+        }
+        Some(bytes.into_bytes())
+    }
+
     /// The request that has to come first, if any.
     pub(crate) fn auth(&self) -> Option<Request<'_>> {
         let password = self.password.as_deref()?;
@@ -52,7 +72,7 @@ impl Target {
 pub(crate) enum Failure {
     /// No connection could be made.
     Connect(io::Error),
-    /// The target did not accept the credentials.
+    /// The target did not accept the credentials, or the version of RESP.
     Refused(String),
     /// The connection broke.
     Broken(io::Error),
@@ -65,13 +85,15 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What an answer to AUTH says, unless it is good.
-    pub(crate) fn of_auth(reply: Reply) -> Result<(), Failure> {
-        match reply {
-            Reply::Ok => Ok(()),
-            Reply::Error(text) => Err(Failure::Refused(text)),
-            other => Err(Failure::Refused(format!("unexpected reply {other:?}"))),
-        }
+    /// What an answer to AUTH or, for RESP3, HELLO says, unless it is good.
+    pub(crate) fn of_greeting(reply: Reply, resp3: bool) -> Result<(), Failure> {
+        let text = match reply {
+            Reply::Ok | Reply::Skipped => return Ok(()),
+            Reply::Error(text) => text,
+            other => format!("unexpected reply {other:?}"),
+        };
+        let name = if resp3 { "HELLO" } else { "AUTH" };
+        Err(Failure::Refused(format!("{name} refused: {text}")))
     }
 
     fn of_wait(error: io::Error) -> Failure {
@@ -86,7 +108,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Connect(error) => write!(formatter, "cannot connect: {error}"),
-            Failure::Refused(text) => write!(formatter, "AUTH refused: {text}"),
+            Failure::Refused(text) => formatter.write_str(text),
             Failure::Broken(error) => write!(formatter, "connection lost: {error}"),
             Failure::Protocol(error) => error.fmt(formatter),
             Failure::TimedOut => formatter.write_str("timed out"),
@@ -112,7 +134,7 @@ impl Connection {
         stream.set_write_timeout(Some(target.timeout)).map_err(Failure::Connect)?;
         let mut connection = Connection { stream, inbox: Inbox::new(), timeout: target.timeout };
         if let Some(request) = target.auth() {
-            Failure::of_auth(connection.ask(request)?)?;
+            Failure::of_greeting(connection.ask(request)?, false)?;
         }
         Ok(connection)
     }

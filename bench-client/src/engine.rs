@@ -5,6 +5,7 @@
 //! request.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::connection_driver::{ConnectionDriver, Manners, Ready, Shared};
 use crate::lookup::Lookup;
 use crate::pace::{Schedule, Turns};
 use crate::recorder::{Recorder, Tally};
+use crate::slot_map::Routes;
 use crate::workload::Workload;
 
 const READ_BYTES: usize = 256 * 1024;
@@ -50,31 +52,32 @@ pub(crate) struct Engine<'a, W> {
     shared: Shared<'a, W>,
     turns: Option<Turns>,
     looked: Instant,
+    share: Share,
+    waker: Arc<Waker>,
+    /// Addresses of the target's nodes, and the map that they are from.
+    nodes: Vec<String>,
+    routes_version: u64,
 }
 
 impl<'a, W: Workload> Engine<'a, W> {
-    /// Nothing is connected yet.
+    /// Nothing is connected yet. With `routes`, the target is a cluster: each connection belongs to one
+    /// of the masters that have a key, all of them in turn.
     pub(crate) fn new(
-        target: &Target,
+        (target, routes): (&Target, Option<&'a Routes>),
         share: Share,
         manners: Manners,
         workload: W,
         recorder: Recorder<'a>,
     ) -> Result<Engine<'a, W>> {
         let poll = Poll::new().context("cannot wait for sockets")?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let registry = poll.registry().try_clone()?;
         let (first, step) = (share.first as u64, share.step.max(1) as u64);
         let all = share.connections as u64;
         let drivers = (first..all).step_by(share.step.max(1)).enumerate().map(|(place, number)| {
             ConnectionDriver::new(place, share.rate.map(|rate| Schedule::new(rate, number, all)))
         });
-        let auth = target.auth().map(|request| {
-            let mut bytes = Vec::new();
-            request.encode(&mut bytes);
-            bytes
-        });
-        Ok(Engine {
+        let mut engine = Engine {
             poll,
             events: Events::with_capacity(EVENTS),
             drivers: drivers.collect(),
@@ -82,9 +85,10 @@ impl<'a, W: Workload> Engine<'a, W> {
                 workload,
                 recorder,
                 manners,
-                auth,
+                greeting: target.greeting(manners.resp3),
                 registry,
-                lookup: Lookup::new(&target.address, waker),
+                lookups: vec![Lookup::new(&target.address, Arc::clone(&waker))],
+                routes,
                 buffer: vec![0; READ_BYTES],
                 start: Instant::now(),
                 until: None,
@@ -94,7 +98,35 @@ impl<'a, W: Workload> Engine<'a, W> {
             },
             turns: share.rate.map(|rate| Turns::new(rate, all, first, step)),
             looked: Instant::now(),
-        })
+            share,
+            waker,
+            nodes: vec![target.address.clone()],
+            routes_version: 0,
+        };
+        engine.reroute();
+        Ok(engine)
+    }
+
+    /// Goes by the map as it is now. Connections whose node has another address go there.
+    fn reroute(&mut self) {
+        let Some(routes) = self.shared.routes else { return };
+        let (version, map) = routes.current();
+        self.routes_version = version;
+        let nodes = self.shared.workload.reroute(&map);
+        // Nothing to go by: what there is stays until the next map.
+        if nodes.is_empty() {
+            return;
+        }
+        let look_up = |node: &String| Lookup::new(node, Arc::clone(&self.waker));
+        self.shared.lookups = nodes.iter().map(look_up).collect();
+        for (place, driver) in self.drivers.iter_mut().enumerate() {
+            let number = self.share.first + place * self.share.step.max(1);
+            let before = self.nodes.get(number % self.nodes.len());
+            let node = number % nodes.len();
+            driver.assign(node, before != nodes.get(node));
+        }
+        self.nodes = nodes;
+        self.shared.unsettled = true;
     }
 
     /// Tries each connection once, some at a time, before anything is sent.
@@ -181,9 +213,11 @@ impl<'a, W: Workload> Engine<'a, W> {
             driver.on_ready(Ready { readable, writable, closed }, &mut self.shared);
         }
         let now = Instant::now();
-        if let Some(answer) = self.shared.lookup.answer() {
-            for driver in &mut self.drivers {
-                driver.looked_up(&answer, &mut self.shared);
+        for node in 0..self.shared.lookups.len() {
+            if let Some(answer) = self.shared.lookups[node].answer() {
+                for driver in &mut self.drivers {
+                    driver.looked_up(node, &answer, &mut self.shared);
+                }
             }
         }
         if let (Some(turns), Some(until)) = (&mut self.turns, self.shared.until) {
@@ -196,6 +230,9 @@ impl<'a, W: Workload> Engine<'a, W> {
         }
         if now.saturating_duration_since(self.looked) >= LOOK_UNSETTLED {
             self.looked = now;
+            if self.shared.routes.is_some_and(|routes| routes.is_newer_than(self.routes_version)) {
+                self.reroute();
+            }
             self.shared.unsettled = false;
             for driver in &mut self.drivers {
                 driver.look_at_clock(now, &mut self.shared);

@@ -35,6 +35,8 @@ pub(crate) struct KeySet<'a> {
     pub(crate) bytes: usize,
     /// One flag per key: whether it is known to be written.
     pub(crate) written: &'a [AtomicBool],
+    /// The keys that the target has; without them, all.
+    pub(crate) numbers: Option<&'a [u64]>,
 }
 
 /// What an unmeasured pass over keys came to.
@@ -48,22 +50,34 @@ pub(crate) struct PassResult {
     pub(crate) errors: ErrorTexts,
 }
 
+impl PassResult {
+    /// Adds another's to this.
+    pub(crate) fn merge(&mut self, other: &PassResult) {
+        self.done += other.done;
+        self.failed += other.failed;
+        self.errors.merge(&other.errors);
+    }
+}
+
 impl KeySet<'_> {
+    fn all(&self) -> Vec<u64> {
+        self.numbers.map_or_else(|| (0..self.written.len() as u64).collect(), <[u64]>::to_vec)
+    }
+
     /// Writes every key that is not known to be written, whatever a SET phase left out.
     pub(crate) fn fill(&self, stop: &AtomicBool) -> PassResult {
         let is_written = |number: &u64| self.written[*number as usize].load(Ordering::Relaxed);
-        let missing = (0..self.written.len() as u64).filter(|number| !is_written(number));
+        let missing = self.all().into_iter().filter(|number| !is_written(number));
         let batch = (PIPELINE_BYTES / self.bytes.max(1)).clamp(1, PIPELINE_MAX);
         let result = self.pass(missing.collect(), batch, Action::Fill, stop);
-        debug_assert!(result.failed > 0 || (0..self.written.len() as u64).all(|n| is_written(&n)));
+        debug_assert!(result.failed > 0 || self.all().iter().all(is_written));
         result
     }
 
     /// Removes every key of this size. One UNLINK per key, pipelined: a command over many keys would
     /// be refused by a target that does not split it over slots.
     pub(crate) fn unlink(&self) -> PassResult {
-        let all = (0..self.written.len() as u64).collect();
-        self.pass(all, PIPELINE_MAX, Action::Unlink, &AtomicBool::new(false))
+        self.pass(self.all(), PIPELINE_MAX, Action::Unlink, &AtomicBool::new(false))
     }
 
     fn pass(

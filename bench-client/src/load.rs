@@ -70,9 +70,10 @@ pub(crate) fn run(
         connect_timeout: CONNECT_PATIENCE,
         timeout: longest,
         reconnects: false,
+        resp3: false,
     };
-    let (work, recorder) = (Drawn::new(load), Recorder::new(false, None)?);
-    let mut engine = Engine::new(&target, share, manners, work, recorder)?;
+    let (work, recorder) = (Drawn::new(load), Recorder::new(false, None, 1)?);
+    let mut engine = Engine::new((&target, None), share, manners, work, recorder)?;
     engine.connect(stop)?;
     let now = Instant::now();
     engine.start(now, now, now + longest);

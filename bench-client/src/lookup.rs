@@ -24,9 +24,9 @@ pub(crate) struct Lookup {
 
 impl Lookup {
     /// Nothing is looked up yet; `waker` is woken whenever an answer is there.
-    pub(crate) fn new(name: &str, waker: Waker) -> Lookup {
+    pub(crate) fn new(name: &str, waker: Arc<Waker>) -> Lookup {
         let literal = name.parse().ok().map(|address: SocketAddr| Arc::from([address]));
-        Lookup { name: name.to_owned(), literal, waker: Arc::new(waker), under_way: None }
+        Lookup { name: name.to_owned(), literal, waker, under_way: None }
     }
 
     /// The addresses, where that takes no time; else they are looked up anew, on a thread of its
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn an_address_needs_no_lookup() {
         let poll = Poll::new().unwrap();
-        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let mut lookup = Lookup::new("127.0.0.1:7000", waker);
         assert_eq!(lookup.start().unwrap().unwrap()[0], "127.0.0.1:7000".parse().unwrap());
         assert!(lookup.answer().is_none());
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_name_is_looked_up_elsewhere_and_wakes_who_asked() {
         let mut poll = Poll::new().unwrap();
-        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let mut lookup = Lookup::new("localhost:7000", waker);
         assert!(lookup.start().unwrap().is_none());
         let mut events = Events::with_capacity(1);

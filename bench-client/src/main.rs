@@ -1,19 +1,22 @@
 //! Measures Redis endpoints: sweeps of set and get over payload sizes, and proxies side by side.
 //!
-//! Owns the exit code, standard output and signals. A sweep reads top-down as `options` (what to do),
+//! Owns the exit code, standard output and signals. A sweep reads top-down as `options` and `plan` (what to do),
 //! `sweep` (the order of phases), `phase` (threads and clock), then `tally`, `verdict` and `report`
-//! (what came of it). A comparison reads as `compare` or `isolation` (the order of runs), `testbed`
+//! (what came of it); `diff` holds two of those records side by side. `storm` is by itself. A comparison reads as `compare` or `isolation` (the order of runs), `testbed`
 //! (what is started), `measure` and `load` (one run). Both send their requests in the same way:
 //! `workload` (what is asked), `engine` (the connections of a thread), `connection_driver` (one of
 //! them), `resp` (replies), `recorder` (what is counted). `connection` asks what is not measured.
 //! This program talks to its targets over the wire alone and shares no code with them.
 
+mod address;
 mod admin;
 mod batches;
 mod command_line;
 mod compare;
 mod connection;
 mod connection_driver;
+mod credentials;
+mod diff;
 mod engine;
 mod figures;
 mod hdr;
@@ -30,13 +33,18 @@ mod pace;
 mod payload;
 mod phase;
 mod pipeline;
+mod plan;
 mod progress;
+mod rate_search;
 mod record;
 mod recorder;
 mod report;
 mod request;
 mod resp;
+mod searched;
 mod size;
+mod slot_map;
+mod storm;
 mod sweep;
 mod tally;
 mod target;
@@ -55,7 +63,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::options::{Cli, Command, Plan, ReportArgs, SweepArgs};
+use crate::options::{Cli, Command, ReportArgs, SweepArgs};
+use crate::plan::Plan;
 use crate::record::{Made, Record};
 
 const EXIT_CANNOT_RUN: u8 = 1;
@@ -63,6 +72,7 @@ const EXIT_CANNOT_RUN: u8 = 1;
 const EXIT_MISUSED: u8 = 64;
 const EXIT_INTERRUPTED: u8 = 130;
 const STOPPING_SWEEP: &str = "stopping: removing keys and writing the report";
+const STOPPING_STORM: &str = "stopping: closing connections";
 const STOPPING_COMPARISON: &str = "stopping: ending what was started and writing the report";
 
 fn main() -> ExitCode {
@@ -73,6 +83,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Sweep(args) => sweep(*args),
         Command::Report(args) => rebuild(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Storm(args) => stop_flag(STOPPING_STORM).and_then(|stop| storm::run(*args, &stop)),
         Command::Compare(args) => match compare::Plan::from_args(*args) {
             Ok(plan) => until_signal(|stop| compare::run(&plan, stop)),
             Err(error) => Ok(misused(&error)),

@@ -20,11 +20,13 @@ use crate::connection_driver::Manners;
 use crate::engine::{Engine, Share};
 use crate::host;
 use crate::payload::Payload;
-use crate::recorder::{Common, Live, Recorder, Tally};
+use crate::recorder::{ClassTally, Common, Live, Recorder, Tally};
+use crate::searched::Searched;
 use crate::size::Size;
+use crate::slot_map::Routes;
 use crate::tally::Counts;
 use crate::timeline::{Cuts, Interval, Meter};
-use crate::workload::{InTurn, Op};
+use crate::workload::{Commands, KeyOrder, Mix, OnKeys, Op, Replay, Work, Workload};
 
 /// How long a phase warms up and measures, and on how many threads.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,12 @@ pub(crate) struct PhaseResult {
     pub(crate) keys: usize,
     /// Outcomes, latencies and errors of all connections.
     pub(crate) tally: Tally,
+    /// The same by the commands of a mix; of one command, none.
+    pub(crate) commands: Vec<(Op, ClassTally)>,
+    /// Keys of each MGET and MSET.
+    pub(crate) batch: usize,
+    /// The search of which this is the last run.
+    pub(crate) searched: Option<Searched>,
     /// The old client's batches.
     pub(crate) batches: Vec<Batch>,
     /// When the phase's clock started, in seconds of Unix time.
@@ -112,7 +120,14 @@ impl PhaseResult {
 
     /// Payload megabytes (10^6 bytes) per second.
     pub(crate) fn megabytes_per_second(&self) -> f64 {
-        self.per_second() * self.size.bytes() as f64 / 1e6
+        let keys = |op: Op| if op.is_batch() { self.batch } else { 1 } as f64;
+        let (good, of_mix) = (self.tally.counts.good as f64, &self.commands);
+        let values = match of_mix.as_slice() {
+            [] => good * keys(self.op),
+            commands => commands.iter().map(|(op, c)| c.counts.good as f64 * keys(*op)).sum(),
+        };
+        let seconds = self.elapsed.as_secs_f64();
+        if seconds > 0.0 { values * self.size.bytes() as f64 / 1e6 / seconds } else { 0.0 }
     }
 
     /// Reached rate in percent of the offered one; `None` in a closed loop.
@@ -122,14 +137,27 @@ impl PhaseResult {
 }
 
 /// What a phase is to do.
+#[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
     /// Where to.
     pub(crate) target: &'a Target,
+    /// Who has which slots, where connections go to the masters of a cluster.
+    pub(crate) routes: Option<&'a Routes>,
     /// How the target is called, and which repeat this is.
     pub(crate) name: &'a str,
     pub(crate) round: usize,
     /// What to do.
     pub(crate) op: Op,
+    /// The commands of a replay, where that is it.
+    pub(crate) replay: Option<&'a Commands>,
+    /// The mix, where that is it, and the keys of each MGET and MSET.
+    pub(crate) mix: Option<&'a Mix>,
+    pub(crate) batch: usize,
+    /// Which key is next, and what makes it so each time.
+    pub(crate) key_order: KeyOrder,
+    pub(crate) seed: u64,
+    /// Whether connections speak RESP3.
+    pub(crate) resp3: bool,
     /// At which size.
     pub(crate) size: Size,
     /// Keys and values.
@@ -146,6 +174,21 @@ pub(crate) struct Job<'a> {
     pub(crate) admin: Option<&'a str>,
     /// Set to end the phase early.
     pub(crate) stop: &'a AtomicBool,
+}
+
+impl<'a> Job<'a> {
+    fn work(&self, next: &'a AtomicU64) -> Work<'a> {
+        Work {
+            op: self.op,
+            mix: self.mix.filter(|_| self.op == Op::Mix),
+            batch: self.batch,
+            order: self.key_order,
+            bytes: self.size.bytes(),
+            payload: self.payload,
+            written: self.written,
+            next,
+        }
+    }
 }
 
 /// The phase's times.
@@ -168,6 +211,7 @@ pub(crate) fn run(
     let threads = timing.threads.min(job.connections);
     let lives = (0..threads).map(|_| Live::new()).collect::<Result<Vec<_>, _>>()?;
     let (batches, next_key) = (BatchCounter::default(), AtomicU64::new(0));
+    let done = AtomicBool::new(false);
     let counted = std::thread::scope(|scope| {
         let (mut starts, mut handles) = (Vec::new(), Vec::new());
         let (sender, receiver) = sync_channel(2 * threads);
@@ -191,11 +235,16 @@ pub(crate) fn run(
             starts.push(start);
         }
         drop(sender);
+        let keep_up = job.routes.map(|routes| scope.spawn(|| routes.keep_up(&done)));
         let counted = conduct(job, timing, &lives, (&starts, &receiver), &mut watch_progress);
+        done.store(true, Ordering::Relaxed);
         // Without a start, threads that wait for it end.
         drop((starts, receiver));
         for handle in handles {
             handle.join().map_err(|_| anyhow!("a load thread panicked"))?;
+        }
+        if let Some(keeper) = keep_up {
+            keeper.join().map_err(|_| anyhow!("the thread that asks for the map panicked"))?;
         }
         counted
     })?;
@@ -223,10 +272,29 @@ fn drive(
         connect_timeout: job.target.timeout,
         timeout: job.target.timeout,
         reconnects: true,
+        resp3: job.resp3,
     };
-    let work = InTurn::new(job.op, job.size.bytes(), job.payload, job.written, next_key);
-    let recorder = Recorder::new(job.rate.is_some(), Some(common))?;
-    let mut engine = Engine::new(job.target, share, manners, work, recorder)?;
+    if let Some(commands) = job.replay {
+        let recorder = Recorder::new(job.rate.is_some(), Some(common), 1)?;
+        let work = Replay::new(commands, next_key);
+        return carry_out(job, (share, manners), work, recorder, (sender, started));
+    }
+    let work = job.work(next_key);
+    let recorder = Recorder::new(job.rate.is_some(), Some(common), work.commands().len())?;
+    // Threads with the same seed would draw the same keys.
+    let work = OnKeys::new(work, job.seed.wrapping_add((share.first as u64) << 32));
+    carry_out(job, (share, manners), work, recorder, (sender, started))
+}
+
+/// The same with what is to be asked.
+fn carry_out<W: Workload>(
+    job: &Job<'_>,
+    (share, manners): (Share, Manners),
+    work: W,
+    recorder: Recorder<'_>,
+    (sender, started): (&SyncSender<Result<Message>>, &Receiver<Window>),
+) -> Result<Box<Tally>> {
+    let mut engine = Engine::new((job.target, job.routes), share, manners, work, recorder)?;
     engine.connect(job.stop)?;
     sender.send(Ok(Message::Ready)).map_err(|_| anyhow!("the phase was given up"))?;
     let window = started.recv().context("the phase was given up")?;
@@ -280,8 +348,9 @@ fn conduct(
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
+                let cut = cuts.next();
                 cuts.advance();
-                let interval = meter.read(lives)?.clone();
+                let interval = meter.read(lives, Some(cut))?.clone();
                 watch_progress(&Snapshot::new(job, &interval, meter.counts()));
             }
             Err(RecvTimeoutError::Disconnected) => bail!("a load thread ended early"),
@@ -295,7 +364,7 @@ fn conduct(
     };
     let client_cpu_percent = percent(cpu_before, host::cpu_time());
     let gateway_cpu_percent = percent(gateway_before, gateway_cpu());
-    meter.read(lives)?;
+    meter.read(lives, None)?;
     let timeline = meter.into_intervals();
     Ok(Conducted {
         window,
@@ -314,6 +383,8 @@ impl Conducted {
         let good = self.tally.counts.good as f64;
         let achieved = good / sending.as_secs_f64().max(f64::MIN_POSITIVE);
         let batch_ends = std::mem::take(&mut self.tally.batch_ends);
+        let of_mix = job.mix.filter(|_| job.op == Op::Mix).into_iter().flat_map(Mix::ops);
+        let commands = of_mix.zip(std::mem::take(&mut self.tally.classes)).collect();
         PhaseResult {
             target: job.name.to_owned(),
             round: job.round,
@@ -323,6 +394,9 @@ impl Conducted {
             offered_achieved: job.rate.map(|rate| (rate as f64, achieved)),
             batches: batch_ends.into_batches(timing.warmup),
             tally: self.tally,
+            commands,
+            batch: job.batch,
+            searched: None,
             started_epoch_s: self.started_epoch_s,
             elapsed,
             client_cpu_percent: self.client_cpu_percent,

@@ -83,11 +83,16 @@ impl Pipeline {
         intended
     }
 
-    /// Puts more requests into words, as many as may be gathered. Returns whether there were any.
-    pub(crate) fn ask(&mut self, outbox: &mut Outbox, workload: &mut impl Workload) -> bool {
+    /// Puts more requests to `node` into words, as many as may be gathered. Returns whether there were any.
+    pub(crate) fn ask(
+        &mut self,
+        node: usize,
+        outbox: &mut Outbox,
+        workload: &mut impl Workload,
+    ) -> bool {
         let before = self.asked;
         while self.asked < self.size && outbox.bytes().len() < GATHERED_BYTES_MAX {
-            let asked = workload.ask(outbox.bytes());
+            let asked = workload.ask(node, outbox.bytes());
             self.asked += 1;
             self.tickets.push_back(asked.ticket);
             if asked.value_follows {
@@ -114,7 +119,7 @@ mod tests {
         let mut work = Drawn::new(&load(Verb::Set, 10_000));
         pipeline.begin(Instant::now(), 100);
         let mut pieces = 0;
-        while pipeline.ask(&mut outbox, &mut work) {
+        while pipeline.ask(0, &mut outbox, &mut work) {
             assert!(outbox.bytes().len() < GATHERED_BYTES_MAX + 11_000);
             outbox.clear();
             pieces += 1;
@@ -131,10 +136,12 @@ mod tests {
         let (mut pipeline, mut outbox) = (Pipeline::new(), Outbox::default());
         let mut work = Drawn::new(&load(Verb::Set, 100_000));
         pipeline.begin(Instant::now(), 2);
-        assert!(pipeline.ask(&mut outbox, &mut work));
+        assert!(pipeline.ask(0, &mut outbox, &mut work));
         assert!(outbox.bytes().ends_with(b"$100000\r\n"));
         outbox.clear();
-        assert!(pipeline.ask(&mut outbox, &mut work) && !pipeline.ask(&mut outbox, &mut work));
+        assert!(
+            pipeline.ask(0, &mut outbox, &mut work) && !pipeline.ask(0, &mut outbox, &mut work)
+        );
     }
 
     #[test]

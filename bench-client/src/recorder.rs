@@ -26,6 +26,15 @@ pub(crate) struct Moments {
     pub(crate) done: Instant,
 }
 
+/// What came of one of the commands of a mix.
+#[derive(Clone)]
+pub(crate) struct ClassTally {
+    /// Outcomes of measured requests.
+    pub(crate) counts: Counts,
+    /// Their response times, as those of all.
+    pub(crate) response: Latencies,
+}
+
 /// What one thread counted, and after merging, all of them.
 pub(crate) struct Tally {
     /// Outcomes of measured requests.
@@ -37,6 +46,8 @@ pub(crate) struct Tally {
     /// Connections that were made anew, and requests that were sent on to another node.
     pub(crate) reconnects: u64,
     pub(crate) redirects: u64,
+    /// The same by the commands of a mix; of one command, none.
+    pub(crate) classes: Vec<ClassTally>,
     /// Failures by text.
     pub(crate) errors: ErrorTexts,
     /// When the last measured request was sent and answered.
@@ -56,6 +67,7 @@ impl Tally {
             service_and_lag,
             reconnects: 0,
             redirects: 0,
+            classes: Vec::new(),
             errors: ErrorTexts::default(),
             last: None,
             batch_ends: BatchEnds::default(),
@@ -71,6 +83,14 @@ impl Tally {
         {
             service.add(more_service);
             lag.add(more_lag);
+        }
+        if self.classes.is_empty() {
+            self.classes = other.classes;
+        } else {
+            for (class, more) in self.classes.iter_mut().zip(&other.classes) {
+                class.counts.merge(more.counts);
+                class.response.add(&more.response);
+            }
         }
         self.errors.merge(&other.errors);
         self.reconnects += other.reconnects;
@@ -136,18 +156,25 @@ pub(crate) struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    /// Nothing counted; without `common`, this thread is the only one.
+    /// Nothing counted; without `common`, this thread is the only one. Of several `classes`, each is
+    /// counted by itself too.
     pub(crate) fn new(
         open_loop: bool,
         common: Option<Common<'a>>,
+        classes: usize,
     ) -> Result<Recorder<'a>, CreationError> {
         let now = Instant::now();
+        let mut tally = Tally::new(open_loop)?;
+        if classes > 1 {
+            let class = ClassTally { counts: Counts::default(), response: Latencies::new()? };
+            tally.classes = vec![class; classes];
+        }
         Ok(Recorder {
             common,
             open_loop,
             start: now,
             measure: now,
-            tally: Tally::new(open_loop)?,
+            tally,
             warm_up: Counts::default(),
             measured_unshown: Latencies::new()?,
             warm_up_unshown: Latencies::new()?,
@@ -162,8 +189,8 @@ impl<'a> Recorder<'a> {
         (self.start, self.measure, self.shown, self.last_good) = (start, measure, start, start);
     }
 
-    /// Counts requests that did what they should.
-    pub(crate) fn good(&mut self, moments: Moments, times: u64) {
+    /// Counts requests that did what they should, all of one class.
+    pub(crate) fn good(&mut self, moments: Moments, class: usize, times: u64) {
         let Moments { intended, sent, done } = moments;
         if times == 0 {
             return;
@@ -178,6 +205,10 @@ impl<'a> Recorder<'a> {
         self.tally.counts.good += times;
         self.tally.note_last(sent, done);
         self.measured_unshown.record_many(done - intended, times);
+        if let Some(class) = self.tally.classes.get_mut(class) {
+            class.counts.good += times;
+            class.response.record_many(done - intended, times);
+        }
         if let Some((service, lag)) = &mut self.tally.service_and_lag {
             service.record_many(done - sent, times);
             lag.record_many(sent - intended, times);
@@ -185,21 +216,26 @@ impl<'a> Recorder<'a> {
         self.batch(times, 0, done);
     }
 
-    /// Counts requests that ended in another way.
-    pub(crate) fn bad(&mut self, moments: Moments, outcome: &Outcome, times: u64) {
-        if times == 0 {
-            return;
-        }
+    /// Counts a request that ended in another way; its class is not known where it was never asked.
+    pub(crate) fn bad(&mut self, moments: Moments, class: Option<usize>, outcome: &Outcome) {
         if moments.intended < self.measure {
-            self.warm_up.add(outcome, times);
+            self.warm_up.add(outcome, 1);
             return;
         }
-        self.tally.counts.add(outcome, times);
+        self.tally.counts.add(outcome, 1);
+        if let Some(class) = class.and_then(|class| self.tally.classes.get_mut(class)) {
+            class.counts.add(outcome, 1);
+        }
         self.tally.note_last(moments.sent, moments.done);
         if let Outcome::Failed(text) = outcome {
-            self.tally.errors.add(text, times);
+            self.tally.errors.add(text, 1);
         }
-        self.batch(times, times, moments.done);
+        self.batch(1, 1, moments.done);
+    }
+
+    /// Counts a request that was sent on to another node.
+    pub(crate) fn redirected(&mut self, now: Instant) {
+        self.tally.redirects += u64::from(now >= self.measure);
     }
 
     /// Counts a connection that was lost and is there again.
@@ -253,7 +289,12 @@ impl<'a> Recorder<'a> {
     /// Hands out what was counted, and starts anew.
     pub(crate) fn take(&mut self) -> Result<Tally, CreationError> {
         self.settle();
-        Ok(std::mem::replace(&mut self.tally, Tally::new(self.open_loop)?))
+        let mut anew = Tally::new(self.open_loop)?;
+        for _ in &self.tally.classes {
+            let class = ClassTally { counts: Counts::default(), response: Latencies::new()? };
+            anew.classes.push(class);
+        }
+        Ok(std::mem::replace(&mut self.tally, anew))
     }
 }
 
@@ -265,7 +306,7 @@ mod tests {
     fn what_was_due_before_the_measured_time_is_shown_and_not_counted() {
         let (batches, live) = (BatchCounter::default(), Live::new().unwrap());
         let common = Common { batches: &batches, live: &live };
-        let mut recorder = Recorder::new(true, Some(common)).unwrap();
+        let mut recorder = Recorder::new(true, Some(common), 2).unwrap();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         recorder.start(start, at(5));
@@ -274,10 +315,10 @@ mod tests {
             sent: at(sent),
             done: at(done),
         };
-        recorder.good(moments(4, 6, 7), 10);
-        recorder.good(moments(5, 7, 8), 999);
-        recorder.bad(moments(6, 7, 9), &Outcome::Failed("no".into()), 1);
-        recorder.bad(moments(4, 4, 9), &Outcome::Miss, 3);
+        recorder.good(moments(4, 6, 7), 0, 10);
+        recorder.good(moments(5, 7, 8), 1, 999);
+        recorder.bad(moments(6, 7, 9), Some(0), &Outcome::Failed("no".into()));
+        (0..3).for_each(|_| recorder.bad(moments(4, 4, 9), Some(1), &Outcome::Miss));
         recorder.show(at(20));
         let shown = live.lock().unwrap();
         assert_eq!((shown.counts.good, shown.counts.errors, shown.counts.misses), (1009, 1, 3));
@@ -286,6 +327,9 @@ mod tests {
         assert_eq!(shown.pause, Duration::from_secs(12));
         let tally = recorder.take().unwrap();
         assert_eq!((tally.counts.good, tally.counts.bad(), tally.response.count()), (999, 1, 999));
+        let classes: Vec<(u64, u64)> =
+            tally.classes.iter().map(|class| (class.counts.good, class.counts.errors)).collect();
+        assert_eq!(classes, [(0, 1), (999, 0)]);
         let (service, lag) = tally.service_and_lag.unwrap();
         assert!((service.percentile_ms(50.0) - 1000.0).abs() < 1.0);
         assert!((lag.percentile_ms(50.0) - 2000.0).abs() < 2.0);

@@ -15,6 +15,8 @@ pub(crate) const KEYS_MAX: u64 = 1 << 20;
 
 /// Unless told otherwise, the keys of one size together hold about this much.
 const BYTES_PER_SIZE: u64 = 64 * 1024 * 1024;
+/// Where each request has its own.
+const NO_SIZE: &str = "as logged";
 const KEYS_DEFAULT_MIN: u64 = 16;
 const KEYS_DEFAULT_MAX: u64 = 10_000;
 
@@ -44,6 +46,9 @@ pub(crate) struct Size {
 }
 
 impl Size {
+    /// Of what has no size of its own.
+    pub(crate) const NONE: Size = Size { bytes: 0 };
+
     /// Reads `128`, `4M`, `512KiB`, `16B`, `4Mb`: a number, a binary prefix, then `b` for bits or
     /// `B` for bytes; with neither, `units` decides.
     pub(crate) fn parse(text: &str, units: Units) -> Result<Size, String> {
@@ -114,6 +119,9 @@ pub(crate) fn label_of(bytes: u64) -> String {
 
 impl fmt::Display for Size {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Size::NONE {
+            return formatter.write_str(NO_SIZE);
+        }
         let (bytes, bits) = (self.bytes, self.bits());
         write!(formatter, "{} ({})", scaled(bits, "bit"), scaled(bytes, "B"))
     }
@@ -121,7 +129,7 @@ impl fmt::Display for Size {
 
 /// The same in bytes alone, for where there is little room.
 pub(crate) fn short_label_of(bytes: u64) -> String {
-    scaled(bytes, "B")
+    if bytes == 0 { NO_SIZE.to_owned() } else { scaled(bytes, "B") }
 }
 
 /// `4 Mbit`, `512 KiB`, `128 bit`: binary prefixes only where the number stays whole.

@@ -11,14 +11,16 @@ use anyhow::{Context, Result};
 
 use crate::host::{self, Host};
 use crate::keys::{KeySet, PassResult};
-use crate::options::{Endpoint, Plan};
 use crate::payload::Payload;
-use crate::phase::{self, Job, PhaseResult};
+use crate::phase::{self, Job, PhaseResult, Snapshot};
+use crate::plan::{Endpoint, Plan};
 use crate::progress::Progress;
+use crate::rate_search;
 use crate::size::Size;
+use crate::slot_map::Routes;
 use crate::tally::ErrorTexts;
 use crate::target::{self, Identity};
-use crate::workload::Op;
+use crate::workload::{NodeKeys, Op};
 
 /// Everything a sweep found out.
 pub(crate) struct SweepResult {
@@ -46,8 +48,9 @@ pub(crate) struct SweepResult {
 pub(crate) struct Contact {
     /// Its name in reports.
     pub(crate) name: String,
-    /// Where it is, as given.
+    /// Where it is, as given, and whether the load went to the masters of that cluster.
     pub(crate) address: String,
+    pub(crate) is_cluster: bool,
     /// Before the first phase.
     pub(crate) before: Identity,
     /// After the last.
@@ -74,8 +77,15 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<SweepResult> {
     let run = format!("{:x}-{:x}", since_epoch.as_millis(), std::process::id());
     let (host, load_average) = (Host::read(), host::load_average());
     let mut contacts = Vec::new();
+    let mut routes = Vec::new();
     for endpoint in &plan.endpoints {
-        contacts.push(first_contact(plan, endpoint)?);
+        contacts.push(first_contact(endpoint)?);
+        routes.push(match endpoint.is_cluster {
+            true => Some(Routes::open(&endpoint.target).with_context(|| {
+                format!("no Redis Cluster to measure at {}", endpoint.target.address)
+            })?),
+            false => None,
+        });
     }
     let bytes_max = plan.sizes.iter().map(|size| size.bytes()).max().unwrap_or(0);
     let payload = Payload::new(plan.seed, bytes_max, run);
@@ -83,6 +93,7 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<SweepResult> {
     let progress = Progress::new(plan.total_time(), timing.warmup + timing.duration);
     let mut sweep = Sweep {
         plan,
+        routes: &routes,
         payload,
         stop,
         progress,
@@ -92,7 +103,7 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<SweepResult> {
     sweep.all_rounds()?;
     sweep.progress.finish();
     for (contact, endpoint) in contacts.iter_mut().zip(&plan.endpoints) {
-        contact.after = target::last_contact(&endpoint.target, plan.admin.as_deref());
+        contact.after = target::last_contact(&endpoint.target, endpoint.admin.as_deref());
     }
     Ok(SweepResult {
         run: sweep.payload.run().to_owned(),
@@ -107,17 +118,25 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<SweepResult> {
     })
 }
 
-fn first_contact(plan: &Plan, endpoint: &Endpoint) -> Result<Contact> {
+fn first_contact(endpoint: &Endpoint) -> Result<Contact> {
     let address = endpoint.target.address.clone();
-    let before = target::first_contact(&endpoint.target, plan.admin.as_deref())
+    let before = target::first_contact(&endpoint.target, endpoint.admin.as_deref())
         .with_context(|| format!("no Redis to measure at {address}"))?;
-    Ok(Contact { name: endpoint.name.clone(), address, before, after: Identity::default() })
+    Ok(Contact {
+        name: endpoint.name.clone(),
+        address,
+        is_cluster: endpoint.is_cluster,
+        before,
+        after: Identity::default(),
+    })
 }
 
 /// Which part of a sweep.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     endpoint: &'a Endpoint,
+    /// Who has which slots, of a cluster.
+    routes: Option<&'a Routes>,
     size: Size,
     /// From 1.
     round: usize,
@@ -125,6 +144,8 @@ struct Place<'a> {
 
 struct Sweep<'a> {
     plan: &'a Plan,
+    /// Of each target, in order.
+    routes: &'a [Option<Routes>],
     payload: Payload,
     stop: &'a AtomicBool,
     progress: Progress,
@@ -148,8 +169,9 @@ impl Sweep<'_> {
                     if self.stopped() {
                         return Ok(());
                     }
-                    let endpoint = &plan.endpoints[(turn + round) % count];
-                    self.one_size(Place { endpoint, size: *size, round: round + 1 })?;
+                    let place = (turn + round) % count;
+                    let (endpoint, routes) = (&plan.endpoints[place], self.routes[place].as_ref());
+                    self.one_size(Place { endpoint, routes, size: *size, round: round + 1 })?;
                 }
             }
         }
@@ -161,7 +183,7 @@ impl Sweep<'_> {
         let written: Vec<AtomicBool> = (0..keys).map(|_| AtomicBool::new(false)).collect();
         let mut result = Ok(());
         for op in &self.plan.ops {
-            if *op == Op::Get && !self.stopped() {
+            if self.plan.reads(*op) && !self.stopped() {
                 self.fill(place, &written);
             }
             if result.is_ok() && !self.stopped() {
@@ -178,41 +200,72 @@ impl Sweep<'_> {
         let plan = self.plan;
         let job = Job {
             target: &place.endpoint.target,
+            routes: place.routes,
             name: &place.endpoint.name,
             round: place.round,
             op,
+            replay: plan.replay.as_ref().map(|(_, commands)| commands),
+            mix: plan.mix.as_ref(),
+            batch: plan.batch,
+            key_order: plan.key_order,
+            seed: plan.seed,
+            resp3: plan.resp3,
             size: place.size,
             payload: &self.payload,
             written,
             pipeline: plan.pipeline,
             connections: plan.connections,
             rate: plan.rate,
-            admin: plan.admin.as_deref(),
+            admin: place.endpoint.admin.as_deref(),
             stop: self.stop,
         };
         let progress = &self.progress;
-        let result = phase::run(&job, plan.timing, |snapshot| progress.show(snapshot))?;
+        let show = |snapshot: &Snapshot| progress.show(snapshot);
+        let result = match plan.rate_search {
+            Some(limits) => {
+                let note = |text: &str| progress.note(text);
+                rate_search::run(&job, plan.timing, limits, show, note)?
+            }
+            None => phase::run(&job, plan.timing, show)?,
+        };
         self.progress.phase_done(&result);
         self.phases.push(result);
         Ok(())
     }
 
     fn fill(&mut self, place: Place<'_>, written: &[AtomicBool]) {
-        let pass = self.key_set(place, written).fill(self.stop);
+        let pass = self.pass(place, written, |keys| keys.fill(self.stop));
         self.unmeasured.filled += pass.done;
         self.unmeasured.fill_failed += pass.failed;
-        self.note_failures(&pass, place.size, "could not be written before the GETs");
+        self.note_failures(&pass, place.size, "could not be written before they were read");
     }
 
     fn unlink(&mut self, place: Place<'_>, written: &[AtomicBool]) {
-        let pass = self.key_set(place, written).unlink();
+        let pass = self.pass(place, written, |keys| keys.unlink());
         self.unmeasured.unlink_failed += pass.failed;
         self.note_failures(&pass, place.size, "could not be removed");
     }
 
-    fn key_set<'a>(&'a self, place: Place<'a>, written: &'a [AtomicBool]) -> KeySet<'a> {
-        let (target, bytes) = (&place.endpoint.target, place.size.bytes());
-        KeySet { target, payload: &self.payload, bytes, written }
+    /// Does something with every key: at the target, or of a cluster at each master with its own.
+    fn pass(
+        &self,
+        place: Place<'_>,
+        written: &[AtomicBool],
+        act: impl Fn(&KeySet<'_>) -> PassResult,
+    ) -> PassResult {
+        let (payload, bytes) = (&self.payload, place.size.bytes());
+        let Some(routes) = place.routes else {
+            let target = &place.endpoint.target;
+            return act(&KeySet { target, payload, bytes, written, numbers: None });
+        };
+        routes.ask_again();
+        let (_, map) = routes.current();
+        let mut result = PassResult::default();
+        for (address, keys) in NodeKeys::new(&map, payload, (bytes, written.len()), 0).shares() {
+            let (target, numbers) = (routes.target(&address), Some(keys.as_slice()));
+            result.merge(&act(&KeySet { target: &target, payload, bytes, written, numbers }));
+        }
+        result
     }
 
     fn note_failures(&mut self, pass: &PassResult, size: Size, what: &str) {

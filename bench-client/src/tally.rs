@@ -95,6 +95,8 @@ pub(crate) enum Outcome {
     Miss,
     /// A GET returned another value than was written.
     Wrong,
+    /// A node of a cluster said that the key is another's: it will be asked there. In no count.
+    Redirected,
     /// An error reply, an unexpected reply or a broken connection, with its text.
     Failed(String),
 }
@@ -161,6 +163,7 @@ impl Counts {
             Outcome::Miss => self.misses += times,
             Outcome::Wrong => self.wrong += times,
             Outcome::Failed(_) => self.errors += times,
+            Outcome::Redirected => {}
         }
     }
 

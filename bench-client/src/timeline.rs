@@ -95,8 +95,13 @@ impl Meter {
         Meter { start, measure, last: start, seen: Counts::default(), intervals: Vec::new() }
     }
 
-    /// What has happened since the last time, now the last interval.
-    pub(crate) fn read(&mut self, lives: &[Mutex<Live>]) -> Result<&Interval, CreationError> {
+    /// What has happened since the last time, now the last interval. It was to end at `cut`, however
+    /// late that is noticed; without one, it ends with the phase.
+    pub(crate) fn read(
+        &mut self,
+        lives: &[Mutex<Live>],
+        cut: Option<Instant>,
+    ) -> Result<&Interval, CreationError> {
         let (mut recent, mut counts, mut until) = (Latencies::new()?, Counts::default(), self.last);
         let mut pause: Option<Duration> = None;
         for live in lives {
@@ -114,12 +119,10 @@ impl Meter {
             (recent.percentile_ms(50.0), recent.percentile_ms(99.0), max)
         };
         let is_any = recent.count() > 0;
-        // Half of what threads are late by at most.
-        let slack = Duration::from_millis(30);
         let interval = Interval {
             end: until - self.start,
             length: until - self.last,
-            warm_up: until < self.measure + slack,
+            warm_up: cut.map_or(until < self.measure, |cut| cut <= self.measure),
             counts: counts.since(self.seen),
             p50_p99_max_ms: is_any.then(figures),
             pause: pause.unwrap_or_default(),
@@ -186,14 +189,15 @@ mod tests {
             live.recent.record_many(Duration::from_millis(3), good);
             (live.until, live.pause) = (until, Duration::from_millis(pause));
         };
-        show(0, 10, at(1), 900);
+        show(0, 10, at(1) + Duration::from_millis(100), 900);
         show(1, 20, at(1), 7);
-        let first = meter.read(&lives).unwrap();
+        // A cut that is noticed late is one of the warm-up all the same.
+        let first = meter.read(&lives, Some(at(1))).unwrap();
         assert!(first.warm_up && first.pause == Duration::from_millis(7));
-        assert_eq!((first.counts.good, first.length), (30, Duration::from_secs(1)));
+        assert_eq!((first.counts.good, first.length), (30, Duration::from_millis(1100)));
         show(0, 10, at(2), 1000);
         show(1, 24, at(2), 1000);
-        let second = meter.read(&lives).unwrap();
+        let second = meter.read(&lives, Some(at(2))).unwrap();
         assert_eq!((second.warm_up, second.counts.good), (false, 4));
         assert_eq!(second.pause, Duration::from_secs(1));
         assert_eq!(meter.into_intervals().len(), 2);

@@ -4,12 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::options::Plan;
 use crate::phase::PhaseResult;
+use crate::plan::Plan;
+use crate::rate_search::ACHIEVED_PERCENT_MIN;
 use crate::sweep::SweepResult;
-
-/// Below this share of the offered rate an open-loop figure is not one of that rate.
-const ACHIEVED_PERCENT_MIN: f64 = 99.0;
 
 /// The judgement over a sweep.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,6 +59,15 @@ fn too_many_errors(max_error_pct: f64, phase: &PhaseResult) -> Option<String> {
 }
 
 fn rate_missed(phase: &PhaseResult) -> Option<String> {
+    if let Some(searched) = &phase.searched {
+        return (!searched.confirmed).then(|| {
+            format!(
+                "{}: no rate was found that a run of the full duration held with a p99 under {} ms",
+                phase.name(),
+                searched.p99_limit_ms
+            )
+        });
+    }
     let (offered, achieved) = phase.offered_achieved?;
     let percent = phase.achieved_percent()?;
     (percent < ACHIEVED_PERCENT_MIN).then(|| {

@@ -82,8 +82,14 @@ impl Connection {
         let Upstream { node, identity } = upstream;
         let plain = Identity { protocol: Protocol::Resp2, ..Identity::clone(identity) };
         let mut connection = Connection::open(node.address, &plain, timeout).await?;
-        if !node.id.is_empty() {
-            connection.expect_node(&node.id).await?;
+        if !node.id.is_empty()
+            && let Err(error) = connection.expect_node(&node.id).await
+        {
+            if error.answer().is_some() {
+                // The next try follows soon.
+                connection.close_at_once();
+            }
+            return Err(error);
         }
         connection.speak(identity.protocol).await?;
         Ok(connection)

@@ -183,6 +183,12 @@ impl InFlight {
         self.places.get(self.index(self.count.checked_sub(1)?))
     }
 
+    /// The one that has so many before it.
+    pub(super) fn nth_mut(&mut self, behind: usize) -> Option<&mut Entry> {
+        let index = self.index(behind);
+        if behind < self.count { self.places.get_mut(index) } else { None }
+    }
+
     /// From the oldest on.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         (0..self.count).map(|behind| &self.places[self.index(behind)])

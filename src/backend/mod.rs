@@ -92,6 +92,8 @@ pub enum BackendError {
     TooLong,
     /// As many connections to the node as may be were in use for too long.
     Busy,
+    /// A script keeps the node from everything else: what it answers then, `BUSY …`.
+    RunsScript(String),
 }
 
 /// Why a node turns the gateway away as long as nobody changes a setting, there or here.
@@ -113,8 +115,18 @@ impl BackendError {
             Self::Full(text)
         } else if text.starts_with("NOAUTH") || text.starts_with("WRONGPASS") {
             Self::Auth(text)
+        } else if text.starts_with("BUSY ") {
+            Self::RunsScript(text)
         } else {
             Self::Refused(text)
+        }
+    }
+
+    /// What clients are told at once, in the node's words: to wait or to try again would not help.
+    pub fn answer(&self) -> Option<&str> {
+        match self {
+            Self::RunsScript(text) => Some(text),
+            _ => None,
         }
     }
 
@@ -152,6 +164,7 @@ impl BackendError {
             Self::Protocol(_) | Self::TooLong => "protocol",
             Self::Refused(_) => "refused",
             Self::Busy => "busy",
+            Self::RunsScript(_) => "script",
         }
     }
 }
@@ -189,7 +202,9 @@ impl fmt::Display for BackendError {
             Self::Closed => f.write_str("the node closed the connection"),
             Self::Silent => f.write_str("no answer in time"),
             Self::Protocol(error) => write!(f, "{error}"),
-            Self::Refused(text) => write!(f, "the node answered: {}", shown(text)),
+            Self::Refused(text) | Self::RunsScript(text) => {
+                write!(f, "the node answered: {}", shown(text))
+            }
             Self::TooLong => f.write_str("the node's answer is too long"),
             Self::Busy => f.write_str("all connections to the node that may be are in use"),
         }
@@ -234,6 +249,8 @@ mod tests {
             (BackendError::of_auth("LOADING soon".into()), "refused", None),
             (BackendError::of_auth("DENIED protected mode".into()), "refused", None),
             (BackendError::of_answer("NOPERM no".into()), "refused", None),
+            (BackendError::of_answer("BUSY Redis is busy".into()), "script", None),
+            (BackendError::of_answer("BUSYGROUP no".into()), "refused", None),
         ];
         for (error, kind, turned_away) in cases {
             assert_eq!((error.kind(), error.turned_away()), (kind, turned_away), "{error}");

@@ -11,6 +11,7 @@ mod fence;
 mod life;
 mod line;
 mod replies;
+mod succession;
 mod tracked;
 mod window;
 
@@ -34,6 +35,7 @@ use crate::net::{ReadHalf, WriteHalf};
 use crate::reply::{ClientWriter, ReplyHandle, ReturnReason};
 use crate::resp::ReplyScanner;
 
+use succession::Succession;
 use window::Window;
 
 /// Most chunks given to the kernel in one write.
@@ -42,6 +44,9 @@ const SLICES: usize = 16;
 pub const OWNED_BYTES_MIN: usize = 32 * 1024;
 /// Wait after a first failed connect, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The same at most while a script keeps the node busy: it answers at once then, and may be there again
+/// at any moment.
+const SCRIPT_BACKOFF: Duration = Duration::from_millis(10);
 /// Connecting and the whole greeting may take as long as so many connects.
 const GREETING_TIMEOUTS: u32 = 3;
 /// How long a node may still answer what it was sent as a master when it is one no more. After a
@@ -105,6 +110,10 @@ pub struct Pipeline {
     fault: Cell<bool>,
     /// Why the node turned the gateway away the last time, if it did.
     turned_away: Cell<Option<TurnedAway>>,
+    /// What the node says while a script keeps it from letting the gateway in.
+    script: RefCell<Option<Box<str>>>,
+    /// What it has to do with a connection that waits for a script.
+    succession: Succession,
     /// It is one client's, whose keys the node tracks.
     tracker: Option<Rc<Tracker>>,
     /// The number behind the latest request of that client that has been answered here.
@@ -168,6 +177,8 @@ impl Pipeline {
             deposed_us: Cell::new(None),
             fault: Cell::new(false),
             turned_away: Cell::new(None),
+            script: RefCell::default(),
+            succession: Succession::default(),
             tracker,
             answered: Cell::new(0),
             messages: RefCell::default(),
@@ -187,7 +198,7 @@ impl Pipeline {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
-            return make().returned(request.to_vec(), ReturnReason::Unsent);
+            return self.turn_back(make(), request.to_vec());
         }
         if self.tracker.is_some() {
             return self.send_tracked(&mut state, (request, weight), make);
@@ -201,7 +212,7 @@ impl Pipeline {
         let mut state = self.state.borrow_mut();
         if self.is_down(&state) {
             drop(state);
-            return handle.returned(request, ReturnReason::Unsent);
+            return self.turn_back(handle, request);
         }
         let len = request.len();
         let is_one = !handle.on_failure.is_block();
@@ -278,6 +289,7 @@ impl Pipeline {
         let state = self.state.borrow();
         state.send_queue.bytes() > self.shared.queue_bytes_max
             || self.window.is_exceeded(state.in_flight.len())
+            || self.succession.has_predecessor()
     }
 
     /// Whether this client, which has so many requests under way, may send another one now, whose
@@ -290,6 +302,13 @@ impl Pipeline {
         weight: u32,
     ) -> bool {
         let (state, client) = (self.state.borrow(), Rc::as_ptr(client_writer).addr());
+        if self.retired.get() {
+            // The request goes elsewhere, where it may have to wait again.
+            return true;
+        }
+        if under_way > 0 && self.succession.is_behind(client) {
+            return false;
+        }
         state.send_queue.bytes() <= self.shared.queue_bytes_max
             && self.window.has_room(state.in_flight.len(), under_way, client)
             && (weight == 0 || self.window.has_room_for_weight(weight, client))
@@ -313,6 +332,9 @@ impl Pipeline {
         waker: &Waker,
     ) {
         let client = Rc::as_ptr(client_writer).addr();
+        if under_way > 0 && self.succession.is_behind(client) {
+            return self.succession.wait(client, waker);
+        }
         let requests = self.state.borrow().in_flight.len();
         let lacks_weight = weight > 0 && self.window.has_room(requests, under_way, client);
         self.window.wait(client, lacks_weight, waker);
@@ -321,6 +343,7 @@ impl Pipeline {
     /// The node left the map: ends when everything sent has been answered.
     pub fn retire(&self) {
         self.retired.set(true);
+        self.window.call_all();
         self.wake();
     }
 

@@ -208,6 +208,7 @@ impl Pipelines {
         // One is here, one in the book; any more are in use.
         self.stats.borrow_mut().retain(|_, block| Arc::strong_count(block) > 2);
         let open = self.open.borrow();
+        open.values().for_each(|pipeline| pipeline.forget_predecessor());
         let all = open.values().chain(leaving.iter());
         all.filter(|pipeline| pipeline.check_silence(now_us)).count() > 0
     }
@@ -215,6 +216,25 @@ impl Pipelines {
     /// The number behind the latest request of a tracking client that has been answered.
     pub fn answered(&self) -> u64 {
         self.open.borrow().values().map(|pipeline| pipeline.answered()).max().unwrap_or(0)
+    }
+
+    /// Those that a script has kept waiting for so long that their node may be answering others that
+    /// it is busy.
+    pub fn that_may_be_busy(&self) -> Vec<Rc<Pipeline>> {
+        let now_us = self.shared.clock.tick();
+        let open = self.open.borrow();
+        open.values().filter(|pipeline| pipeline.may_be_busy(now_us)).map(Rc::clone).collect()
+    }
+
+    /// Has another one in the place of this pipeline, whose node is busy with a script; it ends with
+    /// what is under way. `false` when it is not in use any more.
+    pub fn replace(&self, before: &Rc<Pipeline>) -> bool {
+        let is_open = |_: &Upstream, open: &mut Rc<Pipeline>| Rc::ptr_eq(open, before);
+        let mut taken = self.open.borrow_mut().extract_if(is_open).collect::<Vec<_>>();
+        let Some((upstream, before)) = taken.pop() else { return false };
+        self.leaving.borrow_mut().push(Rc::clone(&before));
+        self.get(&upstream.node, upstream.identity.protocol).succeed(before);
+        true
     }
 
     /// What the pipelines share.

@@ -136,6 +136,8 @@ pub enum Script {
     Flush,
     /// A function's name, and calls it.
     Call,
+    /// Nothing: it ends the function that keeps a node busy.
+    KillFunction,
 }
 
 /// The commands that make transactions.

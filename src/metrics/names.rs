@@ -156,7 +156,7 @@ metrics! {
     UPSTREAM_CONNECTS Counter Number "slotway_upstream_connects_total" ["node"]
         "Connections made to the node.";
     UPSTREAM_ERRORS Counter Number "slotway_upstream_errors_total" ["node" "kind"]
-        "Failures of the node's connections (io, timeout, connect, auth, wrong_node, protocol, refused, busy: as many connections to the node as may be were in use, maxclients: the node has no room by its own setting), replies by which it declined for the moment (tryagain, clusterdown, loading, readonly, masterdown, bad_redirect: to a place that cannot be read), and scripts whose reply was not one reply (script_reply).";
+        "Failures of the node's connections (io, timeout, connect, auth, wrong_node, protocol, refused, busy: as many connections to the node as may be were in use, maxclients: the node has no room by its own setting, script: a script keeps the node busy), replies by which it declined for the moment (tryagain, clusterdown, loading, readonly, masterdown, bad_redirect: to a place that cannot be read), and scripts whose reply was not one reply (script_reply).";
     UPSTREAM_WAITING Gauge Number "slotway_upstream_waiting_clients" ["node"]
         "Clients that wait for their turn at the node: it owes as much as it may (node_owed_bytes_max), or does not take what it is sent (node_queue_bytes_max).";
     UPSTREAM_WAITS Counter Number "slotway_upstream_waits_total" ["node"]

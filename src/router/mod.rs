@@ -6,6 +6,7 @@
 pub mod acknowledged;
 mod apart;
 pub mod blocked;
+mod busy_node;
 mod cluster_handle;
 pub mod fanout;
 pub mod hold_budget;

@@ -81,6 +81,9 @@ impl Pursuit {
         router: &Router,
         LeaseError { error, .. }: &LeaseError,
     ) -> Result<(), String> {
+        if let Some(text) = error.answer() {
+            return Err(text.to_owned());
+        }
         if matches!(error, BackendError::Busy) {
             return Err(texts::NO_LEASE.to_owned());
         }

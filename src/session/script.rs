@@ -21,7 +21,7 @@ impl Session {
             Script::Eval => scripts.learn(request.args.get(1)),
             Script::Load => scripts.learn(request.args.get(2)),
             Script::Flush => scripts.forget(),
-            Script::EvalSha | Script::Call => {}
+            Script::EvalSha | Script::Call | Script::KillFunction => {}
             Script::Exists => {
                 let known: Vec<bool> =
                     request.args.iter().skip(2).map(|digest| scripts.knows(digest)).collect();

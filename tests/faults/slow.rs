@@ -10,12 +10,15 @@ use crate::site::Site;
 
 /// Many large values: they fill what a node's sockets take while it does not read.
 const MIX: Mix = Mix([8, 2, 2, 2, 24, 4, 2, 2, 2, 0]);
+/// Of the gateways here.
+const WORKERS: f64 = 2.0;
 const LARGE: usize = 64 << 20;
 const BUSY: &str = "local begin = redis.call('TIME') repeat local now = redis.call('TIME') \
     until now[1] - begin[1] >= 9 return redis.call('INCR', KEYS[1])";
 
 /// One session's script keeps a node busy for longer than any patience with lost packets. The
-/// cluster does not fail over, and nobody else sees more than a pause: no error, no new connection.
+/// cluster does not fail over, and nobody else sees more than a pause: no error, no connection in place
+/// of another. Each worker may make one to ask whether the node answers others that it is busy.
 #[test]
 fn a_long_script_costs_the_other_sessions_of_its_node_nothing_but_time() {
     let options = ["--cluster-node-timeout", "20000", "--busy-reply-threshold", "60000"];
@@ -44,7 +47,8 @@ fn a_long_script_costs_the_other_sessions_of_its_node_nothing_but_time() {
     });
     assert!(matches!(started, Ok(Value::Simple(_))), "{started:?}");
     load.wait_for_progress(5);
-    assert_eq!(connects(&site), before, "connections were made anew:\n{}", site.gateway.said());
+    let made = connects(&site) - before;
+    assert!(made <= WORKERS, "{made} connections were made anew:\n{}", site.gateway.said());
     drop((client, large));
     site.finish("a script of 9 s and a sleep of 4 s", load, Allowed::None);
 }

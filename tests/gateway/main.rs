@@ -8,6 +8,7 @@
 mod basics;
 mod bench;
 mod blocking;
+mod busy;
 mod clients;
 mod databases;
 mod differential;

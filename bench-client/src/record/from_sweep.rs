@@ -3,20 +3,26 @@
 //! Owns how measured things become fields. Must not know how reports look.
 
 use super::{
-    ClientRecord, IntervalRecord, LatencyFigures, OptionsRecord, PhaseRecord, Record, SCHEMA,
-    SCHEMA_VERSION, TargetRecord, UnmeasuredRecord, warnings,
+    ClientRecord, CommandRecord, IntervalRecord, LatencyFigures, OptionsRecord, PhaseRecord,
+    Record, ReplayRecord, SCHEMA, SCHEMA_VERSION, TargetRecord, UnmeasuredRecord, ratios, warnings,
 };
 use crate::figures::utc;
 use crate::hdr;
-use crate::options::Plan;
 use crate::phase::PhaseResult;
+use crate::plan::Plan;
+use crate::recorder::ClassTally;
 use crate::sweep::{Contact, SweepResult};
 use crate::timeline::Interval;
 use crate::verdict::Verdict;
+use crate::workload::Op;
 
 /// How a loop is called that keeps to a schedule, and one that waits for its replies.
 pub(super) const OPEN: &str = "open";
 const CLOSED: &str = "closed";
+
+/// What sends the load: to one address, or to each master the keys that it has.
+const ONE_ADDRESS: &str = "one address";
+pub(crate) const CLUSTER_CLIENT: &str = "cluster client";
 
 const OPEN_LATENCY: &str = "response time from the intended start";
 const CLOSED_LATENCY: &str = "service time, not corrected for coordinated omission";
@@ -70,7 +76,9 @@ pub(crate) fn of_sweep(made: &Made<'_>) -> Record {
             errors: unmeasured.errors.counts().clone(),
         },
         phases: result.phases.iter().map(phase).collect(),
+        comparison: Vec::new(),
     };
+    record.comparison = ratios::of(&record);
     record.warnings = warnings::of(&record);
     record
 }
@@ -90,6 +98,15 @@ fn options(plan: &Plan) -> OptionsRecord {
         max_error_pct: plan.max_error_pct,
         client_id: plan.client_id.clone(),
         keys_kept: plan.keep,
+        p99_limit_ms: plan.rate_search.map(|limits| limits.p99.as_secs_f64() * 1000.0),
+        replay: plan.replay.as_ref().map(|(path, commands)| ReplayRecord {
+            file: path.display().to_string(),
+            commands: commands.count() as u64,
+        }),
+        mix: plan.mix.as_ref().map(ToString::to_string),
+        key_distribution: plan.key_order.word().to_owned(),
+        batch: plan.batch,
+        protocol: if plan.resp3 { 3 } else { 2 },
     }
 }
 
@@ -102,6 +119,7 @@ fn target(contact: &Contact) -> TargetRecord {
     TargetRecord {
         name: contact.name.clone(),
         address: contact.address.clone(),
+        client: if contact.is_cluster { CLUSTER_CLIENT } else { ONE_ADDRESS }.to_owned(),
         peer: before.peer.clone(),
         network_path: before.network_path.map(str::to_owned),
         info_at_start: before.info.clone(),
@@ -153,9 +171,25 @@ fn phase(phase: &PhaseResult) -> PhaseRecord {
         client_cpu_pct: phase.client_cpu_percent,
         client_threads: phase.threads,
         gateway_cpu_pct: phase.gateway_cpu_percent,
+        rate_search: phase.searched.clone(),
+        commands: phase.commands.iter().map(|command| of_command(phase, command)).collect(),
         errors_by_text: tally.errors.counts().clone(),
         spectrum: points.iter().map(|point| [point.quantile * 100.0, point.ms]).collect(),
         timeline: phase.timeline.iter().map(interval).collect(),
+    }
+}
+
+fn of_command(phase: &PhaseResult, (op, tally): &(Op, ClassTally)) -> CommandRecord {
+    let (counts, seconds) = (tally.counts, phase.elapsed.as_secs_f64());
+    CommandRecord {
+        command: op.name().to_owned(),
+        requests: counts.total(),
+        ops: counts.good,
+        errors: counts.errors,
+        misses: counts.misses,
+        wrong: counts.wrong,
+        ops_per_s: if seconds > 0.0 { counts.good as f64 / seconds } else { 0.0 },
+        latency_ms: LatencyFigures::of(&tally.response),
     }
 }
 

@@ -7,6 +7,7 @@
 mod figures;
 mod file;
 mod from_sweep;
+mod ratios;
 #[cfg(test)]
 pub(crate) mod sample;
 mod spread;
@@ -16,11 +17,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::searched::Searched;
 use crate::verdict::Verdict;
 
 pub(crate) use figures::LatencyFigures;
 pub(crate) use file::{SUMMARY_FILE, json, read};
-pub(crate) use from_sweep::{Made, of_sweep};
+pub(crate) use from_sweep::{CLUSTER_CLIENT, Made, of_sweep};
 pub(crate) use spread::{Group, Spread, groups};
 
 const SCHEMA: &str = "slotway-bench/summary";
@@ -49,6 +51,21 @@ pub(crate) struct Record {
     pub(crate) targets: Vec<TargetRecord>,
     pub(crate) unmeasured: UnmeasuredRecord,
     pub(crate) phases: Vec<PhaseRecord>,
+    /// Of several targets, all but the first by the first.
+    #[serde(default)]
+    pub(crate) comparison: Vec<RatioRecord>,
+}
+
+/// Figures of one target by those of the first, round by round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RatioRecord {
+    pub(crate) target: String,
+    pub(crate) to: String,
+    pub(crate) op: String,
+    pub(crate) bytes: u64,
+    pub(crate) ops_per_s: Option<Spread>,
+    pub(crate) p50: Option<Spread>,
+    pub(crate) p99: Option<Spread>,
 }
 
 /// What was asked for.
@@ -67,6 +84,42 @@ pub(crate) struct OptionsRecord {
     pub(crate) max_error_pct: f64,
     pub(crate) client_id: String,
     pub(crate) keys_kept: bool,
+    // What follows is not in records of earlier versions of this program.
+    #[serde(default)]
+    pub(crate) p99_limit_ms: Option<f64>,
+    #[serde(default)]
+    pub(crate) replay: Option<ReplayRecord>,
+    #[serde(default)]
+    pub(crate) mix: Option<String>,
+    #[serde(default = "sequential")]
+    pub(crate) key_distribution: String,
+    #[serde(default = "one")]
+    pub(crate) batch: usize,
+    #[serde(default = "two")]
+    pub(crate) protocol: u8,
+}
+
+/// A file of commands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReplayRecord {
+    pub(crate) file: String,
+    pub(crate) commands: u64,
+}
+
+fn one_address() -> String {
+    "one address".to_owned()
+}
+
+fn sequential() -> String {
+    "sequential".to_owned()
+}
+
+fn one() -> usize {
+    1
+}
+
+fn two() -> u8 {
+    2
 }
 
 /// The machine that the load came from.
@@ -86,6 +139,9 @@ pub(crate) struct ClientRecord {
 pub(crate) struct TargetRecord {
     pub(crate) name: String,
     pub(crate) address: String,
+    /// `one address`, or `cluster client`: each key to the master that has it.
+    #[serde(default = "one_address")]
+    pub(crate) client: String,
     pub(crate) peer: Option<String>,
     pub(crate) network_path: Option<String>,
     pub(crate) info_at_start: BTreeMap<String, String>,
@@ -153,10 +209,29 @@ pub(crate) struct PhaseRecord {
     pub(crate) client_cpu_pct: Option<f64>,
     pub(crate) client_threads: usize,
     pub(crate) gateway_cpu_pct: Option<f64>,
+    /// The search for a rate of which this is the last run.
+    #[serde(default)]
+    pub(crate) rate_search: Option<Searched>,
+    /// The same by the commands of a mix; empty of one command.
+    #[serde(default)]
+    pub(crate) commands: Vec<CommandRecord>,
     pub(crate) errors_by_text: BTreeMap<String, u64>,
     /// Pairs of a percentile and milliseconds.
     pub(crate) spectrum: Vec<[f64; 2]>,
     pub(crate) timeline: Vec<IntervalRecord>,
+}
+
+/// One of the commands of a mix.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CommandRecord {
+    pub(crate) command: String,
+    pub(crate) requests: u64,
+    pub(crate) ops: u64,
+    pub(crate) errors: u64,
+    pub(crate) misses: u64,
+    pub(crate) wrong: u64,
+    pub(crate) ops_per_s: f64,
+    pub(crate) latency_ms: LatencyFigures,
 }
 
 /// A second of a phase, most often.
@@ -203,7 +278,9 @@ impl PhaseRecord {
 impl Record {
     /// Whether requests were sent on a schedule.
     pub(crate) fn is_open_loop(&self) -> bool {
-        self.options.rate_per_s.is_some() || self.phases.iter().any(PhaseRecord::is_open_loop)
+        self.options.rate_per_s.is_some()
+            || self.options.p99_limit_ms.is_some()
+            || self.phases.iter().any(PhaseRecord::is_open_loop)
     }
 
     /// Operations in the order in which they first ran.

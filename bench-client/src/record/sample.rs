@@ -28,21 +28,7 @@ pub(crate) fn record() -> Record {
         verdict: Verdict { valid: true, reasons: Vec::new(), exit_code: 0 },
         warnings: Vec::new(),
         interrupted: false,
-        options: OptionsRecord {
-            ops: vec!["SET".into(), "GET".into()],
-            duration_s: 10.0,
-            warmup_s: 1.0,
-            repeat: 3,
-            connections: 50,
-            pipeline: 1,
-            threads: 1,
-            rate_per_s: None,
-            units: "bits".into(),
-            seed: 1,
-            max_error_pct: 0.0,
-            client_id: "1".into(),
-            keys_kept: false,
-        },
+        options: options(),
         client: ClientRecord {
             kernel: Some("Linux 6".into()),
             architecture: "x86_64".into(),
@@ -55,6 +41,7 @@ pub(crate) fn record() -> Record {
         targets: vec![TargetRecord {
             name: "target".into(),
             address: "h:1".into(),
+            client: "one address".into(),
             peer: Some("10.0.0.1:1".into()),
             network_path: None,
             info_at_start: [("redis_version".into(), "7.0.15".into())].into(),
@@ -73,6 +60,51 @@ pub(crate) fn record() -> Record {
             errors: BTreeMap::new(),
         },
         phases,
+        comparison: Vec::new(),
+    }
+}
+
+/// The same against two targets, of which the second is half as fast.
+pub(crate) fn comparison() -> Record {
+    let mut record = record();
+    let mut other = record.targets[0].clone();
+    (other.name, other.address) = ("other".into(), "h:2".into());
+    record.targets[0].name = "gateway".into();
+    record.targets.push(other);
+    record.phases.iter_mut().for_each(|phase| phase.target = "gateway".into());
+    for mut phase in record.phases.clone() {
+        phase.target = "other".into();
+        phase.ops_per_s /= 2.0;
+        for figure in [&mut phase.latency_ms.p50, &mut phase.latency_ms.p99] {
+            *figure = figure.map(|ms| ms * 2.0);
+        }
+        record.phases.push(phase);
+    }
+    record.comparison = ratios::of(&record);
+    record
+}
+
+fn options() -> OptionsRecord {
+    OptionsRecord {
+        ops: vec!["SET".into(), "GET".into()],
+        duration_s: 10.0,
+        warmup_s: 1.0,
+        repeat: 3,
+        connections: 50,
+        pipeline: 1,
+        threads: 1,
+        rate_per_s: None,
+        units: "bits".into(),
+        seed: 1,
+        max_error_pct: 0.0,
+        client_id: "1".into(),
+        keys_kept: false,
+        p99_limit_ms: None,
+        replay: None,
+        mix: None,
+        key_distribution: "sequential".into(),
+        batch: 10,
+        protocol: 2,
     }
 }
 
@@ -122,6 +154,8 @@ fn phase(op: &str, bytes: u64, round: usize) -> PhaseRecord {
         client_cpu_pct: Some(40.0),
         client_threads: 1,
         gateway_cpu_pct: None,
+        rate_search: None,
+        commands: Vec::new(),
         errors_by_text: BTreeMap::new(),
         spectrum: vec![[0.0, p50 / 4.0], [50.0, p50], [99.0, p50 * 2.0], [100.0, p50 * 12.0]],
         timeline: (1..=11).map(|second| interval(second, ops_per_s, p50)).collect(),

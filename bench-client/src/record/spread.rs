@@ -2,11 +2,13 @@
 //!
 //! Owns which phases belong together. Knows nothing of how they are shown.
 
+use serde::{Deserialize, Serialize};
+
 use super::{PhaseRecord, Record};
 use crate::figures::median;
 
 /// The smallest, the middle and the largest of several figures.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
     pub(crate) median: f64,

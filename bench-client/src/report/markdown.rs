@@ -3,7 +3,7 @@
 //! Owns the form of Markdown. What is said in words is in `prose`, figures are in `table`.
 
 use super::prose;
-use super::table::Table;
+use super::table::{Table, title};
 use crate::figures::grouped;
 use crate::record::Record;
 
@@ -12,22 +12,36 @@ pub(super) fn report(record: &Record) -> String {
     let mut text = String::from("# slotway-bench sweep\n\n");
     verdict(&mut text, record);
     list(&mut text, "Warnings", &record.warnings);
+    if let Some(table) = Table::searches(record) {
+        text += &format!("## Highest rates\n\n{}\n\n{}\n", prose::SEARCHES, table.markdown());
+    }
+    ratios(&mut text, record);
     tables(&mut text, record);
     list(&mut text, "How", &prose::method(record));
     environment(&mut text, record);
     errors(&mut text, record);
     list(&mut text, "Not measured", &prose::NOT_MEASURED.map(str::to_owned));
-    let client = &record.options.client_id;
-    let intro = format!(
-        "`results-*-client{client}.txt` and `results-raw-*-client{client}.txt` have the shape of the \
-         client this one replaces, so old readers work. The load and the figures differ:"
-    );
-    list(&mut text, &format!("Against the old client\n\n{intro}"), &prose::old_client(record));
+    if has_old_files(record) {
+        old_client(&mut text, record);
+    }
     text += "## Files\n\n- [report.html](report.html): this report with charts\n";
     for (file, what) in prose::files(record) {
         text += &format!("- [{file}]({file}): {what}\n");
     }
     text
+}
+
+fn has_old_files(record: &Record) -> bool {
+    record.options.ops.iter().any(|op| op == "SET" || op == "GET")
+}
+
+fn old_client(text: &mut String, record: &Record) {
+    let client = &record.options.client_id;
+    let intro = format!(
+        "`results-*-client{client}.txt` and `results-raw-*-client{client}.txt` have the shape of the \
+         client this one replaces, so old readers work. The load and the figures differ:"
+    );
+    list(text, &format!("Against the old client\n\n{intro}"), &prose::old_client(record));
 }
 
 fn verdict(text: &mut String, record: &Record) {
@@ -72,16 +86,22 @@ fn list(text: &mut String, title: &str, lines: &[String]) {
     text.push('\n');
 }
 
+fn ratios(text: &mut String, record: &Record) {
+    if let (Some(table), Some(first)) = (Table::ratios(record), record.targets.first()) {
+        *text += &format!("## By {}\n\n{}\n\n{}\n", first.name, prose::RATIOS, table.markdown());
+    }
+}
+
 fn tables(text: &mut String, record: &Record) {
     for op in record.ops() {
         for target in &record.targets {
-            let title = match record.targets.len() {
-                1 => op.to_owned(),
-                _ => format!("{op}, {}", target.name),
-            };
+            let title = title(record, target, op);
             *text += &format!("## {title}\n\n{}\n\n", prose::latency_kind(record));
             *text += &Table::full(record, &target.name, op).markdown();
             text.push('\n');
+            if let Some(table) = Table::commands(record, &target.name, op) {
+                *text += &format!("By command:\n\n{}\n", table.markdown());
+            }
         }
     }
     *text += &format!("{}\n\n", prose::COLUMNS);

@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use crate::record::{self, Made, Record};
 use crate::workload::Op;
 
-pub(crate) use table::terminal_table;
+pub(crate) use table::{Table, terminal_table};
 
 /// Makes sure that the files can be written, before anything is measured for them.
 pub(crate) fn prepare(out: &Path) -> Result<()> {

@@ -4,7 +4,7 @@
 //! beyond that. Every figure comes from the record.
 
 use crate::figures::grouped;
-use crate::record::{Record, TargetRecord};
+use crate::record::{CLUSTER_CLIENT, Record, TargetRecord};
 
 /// A line of a table with two columns.
 pub(super) type Fact = (String, String);
@@ -33,6 +33,16 @@ pub(super) const COLUMNS: &str = "Rates count good requests only. MB are 10^6 by
      repeats the table has the median, of counts the sum. A dash is a percentile with too few samples: \
      p99.9 needs 1,000 and p99.99 needs 10,000. CPU is in percent of one core, warm-up included.";
 
+/// What the table of ratios has.
+pub(super) const RATIOS: &str = "Each figure is that of the target by that of the first one in the \
+     same round, which ran beside it: the median of all rounds, the smallest and the largest. More is \
+     better of ops/s, less of latencies.";
+
+/// What the table of rates has.
+pub(super) const SEARCHES: &str = "The highest rate that a run of the full duration held: at least \
+     99 % of it reached, no more errors than allowed, and the p99 of response times under its limit. \
+     Found by doubling and halving with short runs, to within 3 %. All other figures are of that run.";
+
 /// How it was measured, a thought a line.
 pub(super) fn method(record: &Record) -> Vec<String> {
     let options = &record.options;
@@ -52,6 +62,25 @@ pub(super) fn method(record: &Record) -> Vec<String> {
             options.connections, options.pipeline, options.threads
         ),
         pacing(record),
+    ];
+    lines.extend(targets(record));
+    match &options.replay {
+        Some(replay) => lines.push(format!(
+            "The {} commands of `{}`, in their order over all connections, over and over. Keys are as \
+             they are, and stay. A reply that is an error counts as one; nothing else of a reply is \
+             looked at, and there is no payload to count.",
+            grouped(replay.commands as f64),
+            replay.file
+        )),
+        None => lines.extend(keys(record)),
+    }
+    lines
+}
+
+/// Which keys and values there were.
+fn keys(record: &Record) -> Vec<String> {
+    let options = &record.options;
+    let mut lines = vec![
         format!(
             "Keys `bench:{}:<bytes>:<n>` without a hash tag, so they spread over all slots; a bounded \
              number per size.",
@@ -59,17 +88,20 @@ pub(super) fn method(record: &Record) -> Vec<String> {
         ),
         format!("Payload: random bytes from seed {}, another value for every key.", options.seed),
     ];
-    if options.ops.iter().any(|op| op == "GET") {
+    lines.extend(work(record));
+    let reads = |op: &String| op == "GET" || op == "MGET" || op == "mix";
+    if options.ops.iter().any(reads) {
         let filled = match record.unmeasured.keys_filled {
-            0 => "the SET phases reached all of them".to_owned(),
+            0 => "what was measured before had reached all of them".to_owned(),
             keys => format!(
-                "{} were not reached by a SET phase, and written uncounted",
+                "{} were not reached by what was measured before, and written uncounted",
                 grouped(keys as f64)
             ),
         };
         lines.push(format!(
-            "Every key of a size is written at that size before its GETs ({filled}). Every GET is \
-             compared with the value its key must hold, in length and content."
+            "Every key of a size is written at that size before it is read ({filled}). Every GET is \
+             compared with the value its key must hold, in length and content; of an MGET, all lengths \
+             and the content of the first."
         ));
     }
     lines.push(
@@ -83,7 +115,63 @@ pub(super) fn method(record: &Record) -> Vec<String> {
     lines
 }
 
+/// What several targets and clusters mean for the load.
+fn targets(record: &Record) -> Vec<String> {
+    let mut lines = Vec::new();
+    if record.targets.len() > 1 {
+        lines.push(
+            "The targets are measured in turn at each size, each first in some round, with the same \
+             number of connections and of requests in flight."
+                .to_owned(),
+        );
+    }
+    for target in record.targets.iter().filter(|target| target.client == CLUSTER_CLIENT) {
+        lines.push(format!(
+            "The load on {} comes from this program's own cluster client: each key goes to the master \
+             that has its slot. Each connection belongs to one master, all masters in turn, so there \
+             are as many in all as to another target. A key that MOVED is asked again where it is, and \
+             its redirect is counted.",
+            target.name
+        ));
+    }
+    lines
+}
+
+/// What is asked, where it is not the usual sweep.
+fn work(record: &Record) -> Vec<String> {
+    let options = &record.options;
+    let mut lines = Vec::new();
+    if let Some(mix) = &options.mix {
+        lines.push(format!("Each request is one of a mix, drawn by shares: `{mix}`."));
+    }
+    let in_batches =
+        |text: &str| text.to_lowercase().contains("mget") || text.to_lowercase().contains("mset");
+    if options.ops.iter().chain(&options.mix).any(|text| in_batches(text)) {
+        lines.push(format!("An MGET or MSET has {} keys; it is one request.", options.batch));
+    }
+    lines.extend(match options.key_distribution.as_str() {
+        "uniform" => Some("Keys are drawn, each with the same chance.".to_owned()),
+        "zipf" => Some(
+            "Keys are drawn by Zipf's law: the n-th with a chance of 1 by n to the power of 0.99."
+                .to_owned(),
+        ),
+        _ => None,
+    });
+    if options.protocol == 3 {
+        lines.push("The measured connections speak RESP3.".to_owned());
+    }
+    lines
+}
+
 fn pacing(record: &Record) -> String {
+    if let Some(limit) = record.options.p99_limit_ms {
+        return format!(
+            "Open loop, on a schedule that does not wait for replies, at the highest rate that was found \
+             with a p99 under {} ms. Response time is service time plus lag, how late a request was \
+             sent; the client's own lateness, about 0.1 ms, is part of it.",
+            crate::figures::ms(limit)
+        );
+    }
     match record.options.rate_per_s {
         Some(rate) => format!(
             "Open loop: {} requests/s over all connections, on a schedule that does not wait for \
@@ -131,6 +219,9 @@ fn about_target(target: &TargetRecord) -> Vec<Fact> {
         }
     })];
     let mut put = |what: &str, value: String| facts.push((format!("{name}: {what}"), value));
+    if target.client == CLUSTER_CLIENT {
+        put("client", "a cluster client, to each master".to_owned());
+    }
     put("network path", target.network_path.clone().unwrap_or_else(|| "not known".to_owned()));
     for (field, value) in &target.info_at_start {
         let after = target.info_at_end.get(field).filter(|after| *after != value);

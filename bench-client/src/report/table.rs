@@ -3,12 +3,15 @@
 //! Owns the columns. Knows nothing of the text around a table.
 
 use crate::figures::{grouped, ms};
-use crate::record::{Group, PhaseRecord, Record, Spread, groups};
+use crate::record::{
+    CommandRecord, Group, LatencyFigures, PhaseRecord, RatioRecord, Record, Spread, TargetRecord,
+    groups,
+};
 
 /// A header and rows, all cells text.
-pub(super) struct Table {
-    pub(super) header: Vec<&'static str>,
-    pub(super) rows: Vec<Vec<String>>,
+pub(crate) struct Table {
+    pub(crate) header: Vec<&'static str>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Table {
@@ -48,6 +51,71 @@ impl Table {
         Table { header, rows }
     }
 
+    /// The commands of a mix on one target, by size; none of what is no mix.
+    pub(super) fn commands(record: &Record, target: &str, op: &str) -> Option<Table> {
+        let header = vec![
+            "size", "command", "ops/s", "errors", "misses", "wrong", "avg", "p50", "p90", "p99",
+            "p99.9", "max", "samples",
+        ];
+        let all = groups(record);
+        let own = all.iter().filter(|group| group.target == target && group.op == op);
+        let rows: Vec<Vec<String>> = own.flat_map(command_rows).collect();
+        (!rows.is_empty()).then_some(Table { header, rows })
+    }
+
+    /// Each target by the first; none of one target.
+    pub(super) fn ratios(record: &Record) -> Option<Table> {
+        let header = vec![
+            "op",
+            "size",
+            "target",
+            "ops/s",
+            "min – max",
+            "p50",
+            "min – max",
+            "p99",
+            "min – max",
+        ];
+        let row =
+            |ratio: &RatioRecord| {
+                let size = crate::size::label_of(ratio.bytes);
+                let mut row = vec![ratio.op.clone(), size, ratio.target.clone()];
+                for spread in [ratio.ops_per_s, ratio.p50, ratio.p99] {
+                    row.push(spread.map_or_else(dash, |spread| format!("{:.3}", spread.median)));
+                    row.push(spread.map_or_else(dash, |spread| {
+                        format!("{:.3} – {:.3}", spread.min, spread.max)
+                    }));
+                }
+                row
+            };
+        let rows: Vec<Vec<String>> = record.comparison.iter().map(row).collect();
+        (!rows.is_empty()).then_some(Table { header, rows })
+    }
+
+    /// The highest rates that were found, a row for each round; none where none were looked for.
+    pub(super) fn searches(record: &Record) -> Option<Table> {
+        let mut header = vec!["op", "size", "target", "round", "highest rate"];
+        header.extend(["p99 limit", "p99", "p50", "confirmed", "runs"]);
+        let row = |phase: &PhaseRecord| {
+            let searched = phase.rate_search.as_ref()?;
+            let rate = searched.rate().map_or_else(dash, |rate| grouped(rate as f64) + "/s");
+            Some(vec![
+                phase.op.clone(),
+                phase.size(),
+                phase.target.clone(),
+                phase.round.to_string(),
+                rate,
+                ms(searched.p99_limit_ms),
+                optional_ms(phase.latency_ms.p99),
+                optional_ms(phase.latency_ms.p50),
+                if searched.confirmed { "yes" } else { "no" }.to_owned(),
+                searched.tries.len().to_string(),
+            ])
+        };
+        let rows: Vec<Vec<String>> = record.phases.iter().filter_map(row).collect();
+        (!rows.is_empty()).then_some(Table { header, rows })
+    }
+
     /// As GitHub renders it: the first column to the left, figures to the right.
     pub(super) fn markdown(&self) -> String {
         let mut text = format!("| {} |\n|", self.header.join(" | "));
@@ -62,7 +130,7 @@ impl Table {
     }
 
     /// In columns, two blanks apart.
-    fn aligned(&self) -> String {
+    pub(crate) fn aligned(&self) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
@@ -133,6 +201,32 @@ fn full_row(group: &Group<'_>, repeated: bool, gateway: bool, open_loop: bool) -
     row
 }
 
+fn command_rows(group: &Group<'_>) -> Vec<Vec<String>> {
+    let row = |name: &String| {
+        let of = |phase: &PhaseRecord| {
+            phase.commands.iter().find(|command| command.command == *name).cloned()
+        };
+        let rate = group.median(|phase| of(phase).map(|command| command.ops_per_s));
+        let mut row = vec![crate::size::label_of(group.bytes), name.clone()];
+        row.push(rate.map_or_else(dash, grouped));
+        let counts: [fn(&CommandRecord) -> u64; 3] = [|c| c.errors, |c| c.misses, |c| c.wrong];
+        row.extend(counts.map(|count| {
+            grouped(group.sum(|phase| of(phase).map_or(0, |command| count(&command))) as f64)
+        }));
+        let latencies: [fn(&LatencyFigures) -> Option<f64>; 6] =
+            [|l| l.avg, |l| l.p50, |l| l.p90, |l| l.p99, |l| l.p99_9, |l| l.max];
+        row.extend(latencies.map(|figure| {
+            optional_ms(group.median(|phase| of(phase).and_then(|c| figure(&c.latency_ms))))
+        }));
+        let samples = group.sum(|phase| of(phase).map_or(0, |c| c.latency_ms.samples));
+        row.push(grouped(samples as f64));
+        row
+    };
+    group.phases.first().map_or_else(Vec::new, |phase| {
+        phase.commands.iter().map(|command| row(&command.command)).collect()
+    })
+}
+
 /// What a person sees at the end of a sweep.
 pub(crate) fn terminal_table(record: &Record) -> String {
     let several = record.targets.len() > 1;
@@ -147,6 +241,19 @@ pub(crate) fn terminal_table(record: &Record) -> String {
     header.extend(["MB/s", "p50 ms", "p99 ms", "max ms", "err", "miss", "wrong"]);
     let rows = groups(record).iter().map(|group| short_row(record, group)).collect();
     let mut text = Table { header, rows }.aligned();
+    if let Some(table) = Table::searches(record) {
+        text += &format!("\nHighest rates:\n{}\n", table.aligned());
+    }
+    if let (Some(table), Some(first)) = (Table::ratios(record), record.targets.first()) {
+        text += &format!("\nBy {}, round by round:\n{}\n", first.name, table.aligned());
+    }
+    for op in record.ops() {
+        for target in &record.targets {
+            if let Some(table) = Table::commands(record, &target.name, op) {
+                text += &format!("\n{}:\n{}\n", title(record, target, op), table.aligned());
+            }
+        }
+    }
     for warning in &record.warnings {
         text += &format!("note: {warning}\n");
     }
@@ -174,6 +281,14 @@ fn short_row(record: &Record, group: &Group<'_>) -> Vec<String> {
     let counts: [fn(&PhaseRecord) -> u64; 3] = [|p| p.errors, |p| p.misses, |p| p.wrong];
     row.extend(counts.map(|count| group.sum(count).to_string()));
     row
+}
+
+/// What the figures of an operation on a target are called.
+pub(super) fn title(record: &Record, target: &TargetRecord, op: &str) -> String {
+    match record.targets.len() {
+        1 => op.to_owned(),
+        _ => format!("{op}, {}", target.name),
+    }
 }
 
 fn dash() -> String {

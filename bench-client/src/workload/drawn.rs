@@ -94,7 +94,7 @@ impl Form {
         }
         let want = match (with_value, load.verb) {
             (true, _) => Want::Keep(0),
-            (false, Verb::Mget(count)) => Want::Lengths { count, length: load.bytes },
+            (false, Verb::Mget(count)) => Want::Lengths { count, length: load.bytes, first: None },
             (false, _) => Want::Length(load.bytes),
         };
         Form { bytes, digits, value_follows, want }
@@ -120,7 +120,7 @@ impl Drawn {
 }
 
 impl Workload for Drawn {
-    fn ask(&mut self, out: &mut Vec<u8>) -> Asked {
+    fn ask(&mut self, _node: usize, out: &mut Vec<u8>) -> Asked {
         let ticket = self.next % self.forms.len() as u64;
         self.next += 1;
         let form = &self.forms[ticket as usize];
@@ -166,7 +166,7 @@ mod tests {
 
     fn asked(work: &mut Drawn) -> String {
         let mut out = Vec::new();
-        work.ask(&mut out);
+        work.ask(0, &mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
 

@@ -1,16 +1,26 @@
 //! What connections ask for and what the replies must be, as the engine sees it.
 //!
 //! Owns the line between requests and the bytes that are moved for them. Knows no socket and no time.
-//! `in_turn` is the work of a sweep, `drawn` that of a comparison.
+//! `on_keys` is the work of a sweep, by `op` and `key_order`; `replay` goes
+//! through a file; `drawn` is the work of a comparison.
 
 mod drawn;
-mod in_turn;
+mod key_order;
+mod node_keys;
+mod on_keys;
+mod op;
+mod replay;
 
 use crate::resp::{Reply, Want};
+use crate::slot_map::SlotMap;
 use crate::tally::Outcome;
 
 pub(crate) use drawn::{Drawn, Load, Verb, key, value};
-pub(crate) use in_turn::{InTurn, Op};
+pub(crate) use key_order::{Draw, KeyOrder};
+pub(crate) use node_keys::NodeKeys;
+pub(crate) use on_keys::{OnKeys, Work};
+pub(crate) use op::{Mix, Op};
+pub(crate) use replay::{Commands, Replay};
 
 /// Up to here a value is copied beside its request; above, it is sent from where it lies.
 const COPIED_VALUE_BYTES_MAX: usize = 16 * 1024;
@@ -26,14 +36,24 @@ pub(crate) struct Asked {
 
 /// A source of requests for the connections of one thread.
 pub(crate) trait Workload {
-    /// Chooses the next request and appends it to `out`.
-    fn ask(&mut self, out: &mut Vec<u8>) -> Asked;
+    /// Chooses the next request of a connection to `node` and appends it to `out`.
+    fn ask(&mut self, node: usize, out: &mut Vec<u8>) -> Asked;
 
     /// The value that follows a request which says so.
     fn value(&self, ticket: u64) -> &[u8];
 
     /// What to do with the bytes of the reply.
     fn want(&self, ticket: u64) -> Want<'_>;
+
+    /// Takes note of who has which slots by now; returns the addresses of the nodes to connect to.
+    fn reroute(&mut self, _map: &SlotMap) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Which of the commands of a mix it was, counted from 0.
+    fn class(&self, _ticket: u64) -> usize {
+        0
+    }
 
     /// What the reply means.
     fn outcome(&mut self, ticket: u64, reply: Reply) -> Outcome;

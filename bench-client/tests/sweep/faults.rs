@@ -179,9 +179,43 @@ fn every_subcommand_refuses_a_wrong_command_line_in_the_same_way() {
         &["compare", "--duration", "0"],
         &["isolation", "--duration", "0"],
         &["isolation", "--duration", "3 seconds"],
+        &["diff", "."],
+        &["storm"],
+        &["storm", "--target", "h:1", "--duration", "0"],
         &["neither"],
         &[],
     ] {
         assert_eq!(exit_code(words), Some(64), "{words:?}");
     }
+}
+
+#[test]
+fn several_values_at_once_are_checked_too() {
+    // Three keys: one is lost, one has another value, all are there and right.
+    let server = ScriptedServer::start(|name, before| match (name, before % 4) {
+        ("MGET", 0) => Act::Say(b"*3\r\n$-1\r\n$1\r\na\r\n$1\r\nb\r\n"),
+        ("MGET", 1) => Act::Say(b"*3\r\n$2\r\nab\r\n$1\r\na\r\n$1\r\nb\r\n"),
+        ("MGET", 2) => Act::Say(b"*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+        ("MGET", _) => Act::Refuse("ERR no"),
+        _ => Act::Obey,
+    });
+    let load = ["--connections", "4", "--size", "1B", "--keys", "50", "--ops", "mget"];
+    let run = sweep(&server.address(), &[&load[..], &["--batch", "3"]].concat());
+    run.expect_code(2);
+    for counter in ["errors", "misses", "wrong"] {
+        assert!(run.sum("MGET", counter) > 0, "{counter}");
+    }
+    assert_eq!(run.sum("MGET", "ops"), 0);
+}
+
+#[test]
+fn a_peer_that_knows_no_resp3_is_told_of() {
+    let server = ScriptedServer::start(|name, _| match name {
+        "HELLO" => Act::Refuse("ERR unknown command 'HELLO'"),
+        _ => Act::Obey,
+    });
+    let run = sweep_over(&server, &["--protocol", "3", "--ops", "set"]);
+    run.expect_code(2);
+    let texts = run.phases()[0]["errors_by_text"].clone();
+    assert!(texts["HELLO refused: ERR unknown command 'HELLO'"].as_u64() > Some(0), "{texts}");
 }

@@ -5,6 +5,8 @@
 // A helper that cannot go on fails the test it helps, which is what a panic is for.
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
+mod diff;
 mod faults;
 mod figures;
 mod output_files;
@@ -12,3 +14,4 @@ mod real_redis;
 mod run;
 mod schema;
 mod scripted_server;
+mod storm;

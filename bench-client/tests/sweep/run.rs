@@ -13,11 +13,16 @@ pub(crate) struct Run {
     directory: TempDir,
 }
 
-/// Runs a quick sweep.
+/// Runs a quick sweep of one target.
 pub(crate) fn sweep(target: &str, options: &[&str]) -> Run {
+    sweep_of(&[&["--target", target][..], options].concat())
+}
+
+/// Runs a quick sweep.
+pub(crate) fn sweep_of(options: &[&str]) -> Run {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_slotway-bench"))
-        .args(["sweep", "--quick", "--target", target, "--out"])
+        .args(["sweep", "--quick", "--out"])
         .arg(directory.path())
         .args(options)
         .env_remove("SLOTWAY_BENCH_PASSWORD")
@@ -55,6 +60,11 @@ impl Run {
     /// Where its files are.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The same as a word of a command line.
+    pub(crate) fn directory(&self) -> &str {
+        self.path().to_str().unwrap()
     }
 
     /// A file it left.

@@ -9,6 +9,16 @@ pub(crate) fn summary_schema() -> Value {
     serde_json::from_str(include_str!("../../schema/summary.schema.json")).unwrap()
 }
 
+/// The committed schema of what `diff --json` prints.
+pub(crate) fn diff_schema() -> Value {
+    serde_json::from_str(include_str!("../../schema/diff.schema.json")).unwrap()
+}
+
+/// The committed schema of what `storm --json` prints.
+pub(crate) fn storm_schema() -> Value {
+    serde_json::from_str(include_str!("../../schema/storm.schema.json")).unwrap()
+}
+
 /// What is wrong with `value`, a line each.
 pub(crate) fn violations(schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::block::Block;
-use super::{BACKOFF, GREETING_TIMEOUTS, Kind, Phase, Pipeline, give_back};
+use super::{BACKOFF, GREETING_TIMEOUTS, Kind, Phase, Pipeline, SCRIPT_BACKOFF, give_back};
 use crate::backend::send_queue::SendQueue;
 use crate::backend::{BackendError, Connection, connection};
 use crate::resp::ReplyScanner;
@@ -96,6 +96,7 @@ impl Pipeline {
         self.dirty.set(true);
         self.fault.set(false);
         self.turned_away.set(None);
+        self.script.take();
         drop(state);
         if let Some(tracker) = &self.tracker {
             tracker.note_opened(self.answered.get());
@@ -112,7 +113,8 @@ impl Pipeline {
         if !was_open || matches!(error, BackendError::WrongNode { .. } | BackendError::Auth(_)) {
             state.failures += 1;
             let wait = BACKOFF.0 * 2u32.saturating_pow(state.failures.min(10) - 1);
-            let wait = wait.min(BACKOFF.1).as_micros() as u64;
+            let most = if error.answer().is_some() { SCRIPT_BACKOFF } else { BACKOFF.1 };
+            let wait = wait.min(most).as_micros() as u64;
             state.phase = Phase::Down(self.shared.clock.tick() + wait);
         } else {
             state.phase = Phase::Idle;
@@ -129,11 +131,16 @@ impl Pipeline {
         state.fences.forget();
         drop(state);
         self.end_tracking(was_open);
+        *self.script.borrow_mut() = error.answer().map(Box::from);
         self.dirty.set(false);
         self.stats.inflight.sub(in_flight.len() as u64);
         let sent_to = if was_open { send_queue.sent_to() } else { 0 };
         self.window.forget_weights();
         while let Some((at, entry)) = in_flight.take_first() {
+            if error.answer().is_some() {
+                entry.handle.into_iter().for_each(|handle| self.turn_back(handle, Vec::new()));
+                continue;
+            }
             let is_block = matches!(entry.kind, Kind::Block | Kind::Declined);
             let block = if is_block { blocks.pop_front() } else { None };
             let mut declined = block.and_then(Block::into_reason);

@@ -30,7 +30,8 @@ pub(super) const ROWS: &[Row] = &[
         .tips("request_policy:all_shards response_policy:all_succeeded"),
     cmd("function|help", 2, "loading stale", "scripting"),
     cmd("function|kill", 2, "noscript allow_busy", "scripting")
-        .tips("request_policy:all_shards response_policy:one_succeeded"),
+        .tips("request_policy:all_shards response_policy:one_succeeded")
+        .handled(Handling::Script(Script::KillFunction)),
     cmd("function|list", -2, "noscript", "scripting").tips("nondeterministic_output_order"),
     cmd("function|load", -3, "write denyoom noscript", "scripting")
         .tips("request_policy:all_shards response_policy:all_succeeded"),

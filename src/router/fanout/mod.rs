@@ -230,9 +230,11 @@ impl Router {
             }
             Err(LeaseError { error, was_sent }) => {
                 tracing::debug!(node = %node.name, %error, "a node has not answered");
-                match error.turned_away() {
-                    Some(why) => Answer::Declined(reason::text(why).to_owned()),
-                    None => Answer::Lost { was_sent },
+                match (error.answer(), error.turned_away()) {
+                    (Some(text), _) if role == Role::Master => Answer::Odd(text.to_owned()),
+                    (Some(text), _) => Answer::Declined(text.to_owned()),
+                    (_, Some(why)) => Answer::Declined(reason::text(why).to_owned()),
+                    (_, None) => Answer::Lost { was_sent },
                 }
             }
         };
@@ -368,7 +370,9 @@ fn ownership(frame: &[u8]) -> Result<Box<Ownership>, String> {
     let text = match frame.first() {
         Some(b'-') => {
             let text = String::from_utf8_lossy(frame.get(1..).unwrap_or_default());
-            return Err(texts::owner_unknown(text.trim_end()));
+            let error = BackendError::of_answer(text.trim_end().to_owned());
+            let own_words = error.answer().map(str::to_owned);
+            return Err(own_words.unwrap_or_else(|| texts::owner_unknown(text.trim_end())));
         }
         // In RESP3 a text has its form before it: `txt:`.
         Some(b'=') => text_behind(frame, 1 + "txt:".len()),

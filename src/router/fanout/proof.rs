@@ -310,10 +310,12 @@ impl Proof {
         }
     }
 
-    /// Whether no master has a replica that the map did not tell of.
+    /// Whether no master has a replica that the map did not tell of. One that ran the command when it
+    /// was a master itself is not asked again.
     fn knows_replicas(&self, heard: &[Heard]) -> bool {
+        let is_done = |id: &str| self.done.iter().any(|(node, _)| *node.id == *id);
         let mut all = heard.iter().filter_map(Heard::ownership).flat_map(|own| &own.replicas);
-        all.all(|id| self.replicas.contains(id))
+        all.all(|id| self.replicas.contains(id) || is_done(id))
     }
 
     /// Whether no key of a moving slot has moved since the last round. The replies of that round then

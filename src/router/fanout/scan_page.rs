@@ -114,6 +114,9 @@ impl Router {
                 Ok(Err(text)) => text,
                 Err(LeaseError { error, .. }) => {
                     tracing::debug!(node = %node.name, %error, "a node has not answered");
+                    if let Some(text) = error.answer() {
+                        return Err(text.to_owned());
+                    }
                     error.turned_away().map_or(texts::UNREACHABLE, reason::text).to_owned()
                 }
             };

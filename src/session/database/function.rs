@@ -14,6 +14,7 @@ use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::Merge;
 use crate::reply::{Gather, ReplyHandle};
 use crate::resp::{Protocol, Value, write};
+use crate::router::Client;
 use crate::session::Session;
 use crate::session::dispatch::{Dispatch, Request};
 
@@ -23,7 +24,22 @@ const CATCH: &str = "local slotway_functions={} redis.register_function=function
     if type(a)=='table' then slotway_functions[a.function_name]=a.callback \
     else slotway_functions[a]=b end end ";
 
+/// What a function that keeps a node busy is there: a script.
+const SCRIPT_KILL: &[u8] = b"*2\r\n$6\r\nSCRIPT\r\n$4\r\nKILL\r\n";
+
 impl Session {
+    /// FUNCTION KILL.
+    pub(super) fn kill_function(&mut self, request: Request<'_>) -> Dispatch {
+        if self.waits_for_earlier() {
+            return Dispatch::NotYet;
+        }
+        let (seq, meta) = (self.take_seq(), self.meta_of_all(request));
+        let (writer, protocol) = (&self.writer, self.state.protocol);
+        let client = Client { writer, protocol, home: meta.slot };
+        self.env.router.ask_out_of_band(client, seq, meta, Merge::OneSucceeded, SCRIPT_KILL);
+        Dispatch::Done
+    }
+
     /// FCALL and FCALL_RO.
     pub(super) fn call_function(&mut self, request: Request<'_>) -> Option<Dispatch> {
         let database = self.state.database.clone()?;

@@ -16,8 +16,10 @@ use std::rc::Rc;
 
 use super::Session;
 use super::dispatch::{Dispatch, Request};
-use crate::command::{Command, CommandId, Handling, ReplyKeys, Script, Transaction, positions};
-use crate::reply::handle::RequestMeta;
+use crate::command::{
+    Command, CommandId, Handling, Local, ReplyKeys, Script, Transaction, positions,
+};
+use crate::reply::handle::{OnFailure, RequestMeta};
 use crate::reply::merge::Merge;
 use crate::reply::{Gather, ReplyHandle, texts};
 use crate::resp::request::{RequestLimits, Scan};
@@ -48,8 +50,12 @@ impl Session {
         request: Request<'_>,
     ) -> Option<Dispatch> {
         let Request { id, command, args, .. } = request;
-        if command.handling == Handling::Script(Script::Call) {
-            return self.call_function(request);
+        match command.handling {
+            Handling::Script(Script::Call) => return self.call_function(request),
+            Handling::Script(Script::KillFunction) => return Some(self.kill_function(request)),
+            // Whoever asks wants to know whether the database can be used, and that only its node knows.
+            Handling::Local(Local::Ping) => return self.send_as_it_is(request),
+            _ => {}
         }
         let Tagged { frame, on_failure, rename } = match self.translated(command, args)? {
             Translation::AsItIs => return None,
@@ -90,6 +96,14 @@ impl Session {
     /// What becomes of a reply that names keys there, in the client's database.
     pub(in crate::session) fn rename_of(&self, keys: ReplyKeys) -> Option<Rename> {
         reply::rename(self.state.database.as_ref()?, keys, true)
+    }
+
+    /// Sends a request without keys, which changes nothing, to the database's master.
+    fn send_as_it_is(&mut self, request: Request<'_>) -> Option<Dispatch> {
+        let slot = self.state.database.as_ref()?.slot;
+        let meta = self.meta(request.id, request.command, slot);
+        let meta = RequestMeta { on_failure: OnFailure::Resend, ..meta };
+        Some(self.send_tagged(meta, request.frame.to_vec(), None))
     }
 
     /// Sends a translated request to its slot's master.

@@ -31,6 +31,7 @@ pub(super) fn all(record: &Record) -> Vec<String> {
     let mut charts = Vec::new();
     if record.sizes().len() > 1 {
         charts.push(throughput(record, &groups));
+        charts.push(ratios(record));
         charts.push(megabytes(record, &groups));
         for op in record.ops() {
             charts.push(latency(record, &groups, op));
@@ -120,6 +121,41 @@ fn megabytes(record: &Record, groups: &[Group<'_>]) -> String {
     let curves = by_size(record, groups, |phase| Some(phase.megabytes_per_s), "MB/s");
     let titled = Titled { title: "Payload, MB/s", unit: "by value size" };
     linear_chart(record, &titled, &curves)
+}
+
+/// Throughput of each target but the first by that of the first.
+fn ratios(record: &Record) -> String {
+    let (Some(first), sizes, ops) = (record.targets.first(), record.sizes(), record.ops()) else {
+        return String::new();
+    };
+    let mut curves: Vec<Curve> = Vec::new();
+    for ratio in &record.comparison {
+        let name = format!("{} {}", ratio.target, ratio.op);
+        let (Some(x), Some(spread)) =
+            (sizes.iter().position(|size| *size == ratio.bytes), ratio.ops_per_s)
+        else {
+            continue;
+        };
+        let title = format!("{name} {}: {:.3}", short_label_of(ratio.bytes), spread.median);
+        let ends = (spread.count > 1).then_some((spread.min, spread.max));
+        let point = Point { x: x as f64, y: spread.median, ends, title };
+        match curves.iter_mut().find(|curve| curve.name == name) {
+            Some(curve) => curve.points.push(point),
+            None => {
+                let colour = record.targets.iter().position(|target| target.name == ratio.target);
+                let dash = ops.iter().position(|op| *op == ratio.op).unwrap_or(0);
+                let (colour, points) = (colour.unwrap_or(0), vec![point]);
+                curves.push(Curve { name, colour, dash, points, dots: true });
+            }
+        }
+    }
+    for curve in &mut curves {
+        curve.points.sort_by(|one, other| one.x.total_cmp(&other.x));
+    }
+    let title = format!("Requests per second, by {}", first.name);
+    let titled = Titled { title: &title, unit: "by value size; 1 is as many" };
+    let y = Scale::linear(largest(&curves), Y_MARKS, plain_label);
+    draw(&titled, &places(record), &y, &curves)
 }
 
 fn linear_chart(record: &Record, titled: &Titled<'_>, curves: &[Curve]) -> String {

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 
 use self::escape::{escape, with_code};
 use super::prose;
-use super::table::Table;
+use super::table::{Table, title};
 use crate::figures::{grouped, ms};
 use crate::record::{Group, Record, groups};
 use crate::size::short_label_of;
@@ -34,6 +34,15 @@ pub(super) fn report(record: &Record) -> String {
         html += &format!("<h2>Figures</h2>\n<div class=\"charts\">\n{}</div>\n", charts.concat());
     }
     html += &timeline::charts(record).concat();
+    if let Some(searches) = Table::searches(record) {
+        let _ = writeln!(
+            html,
+            "<h2>Highest rates</h2>\n<p class=\"dim\">{}</p>",
+            with_code(prose::SEARCHES)
+        );
+        table(&mut html, &searches);
+    }
+    ratios(&mut html, record);
     tables(&mut html, record);
     errors(&mut html, record);
     list(&mut html, "How it was measured", &prose::method(record));
@@ -136,6 +145,9 @@ fn headline(record: &Record) -> String {
         described(record, most),
         short_label_of(most.bytes)
     );
+    if let Some(limit) = record.options.p99_limit_ms.filter(|_| record.verdict.valid) {
+        let _ = write!(text, " with 99 % of them under {} ms", ms(limit));
+    }
     if record.sizes().len() > 1 {
         let _ = write!(
             text,
@@ -229,6 +241,18 @@ fn tile_row(
     }
 }
 
+fn ratios(html: &mut String, record: &Record) {
+    if let (Some(ratios), Some(first)) = (Table::ratios(record), record.targets.first()) {
+        let _ = write!(
+            html,
+            "<h2>By {}</h2>\n<p class=\"dim\">{}</p>\n",
+            escape(&first.name),
+            with_code(prose::RATIOS)
+        );
+        table(html, &ratios);
+    }
+}
+
 fn tables(html: &mut String, record: &Record) {
     let _ = write!(
         html,
@@ -238,12 +262,13 @@ fn tables(html: &mut String, record: &Record) {
     );
     for op in record.ops() {
         for target in &record.targets {
-            let title = match record.targets.len() {
-                1 => op.to_owned(),
-                _ => format!("{op}, {}", target.name),
-            };
+            let title = title(record, target, op);
             let _ = writeln!(html, "<h3>{}</h3>", escape(&title));
             table(html, &Table::full(record, &target.name, op));
+            if let Some(commands) = Table::commands(record, &target.name, op) {
+                let _ = writeln!(html, "<h3>{} by command</h3>", escape(&title));
+                table(html, &commands);
+            }
         }
     }
 }
@@ -343,6 +368,14 @@ mod tests {
         assert!(!html.contains("NaN") && !html.contains(">inf"));
         // The processor's name is not markup.
         assert!(html.contains("Fast &lt;9000&gt;"));
+    }
+
+    #[test]
+    fn a_comparison_has_its_ratios_as_chart_and_table() {
+        let html = report(&sample::comparison());
+        check_nesting(&html);
+        assert!(html.contains("<h2>By gateway</h2>") && html.contains("0.500 – 0.500"));
+        assert!(html.contains("Requests per second, by gateway"));
     }
 
     #[test]

@@ -266,6 +266,34 @@ fn a_replica_that_the_map_does_not_know_is_waited_for() {
     assert_eq!(proof.take(heard), done(&["+1", "+2", "+3"], false));
 }
 
+/// Node `id`, which is done, owns `slots` and has this replica.
+fn has_replica(id: &str, slots: &str, replica: &str) -> Heard {
+    let mut heard = says(id, slots, "");
+    if let Answer::Whole { before, after, .. } = &mut heard.answer {
+        before.replicas.push(replica.into());
+        after.replicas.push(replica.into());
+    }
+    heard
+}
+
+#[test]
+fn a_master_that_becomes_a_replica_while_it_answers_is_not_asked_again() {
+    let mut proof = Proof::new(Kind::PerNode, true, true);
+    let mut deposed = says("a", "0-99", "+1");
+    if let Answer::Whole { after, .. } = &mut deposed.answer {
+        (after.is_master, after.slots) = (false, Vec::new());
+    }
+    let replica = Answer::OfReplica(b"+3".to_vec());
+    let heard = vec![
+        deposed,
+        says("b", "100-16383", "+2"),
+        Heard { node: node("r"), role: Role::Replica, answer: replica },
+    ];
+    assert_eq!(proof.take(heard), moving());
+    let heard = vec![has_replica("r", "0-99", "a"), says("b", "100-16383", "")];
+    assert_eq!(proof.take(heard), done(&["+1", "+2", "+3"], false));
+}
+
 #[test]
 fn a_spare_that_does_not_answer_is_not_missed() {
     let mut proof = Proof::new(Kind::Erase, false, false);

@@ -1,10 +1,12 @@
-//! Replies in RESP2 as a load client needs them: values are checked as they arrive.
+//! Replies as a load client needs them: values are checked as they arrive.
 //!
 //! Owns the resumable decoder. Knows nothing of sockets, keys or time.
 //! Invariants: a bulk that is only compared is never stored; no input makes the decoder panic; what
 //! it stores is bounded by `LINE_MAX` and the caller's limit.
 
-use std::fmt;
+mod reply;
+
+pub(crate) use reply::{ProtocolError, Reply, Want};
 
 /// Longest status, error or length line accepted; Redis itself stays far below.
 const LINE_MAX: usize = 64 * 1024;
@@ -12,85 +14,20 @@ const LINE_MAX: usize = 64 * 1024;
 /// Longest bulk accepted, Redis's own default limit.
 const BULK_MAX: usize = 512 * 1024 * 1024;
 
+/// Elements of one reply that is passed over, at all depths together.
+const SKIPPED_MAX: u64 = 1 << 32;
+const TOO_MANY: ProtocolError = ProtocolError("a reply has too many elements");
+/// An error of RESP3 that is a bulk, whose text is passed over.
+const BULK_ERROR: &str = "(an error as a bulk)";
+
 /// Digits of a length that is allowed.
 const DIGITS_MAX: usize = 9;
-
-/// What to do with the bytes of a bulk reply.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Want<'a> {
-    /// Compare with this value, and store nothing.
-    Value(&'a [u8]),
-    /// Look at the length alone.
-    Length(usize),
-    /// The reply is an array of so many; look at the length of each.
-    Lengths {
-        /// How many.
-        count: usize,
-        /// How long each of them is.
-        length: usize,
-    },
-    /// Store up to so many bytes; drop the rest.
-    Keep(usize),
-}
-
-impl Want<'_> {
-    /// Whether a bulk may be of this length.
-    fn is_length(self, found: usize) -> bool {
-        match self {
-            Want::Value(value) => value.len() == found,
-            Want::Length(length) | Want::Lengths { length, .. } => length == found,
-            Want::Keep(_) => true,
-        }
-    }
-}
-
-/// A complete reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
-    /// `+OK`, the reply of every good SET: told apart so that it costs no allocation.
-    Ok,
-    /// Any other status line.
-    Status(String),
-    /// An error reply's text.
-    Error(String),
-    /// An integer.
-    Integer(i64),
-    /// The null bulk: no such key.
-    Nil,
-    /// A compared bulk: whether length and every byte were as expected.
-    Compared {
-        /// Its length.
-        length: usize,
-        /// Whether it was the expected value.
-        same: bool,
-    },
-    /// A kept bulk, cut at the limit.
-    Kept(Vec<u8>),
-    /// An array whose lengths were wanted.
-    Array {
-        /// Whether a key was not there.
-        missing: bool,
-        /// Whether there were as many as wanted, those that were there of the wanted length.
-        same: bool,
-    },
-}
-
-/// The peer does not speak RESP2 as expected; the connection cannot be used further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ProtocolError(&'static str);
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "protocol error: {}", self.0)
-    }
-}
-
-impl std::error::Error for ProtocolError {}
 
 /// An array whose elements are coming.
 #[derive(Debug)]
 struct Elements {
     left: u64,
+    is_first: bool,
     missing: bool,
     same: bool,
 }
@@ -112,12 +49,23 @@ pub(crate) struct Decoder {
     line: Vec<u8>,
     kept: Vec<u8>,
     elements: Option<Elements>,
+    /// Elements that are to come of a reply of which nothing is wanted, at all depths together.
+    skipped: u64,
+    /// The bulk that comes is an error.
+    is_error: bool,
 }
 
 impl Decoder {
     /// At the beginning of a reply.
     pub(crate) fn new() -> Decoder {
-        Decoder { state: State::Line, line: Vec::new(), kept: Vec::new(), elements: None }
+        Decoder {
+            state: State::Line,
+            line: Vec::new(),
+            kept: Vec::new(),
+            elements: None,
+            skipped: 0,
+            is_error: false,
+        }
     }
 
     /// Takes bytes from the front of `input` up to the end of one reply: how many, and the reply if
@@ -128,10 +76,14 @@ impl Decoder {
         want: Want<'_>,
     ) -> Result<(usize, Option<Reply>), ProtocolError> {
         let mut used = 0;
+        let usual = |decoder: &Decoder, rest| {
+            let expected = decoder.expected(want);
+            whole(rest, want, expected).filter(|_| decoder.line.is_empty())
+        };
         while used < input.len() {
             let rest = &input[used..];
             let (taken, reply) = match self.state {
-                State::Line => match whole(rest, want).filter(|_| self.line.is_empty()) {
+                State::Line => match usual(self, rest) {
                     Some((taken, reply)) => (taken, Some(reply)),
                     None => self.take_line(rest, want)?,
                 },
@@ -150,14 +102,28 @@ impl Decoder {
         Ok((used, None))
     }
 
+    /// What the bytes of a bulk must be.
+    fn expected<'w>(&self, want: Want<'w>) -> Option<&'w [u8]> {
+        match (want, &self.elements) {
+            (Want::Value(value), _) => Some(value),
+            (Want::Lengths { first, .. }, Some(elements)) if elements.is_first => first,
+            _ => None,
+        }
+    }
+
     /// The reply, unless it is an element of an array that is not complete yet.
     fn gather(&mut self, reply: Reply) -> Option<Reply> {
+        if self.skipped > 0 {
+            self.skipped -= 1;
+            return (self.skipped == 0).then_some(Reply::Skipped);
+        }
         let Some(elements) = &mut self.elements else { return Some(reply) };
         match reply {
             Reply::Nil => elements.missing = true,
             Reply::Compared { same, .. } => elements.same &= same,
             _ => elements.same = false,
         }
+        elements.is_first = false;
         elements.left = elements.left.saturating_sub(1);
         let (missing, same) = (elements.missing, elements.same);
         (elements.left == 0).then(|| {
@@ -182,7 +148,8 @@ impl Decoder {
         }
         let line =
             self.line.strip_suffix(b"\r\n").ok_or(ProtocolError("a line ends without CR"))?;
-        let (kind, text) = line.split_first().ok_or(ProtocolError("an empty reply line"))?;
+        let (&kind, text) = line.split_first().ok_or(ProtocolError("an empty reply line"))?;
+        let is_any = matches!(want, Want::Any);
         let reply = match kind {
             b'+' if text == b"OK" => Some(Reply::Ok),
             b'+' => Some(Reply::Status(String::from_utf8_lossy(text).into_owned())),
@@ -200,16 +167,43 @@ impl Decoder {
                     Some(Reply::Array { missing: false, same: count == 0 })
                 }
                 (Want::Lengths { count, .. }, Ok(left)) if self.elements.is_none() => {
-                    self.elements =
-                        Some(Elements { left, missing: false, same: left == count as u64 });
+                    let same = left == count as u64;
+                    self.elements = Some(Elements { left, is_first: true, missing: false, same });
                     None
                 }
+                (Want::Any, _) => self.skip(kind, number(text)?)?,
                 _ => return Err(ProtocolError("an array where none was asked for")),
             },
+            // Null of RESP3.
+            b'_' => Some(Reply::Nil),
+            b'~' | b'%' | b'>' | b'|' if is_any => self.skip(kind, number(text)?)?,
+            b',' | b'#' | b'(' if is_any => Some(Reply::Skipped),
+            b'=' | b'!' if is_any => {
+                self.is_error = kind == b'!' && self.skipped == 0;
+                self.state = body_of(number(text)?, want)?;
+                None
+            }
             _ => return Err(ProtocolError("an unknown reply type")),
         };
         self.line.clear();
         Ok((taken, reply))
+    }
+
+    /// Takes note of how many elements are to be passed over.
+    fn skip(&mut self, kind: u8, count: i64) -> Result<Option<Reply>, ProtocolError> {
+        let Ok(count) = u64::try_from(count) else { return Ok(Some(Reply::Nil)) };
+        let is_inside = self.skipped > 0;
+        // What has attributes comes after them, and is what was asked for.
+        let (factor, more) = match kind {
+            b'%' => (2, 0),
+            b'|' => (2, u64::from(!is_inside)),
+            _ => (1, 0),
+        };
+        let all = count.checked_mul(factor).and_then(|all| all.checked_add(self.skipped + more));
+        self.skipped = all.filter(|all| *all <= SKIPPED_MAX).ok_or(TOO_MANY)?;
+        // One that is inside another is an element itself, and so is one without any.
+        let is_complete = kind != b'|' && (is_inside || count == 0);
+        Ok(is_complete.then_some(Reply::Skipped))
     }
 
     fn take_body(
@@ -221,8 +215,10 @@ impl Decoder {
         let taken = rest.len().min(length - seen);
         let piece = &rest[..taken];
         let same = match want {
-            Want::Value(expected) => same && expected.get(seen..seen + taken) == Some(piece),
-            Want::Length(_) | Want::Lengths { .. } => same,
+            Want::Value(_) | Want::Length(_) | Want::Lengths { .. } | Want::Any => {
+                let is_same = |value: &[u8]| value.get(seen..seen + taken) == Some(piece);
+                same && self.expected(want).is_none_or(is_same)
+            }
             Want::Keep(limit) => {
                 let room = limit.saturating_sub(self.kept.len()).min(taken);
                 self.kept.extend_from_slice(&piece[..room]);
@@ -253,6 +249,7 @@ impl Decoder {
                 self.state = State::Line;
                 let reply = match want {
                     Want::Keep(_) => Reply::Kept(std::mem::take(&mut self.kept)),
+                    _ if std::mem::take(&mut self.is_error) => Reply::Error(BULK_ERROR.to_owned()),
                     _ => Reply::Compared { length, same },
                 };
                 Ok((1, Some(reply)))
@@ -264,7 +261,7 @@ impl Decoder {
 
 /// The usual replies where all of their bytes are there: what they are, and how long. For all others
 /// the decoder goes from state to state.
-fn whole(rest: &[u8], want: Want<'_>) -> Option<(usize, Reply)> {
+fn whole(rest: &[u8], want: Want<'_>, expected: Option<&[u8]>) -> Option<(usize, Reply)> {
     const OK: &[u8] = b"+OK\r\n";
     if rest.starts_with(OK) {
         return Some((OK.len(), Reply::Ok));
@@ -281,7 +278,7 @@ fn whole(rest: &[u8], want: Want<'_>) -> Option<(usize, Reply)> {
     if !is_usual || body.get(length..length + 2)? != b"\r\n" {
         return None;
     }
-    let same = !matches!(want, Want::Value(value) if *value != body[..length]);
+    let same = expected.is_none_or(|value| *value == body[..length]);
     Some((1 + head + 2 + length + 2, Reply::Compared { length, same }))
 }
 
@@ -352,7 +349,7 @@ mod tests {
     #[test]
     fn arrays_and_lengths_are_the_same_wherever_they_are_cut() {
         let wire = b"*2\r\n$5\r\nhe\nlo\r\n$-1\r\n*2\r\n$5\r\nhello\r\n$5\r\nworld\r\n*2\r\n$5\r\nhello\r\n$4\r\nhell\r\n*1\r\n$5\r\nhello\r\n*0\r\n-ERR no\r\n";
-        let want = Want::Lengths { count: 2, length: 5 };
+        let want = Want::Lengths { count: 2, length: 5, first: None };
         let array = |missing, same| Reply::Array { missing, same };
         let expected = [
             array(true, true),
@@ -373,6 +370,50 @@ mod tests {
         assert_eq!(length, [compared(4, false), compared(5, true)]);
         for wire in [&b"*-1\r\n"[..], b"*2\r\n*1\r\n", b"*x\r\n"] {
             assert!(decode(&[wire], want).is_err(), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_the_first_is_compared_whole() {
+        let wire =
+            b"*2\r\n$2\r\nab\r\n$2\r\nxy\r\n*2\r\n$2\r\nxy\r\n$2\r\nab\r\n*2\r\n_\r\n$2\r\nab\r\n";
+        let want = Want::Lengths { count: 2, length: 2, first: Some(b"ab") };
+        let array = |missing, same| Reply::Array { missing, same };
+        let expected = [array(false, true), array(false, false), array(true, true)];
+        for cut in 0..wire.len() {
+            assert_eq!(decode(&[&wire[..cut], &wire[cut..]], want).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn any_reply_can_be_passed_over() {
+        let wire = b"%2\r\n+a\r\n*2\r\n:1\r\n*0\r\n$1\r\nb\r\n~1\r\n$-1\r\n-ERR no\r\n*-1\r\n*0\r\n#t\r\n,1.5\r\n\
+              (12\r\n=5\r\ntxt:a\r\n!3\r\nERR\r\n|1\r\n+k\r\n+v\r\n*1\r\n_\r\n_\r\n>1\r\n:1\r\n+OK\r\n$2\r\nab\r\n";
+        let expected = [
+            Reply::Skipped,
+            Reply::Error("ERR no".into()),
+            Reply::Nil,
+            Reply::Skipped,
+            Reply::Skipped,
+            Reply::Skipped,
+            Reply::Skipped,
+            Reply::Compared { length: 5, same: true },
+            Reply::Error(BULK_ERROR.into()),
+            Reply::Skipped,
+            Reply::Nil,
+            Reply::Skipped,
+            Reply::Ok,
+            Reply::Compared { length: 2, same: true },
+        ];
+        for cut in 0..wire.len() {
+            assert_eq!(
+                decode(&[&wire[..cut], &wire[cut..]], Want::Any).unwrap(),
+                expected,
+                "{cut}"
+            );
+        }
+        for wire in [&b"*4294967297\r\n"[..], b"%9223372036854775807\r\n", b"~x\r\n"] {
+            assert!(decode(&[wire], Want::Any).is_err(), "{wire:?}");
         }
     }
 
@@ -414,7 +455,8 @@ mod tests {
                 })
                 .collect();
             let _ = decode(&[&wire], Want::Value(b"a"));
-            let _ = decode(&[&wire], Want::Lengths { count: 2, length: 1 });
+            let _ = decode(&[&wire], Want::Lengths { count: 2, length: 1, first: None });
+            let _ = decode(&[&wire], Want::Any);
         }
     }
 }

@@ -5,6 +5,8 @@
 //! a broken connection costs the requests that are under way and a bounded wait, never the run; every
 //! stage that waits for the peer has a deadline.
 
+mod shared;
+
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
@@ -12,75 +14,19 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use crate::connection::Failure;
-use crate::lookup::{Addresses, Lookup};
+use crate::lookup::Addresses;
 use crate::outbox::Outbox;
 use crate::pace::Schedule;
 use crate::pipeline::Pipeline;
-use crate::recorder::{Moments, Recorder};
+use crate::recorder::Moments;
 use crate::resp::{Decoder, Want};
 use crate::tally::Outcome;
 use crate::workload::Workload;
 
+pub(crate) use shared::{Manners, Ready, Shared};
+
 const BACK_OFF_MIN: Duration = Duration::from_millis(10);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
-
-/// How the connections of a load behave.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Manners {
-    /// Requests in flight on each connection.
-    pub(crate) pipeline: usize,
-    /// The longest a connect may take.
-    pub(crate) connect_timeout: Duration,
-    /// The longest a pipeline may take.
-    pub(crate) timeout: Duration,
-    /// Whether a connection that broke is made anew; else the load ends.
-    pub(crate) reconnects: bool,
-}
-
-/// What the connections of one thread share.
-pub(crate) struct Shared<'a, W> {
-    /// What is asked.
-    pub(crate) workload: W,
-    /// What is counted.
-    pub(crate) recorder: Recorder<'a>,
-    /// How connections behave.
-    pub(crate) manners: Manners,
-    /// AUTH, as it is sent.
-    pub(crate) auth: Option<Vec<u8>>,
-    /// Where sockets are registered.
-    pub(crate) registry: Registry,
-    /// Where the target is.
-    pub(crate) lookup: Lookup,
-    /// What is read at once, by whichever connection has something to read.
-    pub(crate) buffer: Vec<u8>,
-    /// When the schedule of an open loop starts.
-    pub(crate) start: Instant,
-    /// Until when pipelines may be sent; none are while this is not known.
-    pub(crate) until: Option<Instant>,
-    /// Connections with requests under way.
-    pub(crate) busy: usize,
-    /// Whether one waits for something else than its replies or its turn.
-    pub(crate) unsettled: bool,
-    /// The first failure, where connections are not made anew.
-    pub(crate) failed: Option<(usize, Failure)>,
-}
-
-impl<W> Shared<'_, W> {
-    fn is_over(&self, now: Instant) -> bool {
-        self.until.is_none_or(|until| now >= until)
-    }
-}
-
-/// What a socket is ready for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ready {
-    /// There is something to read, an end perhaps.
-    pub(crate) readable: bool,
-    /// There is room to write.
-    pub(crate) writable: bool,
-    /// The peer has ended its side.
-    pub(crate) closed: bool,
-}
 
 #[derive(Debug)]
 enum Stage {
@@ -90,7 +36,7 @@ enum Stage {
     LookingUp { deadline: Instant },
     /// Waits for one of the addresses; the next to be tried is `next`.
     Connecting { deadline: Instant, addresses: Addresses, next: usize },
-    /// Waits for the reply to AUTH.
+    /// Waits for the reply to HELLO or AUTH.
     Authenticating { deadline: Instant },
     /// Connected, with nothing under way.
     Idle,
@@ -101,6 +47,9 @@ enum Stage {
 /// One connection.
 pub(crate) struct ConnectionDriver {
     number: usize,
+    /// Which of the nodes it belongs to, and whether it is to be connected to another.
+    node: usize,
+    is_to_move: bool,
     stage: Stage,
     stream: Option<TcpStream>,
     decoder: Decoder,
@@ -121,6 +70,8 @@ impl ConnectionDriver {
     pub(crate) fn new(number: usize, schedule: Option<Schedule>) -> ConnectionDriver {
         ConnectionDriver {
             number,
+            node: 0,
+            is_to_move: false,
             stage: Stage::Down { until: Instant::now() },
             stream: None,
             decoder: Decoder::new(),
@@ -132,6 +83,32 @@ impl ConnectionDriver {
             unasked: false,
             was_lost: false,
         }
+    }
+
+    /// From now on it belongs to this node. Where that is at another address than what it was connected
+    /// to, it is connected anew when its pipeline is done.
+    pub(crate) fn assign(&mut self, node: usize, is_moved: bool) {
+        self.node = node;
+        if is_moved {
+            match self.stage {
+                Stage::Busy { .. } => self.is_to_move = true,
+                _ => self.leave(Instant::now()),
+            }
+        }
+    }
+
+    /// Closes the connection where nothing is lost by that.
+    fn leave(&mut self, now: Instant) {
+        self.hang_up();
+        self.stage = Stage::Down { until: now };
+    }
+
+    fn hang_up(&mut self) {
+        self.stream = None;
+        self.outbox.clear();
+        self.pipeline.clear();
+        self.decoder = Decoder::new();
+        (self.unread, self.unasked, self.is_to_move) = (false, false, false);
     }
 
     /// Whether it is on its way to be connected.
@@ -149,19 +126,24 @@ impl ConnectionDriver {
         let deadline = now + shared.manners.connect_timeout;
         shared.unsettled = true;
         self.stage = Stage::LookingUp { deadline };
-        match shared.lookup.start() {
+        let Some(lookup) = shared.lookups.get_mut(self.node) else { return };
+        match lookup.start() {
             Ok(Some(addresses)) => self.found(&addresses, shared),
             Ok(None) => {}
             Err(error) => self.fail(Failure::Connect(error), shared),
         }
     }
 
-    /// The lookup has ended that it may have waited for.
+    /// The lookup of a node has ended that it may have waited for.
     pub(crate) fn looked_up<W: Workload>(
         &mut self,
+        node: usize,
         answer: &io::Result<Addresses>,
         shared: &mut Shared<'_, W>,
     ) {
+        if node != self.node {
+            return;
+        }
         match answer {
             Ok(addresses) => self.found(addresses, shared),
             Err(error) if matches!(self.stage, Stage::LookingUp { .. }) => {
@@ -239,10 +221,10 @@ impl ConnectionDriver {
             return self.connect_to_next(error, &shared.registry);
         }
         self.unread = ready.readable;
-        match &shared.auth {
-            Some(auth) => {
+        match &shared.greeting {
+            Some(greeting) => {
                 self.stage = Stage::Authenticating { deadline };
-                self.outbox.put(auth);
+                self.outbox.put(greeting);
                 self.outbox.write(stream, |_| b"").map_err(Failure::Broken).map(|_| ())
             }
             None => self.begin(Instant::now(), shared),
@@ -263,10 +245,9 @@ impl ConnectionDriver {
         loop {
             let Some(length) = read(stream, &mut shared.buffer)? else { return Ok(()) };
             let arrived = &shared.buffer[..length];
-            let (used, reply) =
-                self.decoder.feed(arrived, Want::Keep(0)).map_err(Failure::Protocol)?;
+            let (used, reply) = self.decoder.feed(arrived, Want::Any).map_err(Failure::Protocol)?;
             if let Some(reply) = reply {
-                Failure::of_auth(reply)?;
+                Failure::of_greeting(reply, shared.manners.resp3)?;
                 self.unasked = used < length;
                 self.unread = ready.closed;
                 return self.begin(Instant::now(), shared);
@@ -289,6 +270,11 @@ impl ConnectionDriver {
         shared: &mut Shared<'_, W>,
     ) -> Result<(), Failure> {
         self.stage = Stage::Idle;
+        if self.is_to_move {
+            self.leave(now);
+            shared.unsettled = true;
+            return Ok(());
+        }
         if std::mem::take(&mut self.was_lost) {
             shared.recorder.reconnected(now);
         }
@@ -323,7 +309,8 @@ impl ConnectionDriver {
     fn send<W: Workload>(&mut self, shared: &mut Shared<'_, W>) -> Result<(), Failure> {
         let Some(stream) = &self.stream else { return Ok(()) };
         loop {
-            if self.outbox.is_empty() && !self.pipeline.ask(&mut self.outbox, &mut shared.workload)
+            if self.outbox.is_empty()
+                && !self.pipeline.ask(self.node, &mut self.outbox, &mut shared.workload)
             {
                 return Ok(());
             }
@@ -377,7 +364,8 @@ impl ConnectionDriver {
         shared: &mut Shared<'_, W>,
     ) -> Result<(), Failure> {
         let sent = self.pipeline.sent();
-        let mut good = (self.pipeline.intended(), 0);
+        // Good replies of one class that were due at the same time are counted together.
+        let mut good = ((self.pipeline.intended(), 0), 0);
         let mut result = Ok(());
         while !arrived.is_empty() {
             let Some(ticket) = self.pipeline.awaited() else {
@@ -397,17 +385,23 @@ impl ConnectionDriver {
             arrived = &arrived[used..];
             let Some(reply) = reply else { break };
             let intended = self.pipeline.answered();
+            let class = shared.workload.class(ticket);
             let moments = |intended| Moments { intended, sent, done };
             match shared.workload.outcome(ticket, reply) {
-                Outcome::Good if good.0 == intended => good.1 += 1,
+                Outcome::Good if good.0 == (intended, class) => good.1 += 1,
                 Outcome::Good => {
-                    shared.recorder.good(moments(good.0), good.1);
-                    good = (intended, 1);
+                    shared.recorder.good(moments(good.0.0), good.0.1, good.1);
+                    good = ((intended, class), 1);
                 }
-                other => shared.recorder.bad(moments(intended), &other, 1),
+                Outcome::Redirected => {
+                    shared.recorder.redirected(done);
+                    shared.doubt_routes();
+                }
+                other => shared.recorder.bad(moments(intended), Some(class), &other),
             }
         }
-        shared.recorder.good(Moments { intended: good.0, sent, done }, good.1);
+        let ((intended, class), times) = good;
+        shared.recorder.good(Moments { intended, sent, done }, class, times);
         result
     }
 
@@ -449,20 +443,18 @@ impl ConnectionDriver {
             shared.busy -= 1;
             let sent = self.pipeline.sent();
             while !self.pipeline.is_done() {
+                let class = self.pipeline.awaited().map(|ticket| shared.workload.class(ticket));
                 let intended = self.pipeline.answered();
-                shared.recorder.bad(Moments { intended, sent, done: now }, &outcome, 1);
+                shared.recorder.bad(Moments { intended, sent, done: now }, class, &outcome);
             }
         } else if !shared.is_over(now) {
             // Nothing was lost but an attempt to connect.
             let moments = Moments { intended: now, sent: now, done: now };
-            shared.recorder.bad(moments, &outcome, 1);
+            shared.recorder.bad(moments, None, &outcome);
         }
         self.was_lost |= matches!(self.stage, Stage::Busy { .. } | Stage::Idle);
-        self.stream = None;
-        self.outbox.clear();
-        self.pipeline.clear();
-        self.decoder = Decoder::new();
-        (self.unread, self.unasked) = (false, false);
+        shared.doubt_routes();
+        self.hang_up();
         self.stage = Stage::Down { until: now + self.back_off };
         self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
         shared.unsettled = true;

@@ -1,0 +1,61 @@
+//! Nodes that a client's script keeps busy.
+//!
+//! Owns the asking. A node that a script keeps from everything else says so, `-BUSY`, on every connection
+//! but the one that brought the script, which all clients share. One that does gets another connection
+//! for what comes next. Must not know what happens to requests under way.
+
+use std::rc::Rc;
+
+use tokio::time::timeout;
+
+use super::Router;
+use crate::backend::lease::URGENT_TIMEOUT;
+use crate::backend::pipeline::Pipeline;
+use crate::backend::{Asked, Lane, NodeAddress};
+use crate::resp::Protocol;
+
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+/// How a node begins to say that a script keeps it busy.
+const BUSY: &[u8] = b"-BUSY ";
+/// Longest answer to the question.
+const ANSWER_MAX: usize = 4096;
+
+impl Router {
+    /// Looks after pipelines that wait for a script; called now and then.
+    pub fn look_after_scripts(self: &Rc<Self>) {
+        for pipeline in self.pipelines.that_may_be_busy() {
+            let router = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                // It answers when the script has ended, or has run for long enough.
+                let asking = router.is_busy(pipeline.node());
+                let is_busy = timeout(URGENT_TIMEOUT, asking).await.unwrap_or(false);
+                pipeline.note_asked();
+                if is_busy {
+                    router.replace(&pipeline);
+                }
+            });
+        }
+    }
+
+    async fn is_busy(&self, node: &NodeAddress) -> bool {
+        let lease = self.pipelines.lease(node, Protocol::Resp2, Lane::Urgent).await;
+        let Ok(mut lease) = lease else { return false };
+        let asked =
+            Asked { requests: PING, count: 1, bytes_max: ANSWER_MAX, ends_with_error_at: None };
+        let answered = lease.ask(&asked).await;
+        answered.is_ok_and(|frames| frames.concat().starts_with(BUSY))
+    }
+
+    fn replace(&self, pipeline: &Rc<Pipeline>) {
+        if !self.pipelines.replace(pipeline) {
+            return;
+        }
+        let node = &pipeline.node().name;
+        tracing::warn!(%node, "a node is busy with a script, and answers everybody else BUSY");
+        for masters in &self.masters {
+            for master in masters.borrow_mut().iter_mut() {
+                master.take_if(|known| Rc::ptr_eq(known, pipeline));
+            }
+        }
+    }
+}
