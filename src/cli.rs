@@ -185,4 +185,12 @@ impl std::fmt::Display for CliError {
     }
 }
 
-impl std::error::Error for CliError {}
+impl std::error::Error for CliError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Usage(error) => Some(error),
+            Self::Config(error) => Some(error),
+            Self::Nodes(_) | Self::Unaskable(_) => None,
+        }
+    }
+}

@@ -146,7 +146,14 @@ impl fmt::Display for DocsError {
     }
 }
 
-impl std::error::Error for DocsError {}
+impl std::error::Error for DocsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Page(_, error) => Some(error),
+            Self::Markers { .. } => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -44,7 +44,14 @@ impl fmt::Display for HealthError {
     }
 }
 
-impl std::error::Error for HealthError {}
+impl std::error::Error for HealthError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreachable(_, error) => Some(error),
+            Self::NotHttp(_) | Self::Unwell(..) => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

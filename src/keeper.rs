@@ -71,7 +71,7 @@ pub enum FormOutcome {
     WasFormed,
 }
 
-/// Why there is no whole cluster.
+/// Why there is no whole cluster. To try again is safe in any case: what has been done is found done.
 #[derive(Debug)]
 pub enum KeeperError {
     /// Fewer than three masters would come of so many nodes: the caller's mistake.
@@ -81,7 +81,7 @@ pub enum KeeperError {
         /// How many replicas each master should have.
         replicas_per_master: usize,
     },
-    /// Only a person can put that right; nothing was changed.
+    /// Only a person can put that right; nothing was changed, and it would be the same again.
     Refused(String),
     /// The time is up; what was still waited for.
     Deadline(String),

@@ -119,7 +119,15 @@ impl fmt::Display for RunError {
     }
 }
 
-impl std::error::Error for RunError {}
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Listen(_, _, error) | Self::Worker(error) => Some(error),
+            Self::Keeper(error) => Some(error),
+            Self::Allow(_) | Self::Stopped(_) => None,
+        }
+    }
+}
 
 /// Runs the gateway on the current runtime, which becomes its control thread's, until told to
 /// stop. `started` is called with the gateway once it listens.

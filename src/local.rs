@@ -272,9 +272,20 @@ impl fmt::Display for LocalError {
             }
             LocalError::Forming(error) => error.fmt(f),
             LocalError::Signals(error) => write!(f, "signals: {error}"),
-            LocalError::Gateway(error) => write!(f, "{error:#}"),
+            LocalError::Gateway(error) => write!(f, "{error}"),
         }
     }
 }
 
-impl std::error::Error for LocalError {}
+impl std::error::Error for LocalError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Folder(_, error) | Self::AddressTaken(_, _, error) | Self::Signals(error) => {
+                Some(error)
+            }
+            Self::Forming(error) => Some(error),
+            Self::Gateway(error) => error.source(),
+            _ => None,
+        }
+    }
+}

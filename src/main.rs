@@ -35,7 +35,8 @@ fn main() -> ExitCode {
     match carry_out(invocation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("slotway: {error:#}");
+            // It says all of it, its causes too.
+            eprintln!("slotway: {error}");
             ExitCode::from(FAILED)
         }
     }

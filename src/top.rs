@@ -46,7 +46,14 @@ impl fmt::Display for TopError {
     }
 }
 
-impl std::error::Error for TopError {}
+impl std::error::Error for TopError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreachable(_, error) => Some(error),
+            Self::NotOurs(..) | Self::Password => None,
+        }
+    }
+}
 
 /// Asks the gateway at `admin` for all there is to show.
 pub fn ask(admin: SocketAddr, password: Option<&Secret>) -> Result<Overview, TopError> {

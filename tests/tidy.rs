@@ -5,6 +5,8 @@
 mod circles;
 #[path = "tidy/comparisons.rs"]
 mod comparisons;
+#[path = "tidy/errors.rs"]
+mod errors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -329,6 +331,15 @@ fn files_do_not_go_in_circles() {
         modules.values().flat_map(|files| circles::circles(files)).collect();
     found.extend(circles::circles(&files("bench-client/src")));
     assert!(found.is_empty(), "files that use each other: {found:#?}");
+}
+
+#[test]
+fn errors_hand_on_their_causes() {
+    for (path, text) in shipped("src") {
+        let code = code(&text);
+        let silent = errors::without_cause(&code);
+        assert!(silent.is_empty(), "{}: {silent:?} have a cause and no source()", path.display());
+    }
 }
 
 #[test]

@@ -108,12 +108,13 @@ pub struct LeaseTimeouts {
     pub answer: Duration,
 }
 
-/// What went wrong with a lease, and whether the request may have run.
+/// What went wrong with a lease, and whether the request may be sent again.
 #[derive(Debug)]
 pub struct LeaseError {
     /// What happened.
     pub error: BackendError,
-    /// Whether the node may have received the request.
+    /// Whether the node may have received the request: if so, it may have run, and only what
+    /// [may run twice](crate::reply::handle::OnFailure::may_run_twice) is sent again.
     pub was_sent: bool,
 }
 

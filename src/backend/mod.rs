@@ -61,7 +61,8 @@ impl std::hash::Hash for NodeAddress {
     }
 }
 
-/// What went wrong between the gateway and a node.
+/// What went wrong between the gateway and a node. Whether a request may have run all the same is known
+/// to who sent it: see [`LeaseError`] and [`ReturnReason`](crate::reply::ReturnReason).
 #[derive(Debug)]
 pub enum BackendError {
     /// No connection could be made.
@@ -210,7 +211,15 @@ impl fmt::Display for BackendError {
     }
 }
 
-impl std::error::Error for BackendError {}
+impl std::error::Error for BackendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) | Self::Io(error) => Some(error),
+            Self::Protocol(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -246,6 +255,19 @@ mod tests {
         for (error, kind, turned_away) in cases {
             assert_eq!((error.kind(), error.turned_away()), (kind, turned_away), "{error}");
         }
+    }
+
+    #[test]
+    fn the_cause_is_handed_on() {
+        use std::error::Error;
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        for error in [BackendError::Connect(refused()), BackendError::Io(refused())] {
+            let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+            assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
+        }
+        let odd = BackendError::Protocol(ProtocolError::Reply("odd"));
+        assert_eq!(odd.source().map(ToString::to_string).as_deref(), Some("not RESP: odd"));
+        assert!(BackendError::Closed.source().is_none());
     }
 
     #[test]

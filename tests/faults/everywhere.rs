@@ -16,7 +16,9 @@ use crate::site::Site;
 const KEYS: usize = 3000;
 /// The cluster must not turn a master that has given all its slots away into a replica.
 const OPTIONS: [&str; 2] = ["--cluster-allow-replica-migration", "no"];
-const SELDOM: [(&str, &str); 1] = [("SLOTWAY_TOPOLOGY_REFRESH_INTERVAL", "1h")];
+/// Nor must the gateway take a node for down that is only slow: INFO would not wait for the proof then.
+const SELDOM: [(&str, &str); 2] =
+    [("SLOTWAY_TOPOLOGY_REFRESH_INTERVAL", "1h"), ("SLOTWAY_TIMEOUTS_CONNECT", "20s")];
 
 fn site() -> Site {
     Site::start_with(&OPTIONS, &SELDOM)

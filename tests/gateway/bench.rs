@@ -50,7 +50,7 @@ fn a_comparison_starts_everything_measures_it_and_leaves_nothing() {
     let cases =
         ["get16_p16", "set1k_p1", "mix16_p4_c200", "mget10", "mset100", "set512k_p1", "idle50"];
     let output = Command::new(program())
-        .args(["peers", "--quick", "--duration", "100ms", "--only", "slotway"])
+        .args(["peers", "--quick", "--duration", "500ms", "--only", "slotway"])
         .args(["--gateway", &format!("slotway={SLOTWAY}"), "--cases", &cases.join(",")])
         .arg("--out")
         .arg(folder.path().join("out"))

@@ -19,11 +19,6 @@ fn always(cluster: &Cluster, line: String) -> String {
     mine
 }
 
-/// The cluster's map stays as the gateway knows it: its next questions are not answered.
-fn freeze_map(cluster: &Cluster) {
-    cluster.answers(|call| (call.text == "CLUSTER SLOTS").then(Vec::new));
-}
-
 #[test]
 fn two_nodes_that_point_at_each_other_are_given_up() {
     let (cluster, _gateway, mut client) = pair("[limits]\nredirects_max = 5\n");
@@ -89,7 +84,7 @@ fn a_name_means_the_node_that_is_known_by_its_address() {
     let line = format!("-MOVED {} localhost:{}\r\n", slot(&mine), cluster.port(1));
     always(&cluster, line);
     assert_eq!(client.ask(&format!("GET {there}")), bulk(&value_of(&there)));
-    freeze_map(&cluster);
+    cluster.freeze_map();
     // The first one asks for the name; from then on nothing may change any more.
     for _ in 0..3 {
         assert_eq!(client.ask(&format!("GET {mine}")), bulk(&value_of(&mine)));
@@ -121,7 +116,7 @@ fn the_map_is_patched_at_once() {
     let (cluster, gateway, mut client) = pair("");
     let line = format!("-MOVED {} 127.0.0.1:{}\r\n", slot(&key(0, 2, 0)), cluster.port(1));
     let mine = always(&cluster, line);
-    freeze_map(&cluster);
+    cluster.freeze_map();
     let get = format!("GET {mine}");
     assert_eq!(client.ask(&get), bulk(&value_of(&mine)));
     assert_eq!(gateway.client().ask(&get), bulk(&value_of(&mine)));
@@ -258,7 +253,7 @@ fn a_replica_that_has_taken_over_is_not_counted_beside_its_old_master() {
     let gateway = Gateway::start(&cluster, "");
     let mut client = gateway.client();
     assert_eq!(client.ask("DBSIZE"), ":2\r\n");
-    freeze_map(&cluster);
+    cluster.freeze_map();
     // The nodes themselves know.
     cluster.remap(vec![Vec::new(), vec![(8192, 16383)], vec![(0, 8191)]]);
     cluster.forget_replicas();

@@ -103,6 +103,11 @@ impl Cluster {
         self.shared.state.lock().unwrap().answers = Box::new(answers);
     }
 
+    /// The cluster's map stays as the gateway knows it: its next questions are not answered.
+    pub(crate) fn freeze_map(&self) {
+        self.answers(|call| (call.text == "CLUSTER SLOTS").then(Vec::new));
+    }
+
     /// From now on the map calls the host of this node so.
     pub(crate) fn name(&self, node: usize, host: &str) {
         self.shared.state.lock().unwrap().hosts[node] = host.into();
