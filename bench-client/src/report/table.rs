@@ -88,7 +88,10 @@ impl Table {
                 }
                 row
             };
-        let rows: Vec<Vec<String>> = record.comparison.iter().map(row).collect();
+        let ops = record.ops();
+        let mut ratios: Vec<&RatioRecord> = record.comparison.iter().collect();
+        ratios.sort_by_key(|ratio| (ops.iter().position(|op| *op == ratio.op), ratio.bytes));
+        let rows: Vec<Vec<String>> = ratios.into_iter().map(row).collect();
         (!rows.is_empty()).then_some(Table { header, rows })
     }
 
