@@ -150,7 +150,7 @@ fn headline(record: &Record) -> String {
         short_label_of(most.bytes)
     );
     if let Some(limit) = record.options.p99_limit_ms.filter(|_| record.verdict.valid) {
-        let _ = write!(text, " with 99 % of them under {} ms", ms(limit));
+        let _ = write!(text, " with 99 % of them under {limit} ms");
     }
     if record.sizes().len() > 1 {
         let _ = write!(
