@@ -28,6 +28,9 @@ use crate::tally::Counts;
 use crate::timeline::{Cuts, Interval, Meter};
 use crate::workload::{Commands, KeyOrder, Mix, OnKeys, Op, Replay, Work, Workload};
 
+/// The name of a target that is alone: it needs none in sentences.
+pub(crate) const ONLY_TARGET: &str = "target";
+
 /// How long a phase warms up and measures, and on how many threads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
@@ -108,7 +111,10 @@ pub(crate) struct PhaseResult {
 impl PhaseResult {
     /// What a sentence calls it.
     pub(crate) fn name(&self) -> String {
-        let name = format!("{} at {}", self.op.name(), self.size);
+        let mut name = format!("{} at {}", self.op.name(), self.size);
+        if self.target != ONLY_TARGET {
+            name = format!("{} {name}", self.target);
+        }
         if self.round > 1 { format!("{name}, round {}", self.round) } else { name }
     }
 

@@ -13,15 +13,13 @@ use anyhow::{Context, Result, ensure};
 use crate::address::Address;
 use crate::connection::Target;
 use crate::options::{OpName, SweepArgs};
-use crate::phase::Timing;
+use crate::phase::{ONLY_TARGET, Timing};
 use crate::rate_search::{self, Limits};
 use crate::size::{PAYLOAD_BYTES_MAX, Size, Units};
 use crate::workload::{Commands, KeyOrder, Mix, Op};
 
 /// It is kept in memory.
 const REPLAY_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// The name of a target that is alone.
-const ONLY_TARGET: &str = "target";
 /// Colours of a chart, and the time that it all takes.
 const TARGETS_MAX: usize = 5;
 /// Rounds of a comparison, unless told otherwise: ratios without a spread say little.
@@ -115,6 +113,7 @@ impl Plan {
         let alone = args.target.map(|address| (ONLY_TARGET.to_owned(), address));
         let is_compared = !args.compare.is_empty();
         let endpoints = endpoints(alone.into_iter().chain(args.compare), args.admin, target)?;
+        ensure!(!is_compared || endpoints.len() > 1, "--compare needs two targets at least");
         ensure!(
             !has_batches || !endpoints.iter().any(|endpoint| endpoint.is_cluster),
             "a cluster takes no MGET or MSET over several slots: not with a target cluster:HOST:PORT"
@@ -223,10 +222,6 @@ fn endpoints(
         endpoints.push(Endpoint { name, target, is_cluster, admin });
     }
     ensure!(endpoints.len() <= TARGETS_MAX, "--compare takes {TARGETS_MAX} targets at most");
-    ensure!(
-        endpoints.len() != 1 || endpoints[0].name == ONLY_TARGET,
-        "--compare needs two targets at least"
-    );
     Ok(endpoints)
 }
 
@@ -306,8 +301,13 @@ mod tests {
             .collect();
         assert_eq!(found, [("gateway", "h:1", false, true), ("direct", "h:2", true, false)]);
         assert_eq!(plan.repeat, 3);
-        for list in ["gateway=h:1", "a=h:1,a=h:2", "h:1,h:2", "a=h:1,b=h:1,c=h:1,d=h:1,e=h:1,f=h:1"]
-        {
+        for list in [
+            "gateway=h:1",
+            "target=h:1",
+            "a=h:1,a=h:2",
+            "h:1,h:2",
+            "a=h:1,b=h:1,c=h:1,d=h:1,e=h:1,f=h:1",
+        ] {
             assert!(compare(list).is_err(), "{list}");
         }
         assert!(self::plan(&["--compare", "a=h:1,b=h:2"]).is_err(), "--target is there too");

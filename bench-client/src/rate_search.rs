@@ -15,7 +15,7 @@ use crate::searched::{Searched, Try};
 
 const RATE_FIRST: u64 = 1_000;
 const RATE_MAX: u64 = 10_000_000;
-/// Short runs.
+/// Rates that are tried by short runs; one that fails is tried twice.
 const PROBES_MAX: usize = 24;
 /// What is left between a rate that was held and one that was not, in percent of the first.
 const PRECISION_PERCENT: u64 = 3;
@@ -42,7 +42,7 @@ pub(crate) struct Limits {
 
 /// The time that a search takes with the usual number of runs.
 pub(crate) fn usual_time(timing: Timing) -> Duration {
-    const USUAL_PROBES: u32 = 12;
+    const USUAL_PROBES: u32 = 16;
     let probe = probe_of(timing);
     (probe.warmup + probe.duration) * USUAL_PROBES + timing.warmup + timing.duration
 }
@@ -76,7 +76,11 @@ pub(crate) fn run(
     let mut search = Search::default();
     let mut last = None;
     while let Some(rate) = search.next().filter(|_| !is_stopped()) {
-        let (result, held) = one(rate, probe_of(timing), false)?;
+        let (mut result, mut held) = one(rate, probe_of(timing), false)?;
+        // A hiccup of a short run must not decide about all rates above it.
+        if !held && !is_stopped() {
+            (result, held) = one(rate, probe_of(timing), false)?;
+        }
         search.learn(rate, held);
         last = Some(result);
     }

@@ -167,9 +167,8 @@ fn pacing(record: &Record) -> String {
     if let Some(limit) = record.options.p99_limit_ms {
         return format!(
             "Open loop, on a schedule that does not wait for replies, at the highest rate that was found \
-             with a p99 under {} ms. Response time is service time plus lag, how late a request was \
-             sent; the client's own lateness, about 0.1 ms, is part of it.",
-            crate::figures::ms(limit)
+             with a p99 under {limit} ms. Response time is service time plus lag, how late a request was \
+             sent; the client's own lateness, about 0.1 ms, is part of it."
         );
     }
     match record.options.rate_per_s {

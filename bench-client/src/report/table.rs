@@ -88,14 +88,17 @@ impl Table {
                 }
                 row
             };
-        let rows: Vec<Vec<String>> = record.comparison.iter().map(row).collect();
+        let ops = record.ops();
+        let mut ratios: Vec<&RatioRecord> = record.comparison.iter().collect();
+        ratios.sort_by_key(|ratio| (ops.iter().position(|op| *op == ratio.op), ratio.bytes));
+        let rows: Vec<Vec<String>> = ratios.into_iter().map(row).collect();
         (!rows.is_empty()).then_some(Table { header, rows })
     }
 
     /// The highest rates that were found, a row for each round; none where none were looked for.
     pub(super) fn searches(record: &Record) -> Option<Table> {
         let mut header = vec!["op", "size", "target", "round", "highest rate"];
-        header.extend(["p99 limit", "p99", "p50", "confirmed", "runs"]);
+        header.extend(["p99 limit ms", "p99 ms", "p50 ms", "confirmed", "runs"]);
         let row = |phase: &PhaseRecord| {
             let searched = phase.rate_search.as_ref()?;
             let rate = searched.rate().map_or_else(dash, |rate| grouped(rate as f64) + "/s");
@@ -105,7 +108,7 @@ impl Table {
                 phase.target.clone(),
                 phase.round.to_string(),
                 rate,
-                ms(searched.p99_limit_ms),
+                searched.p99_limit_ms.to_string(),
                 optional_ms(phase.latency_ms.p99),
                 optional_ms(phase.latency_ms.p50),
                 if searched.confirmed { "yes" } else { "no" }.to_owned(),

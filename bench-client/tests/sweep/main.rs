@@ -5,6 +5,7 @@
 // A helper that cannot go on fails the test it helps, which is what a panic is for.
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod cluster;
 mod diff;
 mod faults;

@@ -133,7 +133,11 @@ fn payload(group: &Group<'_>) -> Option<f64> {
 
 /// One sentence that can be said aloud.
 fn headline(record: &Record) -> String {
-    let groups = groups(record);
+    let mut groups = groups(record);
+    // Of a comparison it is about the first: the others are what that is held against.
+    if let Some(first) = record.targets.first() {
+        groups.retain(|group| group.target == first.name);
+    }
     let (Some((most, requests)), Some((heaviest, bytes))) =
         (best(&groups, rate), best(&groups, payload))
     else {
@@ -146,7 +150,7 @@ fn headline(record: &Record) -> String {
         short_label_of(most.bytes)
     );
     if let Some(limit) = record.options.p99_limit_ms.filter(|_| record.verdict.valid) {
-        let _ = write!(text, " with 99 % of them under {} ms", ms(limit));
+        let _ = write!(text, " with 99 % of them under {limit} ms");
     }
     if record.sizes().len() > 1 {
         let _ = write!(
@@ -155,6 +159,12 @@ fn headline(record: &Record) -> String {
             payload_rate(bytes),
             short_label_of(heaviest.bytes)
         );
+    }
+    for ratio in &record.comparison {
+        let is_same = ratio.op == most.op && ratio.bytes == most.bytes;
+        if let Some(spread) = ratio.ops_per_s.filter(|_| is_same) {
+            let _ = write!(text, "; {} has {:.2} times as many", ratio.target, spread.median);
+        }
     }
     text
 }
@@ -376,6 +386,9 @@ mod tests {
         check_nesting(&html);
         assert!(html.contains("<h2>By gateway</h2>") && html.contains("0.500 – 0.500"));
         assert!(html.contains("Requests per second, by gateway"));
+        let headline = headline(&sample::comparison());
+        assert!(headline.starts_with("60,100 gateway GET requests"), "{headline}");
+        assert!(headline.ends_with("; other has 0.50 times as many"), "{headline}");
     }
 
     #[test]

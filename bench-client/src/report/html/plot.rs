@@ -64,7 +64,7 @@ impl<'a> Plot<'a> {
     pub(super) fn begin(&'a self) -> Canvas<'a> {
         let y_marks = self.y.marks(usize::MAX);
         let widest = y_marks.iter().map(|mark| width_of(&mark.label)).fold(0.0, f64::max);
-        let left = widest + GAP + 2.0;
+        let left = widest + GAP + 3.0;
         let mut canvas = Canvas {
             plot: self,
             left,
