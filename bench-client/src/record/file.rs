@@ -48,6 +48,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn figures_come_back_to_the_last_digit() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut record = crate::record::sample::record();
+        let figures: Vec<[f64; 2]> =
+            (0..20_000).map(|_| [random.f64() * 100.0, random.f64() * 1e6]).collect();
+        record.phases[0].spectrum.clone_from(&figures);
+        let read = parse(&json(&record).unwrap()).unwrap();
+        assert!(read.phases[0].spectrum == figures, "a report made anew would differ");
+    }
+
+    #[test]
     fn what_is_no_record_is_refused_with_a_reason() {
         let reason = |text: &str| format!("{:#}", parse(text).unwrap_err());
         assert!(reason("[").contains("not JSON"));

@@ -14,6 +14,9 @@ const CLIENT_BUSY_PERCENT: f64 = 85.0;
 const STALL_MS_MIN: f64 = 50.0;
 const STALL_TIMES_MEDIAN: f64 = 10.0;
 
+/// With fewer requests, the p99 that a search goes by is hardly one.
+const SEARCH_SAMPLES_MIN: u64 = 1_000;
+
 /// Phases named in one sentence.
 const NAMED_MAX: usize = 4;
 
@@ -28,6 +31,7 @@ pub(super) fn of(record: &Record) -> Vec<String> {
     warnings.extend(stalls(record));
     warnings.extend(client_busy(record));
     warnings.extend(reconnects(record));
+    warnings.extend(few_requests(record));
     if record.unmeasured.keys_not_removed > 0 {
         warnings.push(format!(
             "{} keys may be left on the target: `bench:{}:*`.",
@@ -164,6 +168,20 @@ fn client_busy(record: &Record) -> Option<String> {
     })
 }
 
+/// A search that went down to so few requests that a percentile is one of them.
+fn few_requests(record: &Record) -> Option<String> {
+    let has_few = |phase: &&PhaseRecord| {
+        phase.rate_search.is_some() && phase.latency_ms.samples < SEARCH_SAMPLES_MIN
+    };
+    let (count, names) = named(record, record.phases.iter().filter(has_few));
+    (count > 0).then(|| {
+        format!(
+            "The last run of {count} searches for a rate ({names}) had fewer than \
+             {SEARCH_SAMPLES_MIN} requests: its p99 is one or a few of them. Use a longer --duration."
+        )
+    })
+}
+
 fn reconnects(record: &Record) -> Option<String> {
     let count: u64 = record.phases.iter().map(|phase| phase.reconnects).sum();
     let (_, names) = named(record, record.phases.iter().filter(|phase| phase.reconnects > 0));
@@ -176,6 +194,7 @@ fn reconnects(record: &Record) -> Option<String> {
 mod tests {
     use super::*;
     use crate::record::sample;
+    use crate::searched::Searched;
 
     fn warned(change: impl Fn(&mut Record)) -> String {
         let mut record = sample::record();
@@ -198,6 +217,12 @@ mod tests {
         assert!(said.contains("topology"), "{said}");
         let said = warned(|record| record.phases[1].client_cpu_pct = Some(97.0));
         assert!(said.contains("The client was the limit, or close to it, in 1 of"), "{said}");
+        let said = warned(|record| {
+            record.phases[0].latency_ms.samples = 12;
+            record.phases[0].rate_search =
+                Some(Searched { p99_limit_ms: 5.0, confirmed: true, tries: Vec::new() });
+        });
+        assert!(said.contains("had fewer than 1000 requests"), "{said}");
         let said = warned(|record| record.options.repeat = 1);
         assert!(said.contains("measured once"), "{said}");
         let said = warned(|record| record.options.duration_s = 1.0);

@@ -149,6 +149,12 @@ fn headline(record: &Record) -> String {
         described(record, most),
         short_label_of(most.bytes)
     );
+    for ratio in &record.comparison {
+        let is_same = ratio.op == most.op && ratio.bytes == most.bytes;
+        if let Some(spread) = ratio.ops_per_s.filter(|_| is_same) {
+            let _ = write!(text, ", {} {:.2} times as many", ratio.target, spread.median);
+        }
+    }
     if let Some(limit) = record.options.p99_limit_ms.filter(|_| record.verdict.valid) {
         let _ = write!(text, " with 99 % of them under {limit} ms");
     }
@@ -159,12 +165,6 @@ fn headline(record: &Record) -> String {
             payload_rate(bytes),
             short_label_of(heaviest.bytes)
         );
-    }
-    for ratio in &record.comparison {
-        let is_same = ratio.op == most.op && ratio.bytes == most.bytes;
-        if let Some(spread) = ratio.ops_per_s.filter(|_| is_same) {
-            let _ = write!(text, "; {} has {:.2} times as many", ratio.target, spread.median);
-        }
     }
     text
 }
@@ -388,7 +388,7 @@ mod tests {
         assert!(html.contains("Requests per second, by gateway"));
         let headline = headline(&sample::comparison());
         assert!(headline.starts_with("60,100 gateway GET requests"), "{headline}");
-        assert!(headline.ends_with("; other has 0.50 times as many"), "{headline}");
+        assert!(headline.contains(" of 16 B, other 0.50 times as many; up to "), "{headline}");
     }
 
     #[test]
