@@ -24,7 +24,7 @@ pub use pipeline::{Pipeline, Shared};
 pub use pipelines::{NAMES_MAX, NodeStatsRegistry, Pipelines};
 pub use shortage::MemoryShortage;
 pub use tracking::{Invalidation, Invalidations, Tracker, TrackingMode, TrackingOptions};
-pub use upstream::{Identity, Upstream};
+pub use upstream::{Band, Identity, Upstream};
 
 use std::fmt;
 use std::io;

@@ -14,7 +14,7 @@ use super::pipeline::{Pipeline, Shared};
 use super::tracking::Tracker;
 use super::upstream::Identities;
 use super::{
-    BackendError, Connection, Identity, Lane, Lease, LeaseError, LeasePool, MessageStream,
+    BackendError, Band, Connection, Identity, Lane, Lease, LeaseError, LeasePool, MessageStream,
     NodeAddress, Upstream,
 };
 use crate::metrics::NodeStats;
@@ -76,7 +76,7 @@ pub struct Pipelines {
     shared: Rc<Shared>,
     identities: Identities,
     registry: Arc<NodeStatsRegistry>,
-    open: RefCell<HashMap<Upstream, Rc<Pipeline>>>,
+    open: RefCell<HashMap<(Upstream, Band), Rc<Pipeline>>>,
     /// Retired ones that still wait for answers.
     leaving: RefCell<Vec<Rc<Pipeline>>>,
     stats: Rc<RefCell<HashMap<Arc<str>, Arc<NodeStats>>>>,
@@ -125,18 +125,20 @@ impl Pipelines {
         self.tracker.as_ref()
     }
 
-    /// The pipeline to a node; it connects when it is first used.
-    pub fn get(&self, node: &NodeAddress, protocol: Protocol) -> Rc<Pipeline> {
+    /// The pipeline to a node; it connects when it is first used. A client whose keys the nodes track has
+    /// one for everything: what the node says of keys and what it answers must stay in order.
+    pub fn get(&self, node: &NodeAddress, protocol: Protocol, band: Band) -> Rc<Pipeline> {
         let upstream = self.identities.towards(node, protocol);
+        let band = if self.tracker.is_some() { Band::Common } else { band };
         let mut open = self.open.borrow_mut();
-        if let Some(known) = open.get(&upstream) {
+        if let Some(known) = open.get(&(upstream.clone(), band)) {
             return Rc::clone(known);
         }
         let shared = Rc::clone(&self.shared);
         let pipeline =
             Pipeline::new(upstream.clone(), self.stats_of(node), shared, self.tracker.clone());
         tokio::task::spawn_local(Rc::clone(&pipeline).run());
-        open.insert(upstream, Rc::clone(&pipeline));
+        open.insert((upstream, band), Rc::clone(&pipeline));
         pipeline
     }
 
@@ -179,7 +181,7 @@ impl Pipelines {
     /// Retires the pipelines to nodes for which `stays` is false.
     pub fn retain(&self, stays: impl Fn(&NodeAddress) -> bool) {
         self.leases.retain(&stays);
-        self.open.borrow_mut().retain(|upstream, pipeline| {
+        self.open.borrow_mut().retain(|(upstream, _), pipeline| {
             let stays = stays(&upstream.node);
             if !stays {
                 pipeline.retire();
@@ -191,7 +193,7 @@ impl Pipelines {
 
     /// Tells the pipelines for which `changed` says so whether their nodes are masters.
     pub fn set_masters(&self, changed: impl Fn(&NodeAddress) -> Option<bool>) {
-        for (upstream, pipeline) in self.open.borrow().iter() {
+        for ((upstream, _), pipeline) in self.open.borrow().iter() {
             if let Some(is_master) = changed(&upstream.node) {
                 pipeline.set_master(is_master);
             }
@@ -229,11 +231,11 @@ impl Pipelines {
     /// Has another one in the place of this pipeline, whose node is busy with a script; it ends with
     /// what is under way. `false` when it is not in use any more.
     pub fn replace(&self, before: &Rc<Pipeline>) -> bool {
-        let is_open = |_: &Upstream, open: &mut Rc<Pipeline>| Rc::ptr_eq(open, before);
+        let is_open = |_: &(Upstream, Band), open: &mut Rc<Pipeline>| Rc::ptr_eq(open, before);
         let mut taken = self.open.borrow_mut().extract_if(is_open).collect::<Vec<_>>();
-        let Some((upstream, before)) = taken.pop() else { return false };
+        let Some(((upstream, band), before)) = taken.pop() else { return false };
         self.leaving.borrow_mut().push(Rc::clone(&before));
-        self.get(&upstream.node, upstream.identity.protocol).succeed(before);
+        self.get(&upstream.node, upstream.identity.protocol, band).succeed(before);
         true
     }
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::NodeAddress;
 use crate::config::TopologyConfig;
+use crate::reply::handle::OnFailure;
 use crate::resp::Protocol;
 
 /// Who the gateway is towards a node, and which RESP it speaks there.
@@ -62,6 +63,26 @@ impl Identities {
     /// The key of connections to this node.
     pub(super) fn towards(&self, node: &NodeAddress, protocol: Protocol) -> Upstream {
         Upstream { node: node.clone(), identity: Rc::clone(&self.0[protocol as usize]) }
+    }
+}
+
+/// Which of a node's connections that clients share is meant.
+///
+/// A node reads nothing more from the connection that brought a script before the script has ended, so
+/// scripts have one of their own: behind one that takes long there are only others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Band {
+    /// For all requests but scripts.
+    Common = 0,
+    /// For scripts and functions, and transactions that have some.
+    Scripts = 1,
+}
+
+impl Band {
+    /// That of a request of which this is to be done when it fails.
+    #[inline(always)]
+    pub fn of(on_failure: OnFailure) -> Band {
+        if on_failure.is_script() { Band::Scripts } else { Band::Common }
     }
 }
 

@@ -30,7 +30,9 @@ pub(in crate::builtin) struct Gateway {
 
 impl Gateway {
     pub(in crate::builtin) fn new(password: Option<&'static str>) -> Gateway {
-        let (clients, topology) = (Arc::new(Clients::new(10, Duration::ZERO)), Topology::default());
+        let (mut clients, topology) = (Clients::new(10, Duration::ZERO), Topology::default());
+        clients.stop_clock();
+        let clients = Arc::new(clients);
         let (table, registrations) = (CommandTable::builtin(), RefCell::default());
         Gateway { table, clients, registrations, topology, password }
     }

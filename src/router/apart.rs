@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Router;
-use crate::backend::{NodeAddress, Tracker};
+use crate::backend::{Band, NodeAddress, Tracker};
 use crate::reply::{ClientWriter, texts};
 use crate::reply::{Gather, ReplyHandle, handle::RequestMeta, merge::Merge};
 use crate::resp::write;
@@ -69,7 +69,9 @@ impl Router {
         }
         let map = self.map();
         let masters = map.shards().iter().map(|shard| &shard.master);
-        let open = |node: &NodeAddress| self.pipelines.get(node, tracker.protocol()).keep_open();
+        let open = |node: &NodeAddress| {
+            self.pipelines.get(node, tracker.protocol(), Band::Common).keep_open()
+        };
         masters.chain(map.spares()).for_each(open);
     }
 

@@ -44,7 +44,7 @@ use std::task::Waker;
 use arc_swap::{ArcSwap, Cache};
 
 use crate::backend::pipeline::OWNED_BYTES_MIN;
-use crate::backend::{NodeAddress, Pipeline, Pipelines, Shared};
+use crate::backend::{Band, NodeAddress, Pipeline, Pipelines, Shared};
 use crate::command::CommandTable;
 use crate::config::{CrossSlot, Limits, Timeouts};
 use crate::metrics::WorkerStats;
@@ -119,8 +119,8 @@ pub struct Router {
     table: RefCell<Rc<Arc<CommandTable>>>,
     /// The map's version; sessions compare it.
     version: Cell<u64>,
-    /// Per protocol, the pipeline of each shard's master, made when first needed.
-    masters: [RefCell<Vec<Option<Rc<Pipeline>>>>; 2],
+    /// Per protocol and band, the pipeline of each shard's master, made when first needed.
+    masters: [RefCell<Vec<Option<Rc<Pipeline>>>>; 4],
     pipelines: Pipelines,
     rules: Rules,
     /// When it was last looked which slots have large values no more.
@@ -278,15 +278,15 @@ impl Router {
 
     /// The pipeline to the master of a slot, when the map names one.
     #[inline(always)]
-    pub fn master_of(&self, slot: Slot, protocol: Protocol) -> Option<Rc<Pipeline>> {
+    pub fn master_of(&self, slot: Slot, protocol: Protocol, band: Band) -> Option<Rc<Pipeline>> {
         let map = self.map.borrow();
         let shard = map.shard_of(slot)?;
-        let mut masters = self.masters[protocol as usize].borrow_mut();
+        let mut masters = self.masters[protocol as usize + 2 * band as usize].borrow_mut();
         let master = masters.get_mut(shard)?;
         if let Some(pipeline) = master {
             return Some(Rc::clone(pipeline));
         }
-        let pipeline = self.pipelines.get(&map.shards()[shard].master, protocol);
+        let pipeline = self.pipelines.get(&map.shards()[shard].master, protocol, band);
         *master = Some(Rc::clone(&pipeline));
         Some(pipeline)
     }
@@ -298,7 +298,7 @@ impl Router {
         shard.map_or_else(|| "".into(), |shard| Arc::clone(&shard.master.id))
     }
 
-    /// Sends a request to the master of a slot; `make` makes its reply handle, where that stays. Returns
+    /// Sends a request that is no script to the master of a slot; `make` makes its reply handle, where that stays. Returns
     /// the pipeline when it is crowded: the client may have to wait before it sends another one.
     #[inline(always)]
     pub fn send(
@@ -307,7 +307,7 @@ impl Router {
         request: &[u8],
         make: impl FnOnce() -> ReplyHandle,
     ) -> Option<Rc<Pipeline>> {
-        match self.master_of(slot, protocol) {
+        match self.master_of(slot, protocol, Band::Common) {
             Some(pipeline) => {
                 pipeline.send(request, self.shared().large.of(slot), make);
                 pipeline.is_crowded().then_some(pipeline)
@@ -333,14 +333,15 @@ impl Router {
         }
     }
 
-    /// As [`Self::send`], by the slot of its reply handle, for a request whose buffer may be kept.
+    /// As [`Self::send`], by the slot of its reply handle, for a request whose buffer may be kept. It may
+    /// be a script.
     pub fn send_owned(
         &self,
         handle: ReplyHandle,
         protocol: Protocol,
         request: Vec<u8>,
     ) -> Option<Rc<Pipeline>> {
-        match self.master_of(handle.slot, protocol) {
+        match self.master_of(handle.slot, protocol, Band::of(handle.on_failure)) {
             Some(pipeline) => {
                 pipeline.send_owned(handle, request);
                 pipeline.is_crowded().then_some(pipeline)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Router, hub};
-use crate::backend::{NodeAddress, Pipeline};
+use crate::backend::{Band, NodeAddress, Pipeline};
 use crate::resp::Protocol;
 use crate::slot::Slot;
 
@@ -81,9 +81,9 @@ impl Router {
     /// The pipeline over which messages of a place are published. `None`: there is no such node now.
     pub fn publisher(&self, place: Place, protocol: Protocol) -> Option<Rc<Pipeline>> {
         let node = self.publisher_node(place)?;
-        match self.master_of(place.slot(), protocol) {
+        match self.master_of(place.slot(), protocol, Band::Common) {
             Some(master) if *master.node() == node => Some(master),
-            _ => Some(self.pipelines.get(&node, protocol)),
+            _ => Some(self.pipelines.get(&node, protocol, Band::Common)),
         }
     }
 

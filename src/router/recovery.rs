@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::Router;
 use super::hold_budget::Share;
+use crate::backend::Band;
 use crate::metrics::Outcome;
 use crate::reply::returned::{NO_SCRIPT, Unavailable};
 use crate::reply::{Answered, ClientWriter, ReplyHandle, ReturnReason, ReturnedRequest, texts};
@@ -233,13 +234,16 @@ impl Recovery {
         // A slot that moves back and forth is waited for; only redirects in a row are a loop.
         retry.redirects = if is_redirect(&why) { retry.redirects.saturating_add(1) } else { 0 };
         self.under_way = Some(handle.seq);
+        let band = Band::of(handle.on_failure);
         match next {
             Next::Ask(node) => {
                 router.stats().asked.add(1);
                 handle.note_elsewhere();
-                router.pipelines.get(&node, protocol).send_asking(handle, request);
+                router.pipelines.get(&node, protocol, band).send_asking(handle, request);
             }
-            Next::SendTo(node) => router.pipelines.get(&node, protocol).send_owned(handle, request),
+            Next::SendTo(node) => {
+                router.pipelines.get(&node, protocol, band).send_owned(handle, request);
+            }
             _ => drop(router.send_owned(handle, protocol, request)),
         }
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::Session;
 use super::wide_start::WideStart;
+use crate::backend::Band;
 use crate::backend::large::LARGE_MIN;
 use crate::builtin::state::ReplyMode;
 use crate::builtin::{self, config};
@@ -105,6 +106,9 @@ impl Session {
     #[inline(never)]
     fn dispatch_specially(&mut self, request: Request<'_>) -> Option<Dispatch> {
         let Request { id, command, args, .. } = request;
+        if self.sends_scripts && command.class != Class::Script && self.waits_for_scripts() {
+            return Some(Dispatch::NotYet);
+        }
         if self.mode.is_subscribed()
             && let Some(dispatch) = self.objects_as_subscribed(id, command, args)
         {
@@ -125,7 +129,37 @@ impl Session {
             || self.mode.is_restricted()
             || self.mode.is_tracking()
             || self.state.database.is_some()
-            || self.state.tracking.is_some();
+            || self.state.tracking.is_some()
+            || self.sends_scripts;
+    }
+
+    /// Whether a script has to wait, because requests of the same client are under way that are none: they
+    /// travel on another connection. If not, what is no script has to wait for it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn must_wait_for_band(&mut self) -> bool {
+        if self.sends_scripts {
+            return false;
+        }
+        if self.writer.unanswered() > 0 {
+            self.barrier.raise();
+            return true;
+        }
+        self.sends_scripts = true;
+        self.note_special();
+        false
+    }
+
+    /// The other way round: whether what is no script has to wait for scripts under way.
+    #[cold]
+    fn waits_for_scripts(&mut self) -> bool {
+        if self.writer.unanswered() > 0 {
+            self.barrier.raise();
+            return true;
+        }
+        self.sends_scripts = false;
+        self.note_special();
+        false
     }
 
     /// Deals with a request that is not just sent on. `None`: it is to be sent on after all.
@@ -360,9 +394,16 @@ impl Session {
             Plan::Any if command.class == Class::Script => Slot::of(b""),
             _ => home,
         };
+        let band = match command.class {
+            Class::Script => Band::Scripts,
+            _ => Band::Common,
+        };
         let router = Rc::clone(&self.env.router);
         let master = match plan {
-            Plan::Slot(_) | Plan::Any => router.master_of(slot, self.state.protocol),
+            Plan::Slot(_) | Plan::Any if band == Band::Scripts && self.must_wait_for_band() => {
+                return Dispatch::NotYet;
+            }
+            Plan::Slot(_) | Plan::Any => router.master_of(slot, self.state.protocol, band),
             _ => None,
         };
         // What brings a large value is not answered with one.

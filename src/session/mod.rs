@@ -114,6 +114,8 @@ pub struct Session {
     was_refused: bool,
     /// The client is in something, or in another database than 0: see `note_special`.
     is_special: bool,
+    /// What is under way to nodes are scripts, which travel on a connection of their own.
+    sends_scripts: bool,
 }
 
 impl Session {
@@ -154,6 +156,7 @@ impl Session {
             was_refused: false,
             // Looked at when the first request has come.
             is_special: true,
+            sends_scripts: false,
         }
     }
 

@@ -25,9 +25,11 @@ fn keep_busy(client: &mut Client, other: &mut Client, line: &[&str], behind: &[u
     put(&mut bytes, line);
     bytes.extend_from_slice(behind);
     client.send(&bytes);
-    // At first it is asked on the connection that waits for the script.
     until("the node is busy", || other.line("GET busy") != Reply::bulk("1"));
     assert!(other.line("GET busy").error().starts_with("BUSY "));
+    // At first it is sent on the connection that waits for the script.
+    let read_only = other.line("EVAL_RO return(1) 1 busy");
+    assert!(read_only.error().starts_with("BUSY "), "{read_only:?}");
 }
 
 #[test]

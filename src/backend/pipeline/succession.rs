@@ -1,9 +1,9 @@
 //! A second connection to a node that a script keeps busy on the first.
 //!
 //! A node reads nothing more from the connection that brought a script before the script has ended, and
-//! that is the one which all clients share. On any other it answers `-BUSY` once the script has run for
-//! `busy-reply-threshold`. So the pipeline gets a successor then, where new requests are answered as a
-//! lone server would answer them, and the old connection is left to what is under way on it: what only
+//! that is the one which all clients share for scripts. On any other it answers `-BUSY` once the script has
+//! run for `busy-reply-threshold`. So the pipeline gets a successor then, where new requests are answered as
+//! a lone server would answer them, and the old connection is left to what is under way on it: what only
 //! reads is sent anew, what may change data waits for the script, as it may run behind it.
 //!
 //! Owns who may not use the successor yet, because of what they have under way on the old connection: a
@@ -67,6 +67,11 @@ impl Succession {
     }
 }
 
+/// Whether a request may be sent anew although it has been sent: it only reads, and has one reply.
+fn may_be_given_back(on_failure: OnFailure) -> bool {
+    on_failure.may_run_twice() && !on_failure.is_block()
+}
+
 impl Pipeline {
     /// Whether a script has kept this connection waiting for so long that the node may be answering
     /// others that it is busy. Says so once, until [`Self::note_asked`].
@@ -117,7 +122,7 @@ impl Pipeline {
         let state = &mut *state;
         let of = |handle: &ReplyHandle| Rc::as_ptr(handle.writer()).addr();
         let handles = state.in_flight.iter().filter_map(|entry| entry.handle.as_ref());
-        let stay = handles.filter(|handle| handle.on_failure != OnFailure::Resend);
+        let stay = handles.filter(|handle| !may_be_given_back(handle.on_failure));
         let stay: HashSet<usize> = stay.map(of).collect();
         let (mut at, mut given) = (state.in_flight.at(), Vec::new());
         for behind in 0..state.in_flight.len() {

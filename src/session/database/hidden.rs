@@ -145,8 +145,8 @@ pub(in crate::session) async fn sizes(
         let on_failure = OnFailure::ReadOnlyWholeSlot;
         let meta = RequestMeta { slot: database.slot, on_failure, ..asker.meta };
         let (writer, gather) = (Rc::clone(&asker.writer), Rc::clone(&gather));
-        let make = || ReplyHandle::part(writer, asker.seq, meta, gather, part as u32);
-        router.send((database.slot, asker.protocol), &whole::count(database), make);
+        let handle = ReplyHandle::part(writer, asker.seq, meta, gather, part as u32);
+        router.send_owned(handle, asker.protocol, whole::count(database));
     }
     std::future::poll_fn(|cx| gather.poll_missing(cx, 0)).await;
     let collected = gather.take();

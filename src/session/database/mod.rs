@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use super::Session;
 use super::dispatch::{Dispatch, Request};
+use crate::backend::Band;
 use crate::command::{
     Command, CommandId, Handling, Local, ReplyKeys, Script, Transaction, positions,
 };
@@ -114,8 +115,12 @@ impl Session {
         rename: Option<Rename>,
     ) -> Dispatch {
         let router = Rc::clone(&self.env.router);
+        let band = Band::of(meta.on_failure);
+        if band == Band::Scripts && self.must_wait_for_band() {
+            return Dispatch::NotYet;
+        }
         let weight = router.shared().large.of(meta.slot);
-        if let Some(pipeline) = router.master_of(meta.slot, self.state.protocol)
+        if let Some(pipeline) = router.master_of(meta.slot, self.state.protocol, band)
             && (pipeline.is_crowded() || weight > 0)
             && let Some(dispatch) = self.waits_in_line(&pipeline, weight)
         {

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::exec_reply::{put_together, renamed};
+use crate::backend::Band;
 use crate::clients::monitors::Shown;
 use crate::command::{
     Class, Client, Command, CommandId, CommandTable, Flags, Handling, Local, Script, Transaction,
@@ -376,7 +377,12 @@ impl Session {
             return Dispatch::NotYet;
         }
         if !is_watched && queuing.for_node > 0 {
-            let master = self.router().master_of(slot, self.state.protocol);
+            let band = Band::of(queuing.on_failure());
+            if band == Band::Scripts && self.must_wait_for_band() {
+                self.mode.queuing = Some(queuing);
+                return Dispatch::NotYet;
+            }
+            let master = self.router().master_of(slot, self.state.protocol, band);
             if let Some(pipeline) = master.filter(|pipeline| pipeline.is_crowded())
                 && let Some(dispatch) = self.waits_in_line(&pipeline, 0)
             {
