@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use super::Session;
 use super::wide_start::WideStart;
-use crate::backend::Band;
 use crate::backend::large::LARGE_MIN;
+use crate::backend::{Band, Pipeline};
 use crate::builtin::state::ReplyMode;
 use crate::builtin::{self, config};
 use crate::command::guarded::Denied;
@@ -131,6 +131,26 @@ impl Session {
             || self.state.database.is_some()
             || self.state.tracking.is_some()
             || self.sends_scripts;
+    }
+
+    /// The pipeline that a request travels on, if it goes to one node that is there. `None`: it has to
+    /// wait for others of its client.
+    #[inline(always)]
+    fn pipeline_for(
+        &mut self,
+        plan: &Plan,
+        command: &Command,
+        slot: Slot,
+    ) -> Option<Option<Rc<Pipeline>>> {
+        if !matches!(plan, Plan::Slot(_) | Plan::Any) {
+            return Some(None);
+        }
+        let is_script = command.class == Class::Script;
+        if is_script && self.must_wait_for_band() {
+            return None;
+        }
+        let band = if is_script { Band::Scripts } else { Band::Common };
+        Some(self.env.router.master_of(slot, self.state.protocol, band))
     }
 
     /// Whether a script has to wait, because requests of the same client are under way that are none: they
@@ -394,18 +414,10 @@ impl Session {
             Plan::Any if command.class == Class::Script => Slot::of(b""),
             _ => home,
         };
-        let band = match command.class {
-            Class::Script => Band::Scripts,
-            _ => Band::Common,
+        let Some(master) = self.pipeline_for(&plan, command, slot) else {
+            return Dispatch::NotYet;
         };
         let router = Rc::clone(&self.env.router);
-        let master = match plan {
-            Plan::Slot(_) | Plan::Any if band == Band::Scripts && self.must_wait_for_band() => {
-                return Dispatch::NotYet;
-            }
-            Plan::Slot(_) | Plan::Any => router.master_of(slot, self.state.protocol, band),
-            _ => None,
-        };
         // What brings a large value is not answered with one.
         let weight = if frame.len() < LARGE_MIN { router.shared().large.of(slot) } else { 0 };
         if let Some(pipeline) = &master
