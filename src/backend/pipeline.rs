@@ -5,13 +5,13 @@
 //! redirects or refuses". Invariants: replies come in the order of the requests; every request
 //! ends in its reply handle: with a reply or as a returned request.
 
+mod behind_script;
 pub(super) mod block;
 mod ending;
 mod fence;
 mod life;
 mod line;
 mod replies;
-mod succession;
 mod tracked;
 mod window;
 
@@ -35,7 +35,6 @@ use crate::net::{ReadHalf, WriteHalf};
 use crate::reply::{ClientWriter, ReplyHandle, ReturnReason};
 use crate::resp::ReplyScanner;
 
-use succession::Succession;
 use window::Window;
 
 /// Most chunks given to the kernel in one write.
@@ -112,8 +111,8 @@ pub struct Pipeline {
     turned_away: Cell<Option<TurnedAway>>,
     /// A script kept the node from letting the gateway in the last time.
     is_busy: Cell<bool>,
-    /// What it has to do with a connection that waits for a script.
-    succession: Succession,
+    /// It is being asked whether the node is busy with the script that this one waits for.
+    is_asked: Cell<bool>,
     /// It is one client's, whose keys the node tracks.
     tracker: Option<Rc<Tracker>>,
     /// The number behind the latest request of that client that has been answered here.
@@ -178,7 +177,7 @@ impl Pipeline {
             fault: Cell::new(false),
             turned_away: Cell::new(None),
             is_busy: Cell::new(false),
-            succession: Succession::default(),
+            is_asked: Cell::new(false),
             tracker,
             answered: Cell::new(0),
             messages: RefCell::default(),
@@ -289,7 +288,6 @@ impl Pipeline {
         let state = self.state.borrow();
         state.send_queue.bytes() > self.shared.queue_bytes_max
             || self.window.is_exceeded(state.in_flight.len())
-            || self.succession.has_predecessor()
     }
 
     /// Whether this client, which has so many requests under way, may send another one now, whose
@@ -305,9 +303,6 @@ impl Pipeline {
         if self.retired.get() {
             // The request goes elsewhere, where it may have to wait again.
             return true;
-        }
-        if under_way > 0 && self.succession.is_behind(client) {
-            return false;
         }
         state.send_queue.bytes() <= self.shared.queue_bytes_max
             && self.window.has_room(state.in_flight.len(), under_way, client)
@@ -332,9 +327,6 @@ impl Pipeline {
         waker: &Waker,
     ) {
         let client = Rc::as_ptr(client_writer).addr();
-        if under_way > 0 && self.succession.is_behind(client) {
-            return self.succession.wait(client, waker);
-        }
         let requests = self.state.borrow().in_flight.len();
         let lacks_weight = weight > 0 && self.window.has_room(requests, under_way, client);
         self.window.wait(client, lacks_weight, waker);

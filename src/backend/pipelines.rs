@@ -193,8 +193,8 @@ impl Pipelines {
 
     /// Tells the pipelines for which `changed` says so whether their nodes are masters.
     pub fn set_masters(&self, changed: impl Fn(&NodeAddress) -> Option<bool>) {
-        for ((upstream, _), pipeline) in self.open.borrow().iter() {
-            if let Some(is_master) = changed(&upstream.node) {
+        for pipeline in self.open.borrow().values().chain(self.leaving.borrow().iter()) {
+            if let Some(is_master) = changed(pipeline.node()) {
                 pipeline.set_master(is_master);
             }
         }
@@ -210,7 +210,6 @@ impl Pipelines {
         // One is here, one in the book; any more are in use.
         self.stats.borrow_mut().retain(|_, block| Arc::strong_count(block) > 2);
         let open = self.open.borrow();
-        open.values().for_each(|pipeline| pipeline.forget_predecessor());
         let all = open.values().chain(leaving.iter());
         all.filter(|pipeline| pipeline.check_silence(now_us)).count() > 0
     }
@@ -235,7 +234,10 @@ impl Pipelines {
         let mut taken = self.open.borrow_mut().extract_if(is_open).collect::<Vec<_>>();
         let Some(((upstream, band), before)) = taken.pop() else { return false };
         self.leaving.borrow_mut().push(Rc::clone(&before));
-        self.get(&upstream.node, upstream.identity.protocol, band).succeed(before);
+        // Made now, so that what is given back finds it.
+        drop(self.get(&upstream.node, upstream.identity.protocol, band));
+        before.give_back_reads();
+        before.retire();
         true
     }
 

@@ -26,6 +26,9 @@ pub enum ReturnReason {
     NoMaster,
     /// The node does not know the script that was named by its SHA1, and ran nothing.
     NoScript,
+    /// It only reads, and waits behind a script that keeps the node busy: it is taken to another
+    /// connection.
+    BehindScript,
 }
 
 impl ReturnReason {
@@ -52,7 +55,8 @@ impl ReturnReason {
             ReturnReason::Unsent
             | ReturnReason::Indeterminate
             | ReturnReason::NoMaster
-            | ReturnReason::NoScript => true,
+            | ReturnReason::NoScript
+            | ReturnReason::BehindScript => true,
         }
     }
 }

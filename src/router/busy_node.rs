@@ -1,8 +1,9 @@
-//! Nodes that a client's script keeps busy.
+//! Nodes that a script keeps busy.
 //!
 //! Owns the asking. A node that a script keeps from everything else says so, `-BUSY`, on every connection
-//! but the one that brought the script, which all clients share. One that does gets another connection
-//! for what comes next. Must not know what happens to requests under way.
+//! but the one that brought the script, which all clients of a worker share. One that does gets another
+//! connection for what comes next; a client that has something under way waits for that first, as when the
+//! map changes. Must not know what happens to requests under way.
 
 use std::rc::Rc;
 
@@ -27,17 +28,17 @@ impl Router {
             let router = Rc::clone(self);
             tokio::task::spawn_local(async move {
                 // It answers when the script has ended, or has run for long enough.
-                let asking = router.is_busy(pipeline.node());
-                let is_busy = timeout(URGENT_TIMEOUT, asking).await.unwrap_or(false);
+                let asking = router.says_busy(pipeline.node());
+                let says_busy = timeout(URGENT_TIMEOUT, asking).await.unwrap_or(false);
                 pipeline.note_asked();
-                if is_busy {
+                if says_busy {
                     router.replace(&pipeline);
                 }
             });
         }
     }
 
-    async fn is_busy(&self, node: &NodeAddress) -> bool {
+    async fn says_busy(&self, node: &NodeAddress) -> bool {
         let lease = self.pipelines.lease(node, Protocol::Resp2, Lane::Urgent).await;
         let Ok(mut lease) = lease else { return false };
         let asked =
@@ -50,6 +51,8 @@ impl Router {
         if !self.pipelines.replace(pipeline) {
             return;
         }
+        // Whoever has something under way waits for it before it uses the new one.
+        self.begin_generation();
         let node = &pipeline.node().name;
         tracing::warn!(%node, "a node is busy with a script, and answers everybody else BUSY");
         for masters in &self.masters {

@@ -117,8 +117,8 @@ pub struct Router {
     /// Behind an `Rc`, so that a turn's use of it touches no counter that workers share.
     map: RefCell<Rc<Arc<ClusterMap>>>,
     table: RefCell<Rc<Arc<CommandTable>>>,
-    /// The map's version; sessions compare it.
-    version: Cell<u64>,
+    /// Sessions compare it.
+    generation: Cell<u64>,
     /// Per protocol and band, the pipeline of each shard's master, made when first needed.
     masters: [RefCell<Vec<Option<Rc<Pipeline>>>>; 4],
     pipelines: Pipelines,
@@ -140,7 +140,7 @@ impl Router {
             table_cache: RefCell::new(Cache::new(Arc::clone(topology.table()))),
             map: RefCell::default(),
             table: RefCell::new(Rc::new(topology.table().load_full())),
-            version: Cell::new(0),
+            generation: Cell::new(0),
             masters: Default::default(),
             pipelines,
             rules,
@@ -181,7 +181,7 @@ impl Router {
             masters.resize(map.shards().len(), None);
         }
         self.tell_pipelines(&map);
-        self.version.set(map.version);
+        self.begin_generation();
         let before = self.map.replace(Rc::new(map));
         self.note_other_masters(&before);
         self.have_others_catch_up();
@@ -240,10 +240,15 @@ impl Router {
         Rc::clone(&self.map.borrow())
     }
 
-    /// Version of the map in use.
+    /// Grows when requests begin to travel over other connections than those before: with each map, and
+    /// when a connection is replaced.
     #[inline]
-    pub fn version(&self) -> u64 {
-        self.version.get()
+    pub fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    fn begin_generation(&self) {
+        self.generation.set(self.generation.get() + 1);
     }
 
     /// What the pipelines share: buffer, clock, counters.

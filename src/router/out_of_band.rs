@@ -2,7 +2,7 @@
 //!
 //! Owns the calls, each a question to one node in a task of its own. A node that is busy with a script
 //! reads nothing more from the connection that brought it, and that is the one which all clients
-//! share: what Redis takes even then, SCRIPT KILL and FUNCTION KILL, would come to it when there is
+//! share for scripts: what Redis takes even then, SCRIPT KILL and FUNCTION KILL, would come to it when there is
 //! nothing left to kill. Must not know commands.
 
 use std::rc::Rc;

@@ -135,9 +135,10 @@ impl Pursuit {
                 (if is_moving { SHORT_PAUSE } else { PAUSE }, text.clone())
             }
             ReturnReason::NoMaster => (PAUSE, router.why_not_served().to_owned()),
-            ReturnReason::Unsent | ReturnReason::Indeterminate | ReturnReason::NoScript => {
-                (PAUSE, router.why_unreachable(self.slot).to_owned())
-            }
+            ReturnReason::Unsent
+            | ReturnReason::Indeterminate
+            | ReturnReason::NoScript
+            | ReturnReason::BehindScript => (PAUSE, router.why_unreachable(self.slot).to_owned()),
         };
         topology.want_refresh(Trigger::NodeTrouble);
         if is_over {

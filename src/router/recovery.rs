@@ -42,8 +42,8 @@ struct HeldRequest {
     returned: ReturnedRequest,
     /// Its bytes, counted as held.
     share: Share,
-    /// Map version when it came back: a newer one is worth a try at once.
-    version: u64,
+    /// The router's generation when it came back: a newer one is worth a try at once.
+    generation: u64,
     /// Not tried again before this time, unless the map changes.
     not_before_us: u64,
     /// What has gone wrong has not been told to the topology yet.
@@ -130,7 +130,8 @@ impl Recovery {
                 }
             }
             // A redirect is followed at once: only what has to wait counts as held.
-            let goes_at_once = is_redirect(&returned.why) || returned.why == ReturnReason::NoScript;
+            let goes_at_once = is_redirect(&returned.why)
+                || matches!(returned.why, ReturnReason::NoScript | ReturnReason::BehindScript);
             let bytes = if goes_at_once { 0 } else { returned.request.len() };
             let Some(share) = router.hold(bytes) else {
                 let may_have_run = returned.why == ReturnReason::Indeterminate
@@ -142,7 +143,7 @@ impl Recovery {
             let held = HeldRequest {
                 returned,
                 share,
-                version: router.version(),
+                generation: router.generation(),
                 not_before_us: 0,
                 is_new: true,
                 patched: false,
@@ -173,7 +174,7 @@ impl Recovery {
         let handle = &held.returned.handle;
         let situation = Situation {
             others_under_way,
-            has_new_map: router.version() != held.version,
+            has_new_map: router.generation() != held.generation,
             is_patched: held.patched,
             pause_left_us: held.not_before_us.saturating_sub(now_us),
         };
@@ -290,7 +291,7 @@ impl HeldRequest {
                 topology.want_refresh(Trigger::NodeTrouble);
             }
             ReturnReason::NoMaster => topology.want_refresh(Trigger::NoMaster),
-            ReturnReason::NoScript => {}
+            ReturnReason::NoScript | ReturnReason::BehindScript => {}
         }
     }
 
@@ -335,9 +336,10 @@ fn last_word(router: &Router, returned: &ReturnedRequest) -> String {
         ReturnReason::Moved(redirect) if is_script => redirect.text("MOVED"),
         ReturnReason::Ask(redirect) if is_script => redirect.text("ASK"),
         ReturnReason::Moved(_) | ReturnReason::Ask(_) => texts::REDIRECTS.to_owned(),
-        ReturnReason::Unsent | ReturnReason::Indeterminate | ReturnReason::NoScript => {
-            router.why_unreachable(returned.handle.slot).to_owned()
-        }
+        ReturnReason::Unsent
+        | ReturnReason::Indeterminate
+        | ReturnReason::NoScript
+        | ReturnReason::BehindScript => router.why_unreachable(returned.handle.slot).to_owned(),
     }
 }
 

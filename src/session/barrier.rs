@@ -1,44 +1,44 @@
 //! Nothing further before what is under way has been answered.
 //!
 //! Owns the one reason for which a client's requests wait for earlier ones: order. Requests of one
-//! client stay in order as long as they travel by the same map over the same connections. When the
+//! client stay in order as long as they travel over the same connections. When the
 //! next one does not, it waits until all before it have been answered. Pure.
 
 /// The barrier of one session.
 #[derive(Debug)]
 pub(super) struct Barrier {
-    /// Version of the map by which the requests under way travel; `None` while it is raised.
-    version: Option<u64>,
+    /// The router's generation by which the requests under way travel; `None` while it is raised.
+    generation: Option<u64>,
 }
 
 impl Barrier {
     /// One that nobody has raised.
     pub(super) fn new() -> Barrier {
-        Barrier { version: Some(0) }
+        Barrier { generation: Some(0) }
     }
 
     /// The next requests travel over other connections than those under way: the client has changed its
     /// protocol, or has asked for something that goes beside the pipelines.
     pub(super) fn raise(&mut self) {
-        self.version = None;
+        self.generation = None;
     }
 
     /// Whether it has been raised and nobody has passed since.
     #[inline]
     pub(super) fn is_raised(&self) -> bool {
-        self.version.is_none()
+        self.generation.is_none()
     }
 
-    /// Whether the next request may be taken, by a map of this version, while so many are unanswered.
+    /// Whether the next request may be taken, in this generation, while so many are unanswered.
     #[inline]
-    pub(super) fn lets_pass(&mut self, version: u64, unanswered: usize) -> bool {
-        if self.version == Some(version) {
+    pub(super) fn lets_pass(&mut self, generation: u64, unanswered: usize) -> bool {
+        if self.generation == Some(generation) {
             return true;
         }
         if unanswered > 0 {
             return false;
         }
-        self.version = Some(version);
+        self.generation = Some(generation);
         true
     }
 }

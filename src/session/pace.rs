@@ -105,7 +105,7 @@ impl Session {
     pub(super) fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
         self.env.router.catch_up();
         let unanswered = self.writer.unanswered();
-        if !self.barrier.lets_pass(self.env.router.version(), unanswered) {
+        if !self.barrier.lets_pass(self.env.router.generation(), unanswered) {
             self.writer.wake_when_unanswered(Some(0));
             return true;
         }

@@ -82,3 +82,19 @@ fn a_database_whose_node_is_busy_says_so_and_its_functions_can_be_killed() {
         until("the node is there again", || other.line("PING") == Reply::Simple("PONG".into()));
     }
 }
+
+/// They would get the node's answer to others, or would be answered before it.
+#[test]
+fn a_clients_own_scripts_wait_for_the_one_before() {
+    let site = site();
+    let (mut culprit, mut other) = (site.gateway.client(), site.gateway.client());
+    assert_eq!(other.line("SET busy 1"), Reply::ok());
+    let behind = [request("EVAL_RO return(1) 1 busy"), request("EVAL return(2) 1 busy")].concat();
+    keep_busy(&mut culprit, &mut other, &["EVAL_RO", ENDLESS, "1", "busy"], &behind);
+    culprit.send(&request("GET busy"));
+    assert_eq!(other.line("SCRIPT KILL"), Reply::ok());
+    assert!(culprit.reply().error().contains("Script killed by user"));
+    for want in [Reply::Int(1), Reply::Int(2), Reply::bulk("1")] {
+        assert_eq!(culprit.reply(), want);
+    }
+}

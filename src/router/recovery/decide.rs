@@ -118,7 +118,10 @@ pub(super) fn gives_up(case: &Case<'_>, limits: &Limits) -> Option<GiveUp> {
 /// How long to wait before the first try, unless the map changes.
 pub(super) fn pause_after(why: &ReturnReason, tries: u16) -> Duration {
     match why {
-        ReturnReason::Moved(_) | ReturnReason::Ask(_) | ReturnReason::NoScript => Duration::ZERO,
+        ReturnReason::Moved(_)
+        | ReturnReason::Ask(_)
+        | ReturnReason::NoScript
+        | ReturnReason::BehindScript => Duration::ZERO,
         ReturnReason::Unavailable(Unavailable::TryAgain, _) => SHORT_PAUSE,
         ReturnReason::Unsent | ReturnReason::Indeterminate if tries == 0 => SHORT_PAUSE,
         ReturnReason::Unavailable(..)
