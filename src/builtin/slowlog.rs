@@ -1,7 +1,9 @@
 //! SLOWLOG GET over all nodes: the latest entries of all of them, as many as one Redis would tell.
 //!
-//! Owns their order and number. Pure.
+//! Owns their order and number, and that keys of databases other than 0 are told as clients name them.
+//! Pure.
 
+use crate::database::Databases;
 use crate::resp::frame::{open_array, split_frame};
 use crate::resp::number::{Line, integer_line, parse_integer};
 use crate::resp::{Args, write};
@@ -17,9 +19,12 @@ pub(crate) fn count_of(args: Args<'_>) -> usize {
     }
 }
 
+/// Where an entry has the words of its command.
+const WORDS_AT: usize = 3;
+
 /// One reply of those of all nodes, the latest entries first. An error of one of them is the reply;
 /// `None` when one does not have the shape of a slow log.
-pub(crate) fn merge(parts: &[&[u8]], count: usize) -> Option<Vec<u8>> {
+pub(crate) fn merge(parts: &[&[u8]], count: usize, databases: &Databases) -> Option<Vec<u8>> {
     if let Some(error) = parts.iter().find(|part| part.starts_with(b"-")) {
         return Some(error.to_vec());
     }
@@ -37,8 +42,45 @@ pub(crate) fn merge(parts: &[&[u8]], count: usize) -> Option<Vec<u8>> {
     entries.truncate(count);
     let mut out = Vec::new();
     write::array_len(&mut out, entries.len());
-    entries.iter().for_each(|(_, entry)| out.extend_from_slice(entry));
+    for (_, entry) in entries {
+        tell(&mut out, entry, databases)?;
+    }
     Some(out)
+}
+
+/// Appends an entry, its keys without the tags of their databases.
+fn tell(out: &mut Vec<u8>, entry: &[u8], databases: &Databases) -> Option<()> {
+    let (fields, mut rest) = open_array(entry)?;
+    write::array_len(out, fields);
+    for field in 0..fields {
+        let (frame, after) = split_frame(rest)?;
+        match field {
+            WORDS_AT => tell_words(out, frame, databases)?,
+            _ => out.extend_from_slice(frame),
+        }
+        rest = after;
+    }
+    Some(())
+}
+
+fn tell_words(out: &mut Vec<u8>, words: &[u8], databases: &Databases) -> Option<()> {
+    let (len, mut rest) = open_array(words)?;
+    write::array_len(out, len);
+    for _ in 0..len {
+        let (frame, after) = split_frame(rest)?;
+        match bulk(frame).and_then(|word| Some((word, databases.owner(word)?))) {
+            Some((word, owner)) => write::bulk(out, owner.shown(word)),
+            None => out.extend_from_slice(frame),
+        }
+        rest = after;
+    }
+    Some(())
+}
+
+/// The bytes of a bulk string's frame.
+fn bulk(frame: &[u8]) -> Option<&[u8]> {
+    let line = frame.iter().position(|byte| *byte == b'\n')?;
+    frame.strip_prefix(b"$").and(frame.get(line + 1..frame.len().checked_sub(2)?))
 }
 
 /// The second element of an entry: when it was, in seconds since 1970.
@@ -61,7 +103,8 @@ mod tests {
 
     fn merged(parts: &[String], count: usize) -> Option<String> {
         let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
-        merge(&parts, count).map(|bytes| String::from_utf8(bytes).expect("text"))
+        merge(&parts, count, &Databases::new(16, "db"))
+            .map(|bytes| String::from_utf8(bytes).expect("text"))
     }
 
     #[test]
@@ -77,6 +120,19 @@ mod tests {
             let want = format!("*{}\r\n{}", some.len(), some.concat());
             assert_eq!(merged(&parts, count), Some(want), "{count}");
         }
+    }
+
+    #[test]
+    fn keys_are_told_as_clients_name_them() {
+        let databases = Databases::new(16, "db");
+        let key = databases.get(9).expect("a database").key(b"k");
+        let entry = |key: &[u8]| {
+            let mut words = Vec::new();
+            write::request(&mut words, &[b"MGET", key, b"{other}k", b""]);
+            let end = b"$11\r\n127.0.0.1:1\r\n$0\r\n\r\n";
+            [b"*1\r\n*6\r\n:1\r\n:2\r\n:3\r\n".as_slice(), &words, end].concat()
+        };
+        assert_eq!(merge(&[&entry(&key)], 9, &databases), Some(entry(b"k")));
     }
 
     #[test]

@@ -198,8 +198,10 @@ impl Session {
     /// SLOWLOG GET: of all nodes, replicas too.
     pub(super) fn slowlog_get(&mut self, request: Request<'_>) -> Dispatch {
         let count = slowlog::count_of(request.args);
+        let databases = Arc::clone(&self.env.databases);
         let merge = move |parts: &[&[u8]]| {
-            slowlog::merge(parts, count).unwrap_or_else(|| texts::frame(texts::SLOWLOG_REPLY))
+            let merged = slowlog::merge(parts, count, &databases);
+            merged.unwrap_or_else(|| texts::frame(texts::SLOWLOG_REPLY))
         };
         self.ask_all(request, (Kind::PerNode, true, Merge::With(Box::new(merge))))
     }

@@ -90,7 +90,9 @@ fn a_password_keeps_the_page_and_only_the_page() {
 /// As many bytes as a browser writes on its way, read until it ends.
 fn in_browser(browser: &str, url: &str, width: u32) -> Output {
     let profile = tempfile::tempdir().unwrap();
-    Command::new(browser)
+    Command::new("timeout")
+        // One that hangs must not keep the others from being tested.
+        .args(["180", browser, "--disable-dev-shm-usage"])
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!("--window-size={width},2000"))

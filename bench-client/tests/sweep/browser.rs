@@ -65,7 +65,9 @@ fn probed(browser: &str, folder: &Path, width: u32) -> Value {
          else setTimeout(look, 20); }}; page.addEventListener('load', look);</script></body></html>"
     );
     fs::write(&frame, text).unwrap();
-    let output = Command::new(browser)
+    let output = Command::new("timeout")
+        // One that hangs must not keep the others from being tested.
+        .args(["180", browser, "--disable-dev-shm-usage"])
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"])
         // Two files of one folder are of two origins otherwise.
         .arg("--allow-file-access-from-files")
