@@ -130,7 +130,7 @@ impl Connection {
         if protocol == Protocol::Resp3 {
             let frame = self.ask_raw(&[b"HELLO", b"3"]).await?;
             if frame.first() == Some(&b'-') {
-                return Err(refused(&frame));
+                return Err(BackendError::of_frame(&frame));
             }
         }
         Ok(())
@@ -141,7 +141,7 @@ impl Connection {
         let frame = self.ask_raw(&[b"CLUSTER", b"MYID"]).await?;
         // It may be loading its data, which says nothing about who it is.
         if frame.first() == Some(&b'-') {
-            return Err(refused(&frame));
+            return Err(BackendError::of_frame(&frame));
         }
         let found = frame.split(|byte| *byte == b'\n').nth(1).unwrap_or(&[]);
         let found = String::from_utf8_lossy(found).trim().to_owned();
@@ -287,12 +287,6 @@ pub(super) fn withdraw_when_closed(stream: &impl AsFd, withdraw: bool) {
     if let Err(error) = SockRef::from(stream).set_linger(withdraw.then_some(Duration::ZERO)) {
         tracing::debug!(%error, "a connection to a node is closed as usual");
     }
-}
-
-/// The error that a whole frame holds.
-fn refused(frame: &[u8]) -> BackendError {
-    let text = String::from_utf8_lossy(frame.strip_prefix(b"-").unwrap_or(frame));
-    BackendError::of_answer(text.trim().into())
 }
 
 async fn within<T>(

@@ -122,6 +122,12 @@ impl BackendError {
         }
     }
 
+    /// The same, of a whole frame.
+    pub fn of_frame(frame: &[u8]) -> BackendError {
+        let text = String::from_utf8_lossy(frame.strip_prefix(b"-").unwrap_or(frame));
+        Self::of_answer(text.trim().into())
+    }
+
     /// What clients are told at once, in the node's words: to wait or to try again would not help.
     pub fn answer(&self) -> Option<&str> {
         match self {

@@ -1,4 +1,5 @@
-//! The connections of one worker: a shared pipeline per node and protocol version, and leases.
+//! The connections of one worker: a shared pipeline per node, protocol version and band, and
+//! leases.
 //!
 //! Owns making and retiring them, and the book in which every worker's counters of a node can be
 //! found by a scrape. Must not know slots.

@@ -12,12 +12,10 @@ use tokio::time::timeout;
 use super::Router;
 use crate::backend::lease::URGENT_TIMEOUT;
 use crate::backend::pipeline::Pipeline;
-use crate::backend::{Asked, Lane, NodeAddress};
+use crate::backend::{Asked, BackendError, Lane, NodeAddress};
 use crate::resp::Protocol;
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
-/// How a node begins to say that a script keeps it busy.
-const BUSY: &[u8] = b"-BUSY ";
 /// Longest answer to the question.
 const ANSWER_MAX: usize = 4096;
 
@@ -43,8 +41,8 @@ impl Router {
         let Ok(mut lease) = lease else { return false };
         let asked =
             Asked { requests: PING, count: 1, bytes_max: ANSWER_MAX, ends_with_error_at: None };
-        let answered = lease.ask(&asked).await;
-        answered.is_ok_and(|frames| frames.concat().starts_with(BUSY))
+        let frame = lease.ask(&asked).await.unwrap_or_default().concat();
+        frame.first() == Some(&b'-') && BackendError::of_frame(&frame).answer().is_some()
     }
 
     fn replace(&self, pipeline: &Rc<Pipeline>) {

@@ -303,8 +303,8 @@ impl Router {
         shard.map_or_else(|| "".into(), |shard| Arc::clone(&shard.master.id))
     }
 
-    /// Sends a request that is no script to the master of a slot; `make` makes its reply handle, where that stays. Returns
-    /// the pipeline when it is crowded: the client may have to wait before it sends another one.
+    /// Sends a request that is no script to the master of a slot; `make` makes its reply handle, where
+    /// that stays. Returns the pipeline when it is crowded: the client may have to wait before it sends another one.
     #[inline(always)]
     pub fn send(
         &self,

@@ -153,8 +153,8 @@ impl Session {
         Some(self.env.router.master_of(slot, self.state.protocol, band))
     }
 
-    /// Whether a script has to wait, because requests of the same client are under way that are none: they
-    /// travel on another connection. If not, what is no script has to wait for it.
+    /// Notes that a script is to be sent; `true`: not yet, because requests of the same client are under way
+    /// that are none, and travel on another connection.
     #[cold]
     #[inline(never)]
     pub(super) fn must_wait_for_band(&mut self) -> bool {
@@ -170,7 +170,8 @@ impl Session {
         false
     }
 
-    /// The other way round: whether what is no script has to wait for scripts under way.
+    /// The other way round: notes that something else is to be sent; `true`: not yet, because scripts are
+    /// under way.
     #[cold]
     fn waits_for_scripts(&mut self) -> bool {
         if self.writer.unanswered() > 0 {

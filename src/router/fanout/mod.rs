@@ -370,8 +370,7 @@ fn ownership(frame: &[u8]) -> Result<Box<Ownership>, String> {
     let text = match frame.first() {
         Some(b'-') => {
             let text = String::from_utf8_lossy(frame.get(1..).unwrap_or_default());
-            let error = BackendError::of_answer(text.trim_end().to_owned());
-            let own_words = error.answer().map(str::to_owned);
+            let own_words = BackendError::of_frame(frame).answer().map(str::to_owned);
             return Err(own_words.unwrap_or_else(|| texts::owner_unknown(text.trim_end())));
         }
         // In RESP3 a text has its form before it: `txt:`.

@@ -123,6 +123,7 @@ struct Found {
     flags: Vec<&'static [u8]>,
 }
 
+/// The function of this name, if the libraries that FUNCTION LIST WITHCODE has told have it.
 fn library_with(listed: &[u8], name: &[u8]) -> Option<Found> {
     let (Value::Array(libraries), _) = Value::decode(listed).ok()?? else { return None };
     libraries.iter().find_map(|library| {
